@@ -1,0 +1,1 @@
+"""Soonish: a notification-first event service."""

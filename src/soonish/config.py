@@ -1,0 +1,261 @@
+"""Settings: every one is an environment variable or a line of `.env` (docs/settings.md)."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, computed_field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from soonish.errors import ConfigurationError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+CommaList = Annotated[list[str], NoDecode]
+SECRET_NAMES = ("SECRET_KEY", "ENCRYPTION_KEY", "FINGERPRINT_KEY")
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+
+
+def soonish_home() -> Path:
+    """The folder that holds the database, the secrets and Temporal's state."""
+    return Path(os.environ.get("SOONISH_HOME") or ".soonish").resolve()
+
+
+class Settings(BaseSettings):
+    """All settings, names as in the environment but lowercase. Units are in the names or comments."""
+
+    model_config = SettingsConfigDict(
+        env_file=(".env",), extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
+
+    # database
+    database_url: str = ""
+    db_pool_size: int = Field(5, ge=1)
+    db_max_overflow: int = Field(10, ge=0)
+    db_pool_recycle: int = Field(1800, ge=1)  # seconds
+    db_statement_timeout: float = Field(30, gt=0)  # seconds
+
+    # Temporal
+    temporal_url: str = ""
+    temporal_namespace: str = "default"
+    temporal_task_queue: str = "soonish-task-queue"
+    temporal_workflow_task_queue: str = ""
+    temporal_activity_task_queue: str = ""
+    temporal_api_key: str = ""
+    temporal_tls_ca: str = ""  # path of a PEM file
+    temporal_tls_cert: str = ""  # path of a PEM file
+    temporal_tls_key: str = ""  # path of a PEM file
+    temporal_tls_server_name: str = ""
+    max_concurrent_activities: int = Field(50, ge=1)
+    max_concurrent_workflow_tasks: int = Field(50, ge=2)
+    max_concurrent_activity_task_polls: int = Field(5, ge=1)
+    max_concurrent_workflow_task_polls: int = Field(5, ge=2)
+    delivery_batch_size: int = Field(200, ge=1, le=1000)
+
+    # secrets: no defaults; `soonish up` makes missing ones once
+    secret_key: str = ""
+    encryption_key: str = ""
+    fingerprint_key: str = ""
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+    access_token_expire_minutes: int = Field(60, ge=1)
+    session_idle_hours: float = Field(24, gt=0)
+    session_max_days: float = Field(7, gt=0)
+    metrics_token: str = ""
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
+
+    # addresses
+    base_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    soonish_home: Path = Field(default_factory=soonish_home)
+    temporal_port: int = Field(7233, ge=1, le=65535)
+    temporal_ui_port: int = Field(8233, ge=1, le=65535)
+    mail_catcher_port: int = Field(1025, ge=1, le=65535)
+    workers: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1)
+    trusted_proxies: CommaList = []
+    cors_origins: CommaList = []
+    redis_url: str = ""
+
+    # mail
+    smtp_server: str = ""
+    smtp_port: int = Field(0, ge=0, le=65535)  # 0: the usual port of SMTP_SECURITY
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str = ""
+    smtp_password: str = ""
+    smtp_from: str = ""
+    test_email: str = ""
+    gmail_user: str = ""
+    gmail_app_password: str = ""
+    proton_user: str = ""
+    proton_app_password: str = ""
+
+    # behaviour
+    event_grace_days: float = Field(7, ge=0)
+    default_reminders: Annotated[list[int], NoDecode] = [86400, 3600]  # seconds before the start
+    anonymous_opt_in: Literal["single", "double"] = "single"
+    rate_limits_enabled: bool = True
+    egress_allowed_networks: CommaList = []
+    environment: Literal["development", "production"] = "development"
+    debug: bool = False
+    log_level: str = "INFO"
+    log_format: Literal["", "console", "json"] = ""
+
+    @field_validator("trusted_proxies", "cors_origins", "egress_allowed_networks", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("default_reminders", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: Any) -> Any:
+        return [int(part) for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("egress_allowed_networks", "trusted_proxies")
+    @classmethod
+    def _check_networks(cls, value: list[str]) -> list[str]:
+        for network in value:
+            ipaddress.ip_network(network, strict=False)
+        return value
+
+    @field_validator("soonish_home")
+    @classmethod
+    def _absolute_home(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @model_validator(mode="after")
+    def _derive(self) -> Settings:
+        self.database_url = _async_database_url(
+            self.database_url or f"sqlite+aiosqlite:///{self.soonish_home}/soonish.db"
+        )
+        self.base_url = (self.base_url or f"http://localhost:{self.port}").rstrip("/")
+        self.log_level = "DEBUG" if self.debug else self.log_level.upper()
+        self.log_format = self.log_format or ("json" if self.production else "console")
+        _apply_mail_presets(self)
+        return self
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def temporal_address(self) -> str:
+        """host:port of Temporal's frontend: TEMPORAL_URL, else the one `soonish up` runs."""
+        return self.temporal_url or f"127.0.0.1:{self.temporal_port}"
+
+    @property
+    def workflow_queue(self) -> str:
+        return self.temporal_workflow_task_queue or self.temporal_task_queue
+
+    @property
+    def activity_queue(self) -> str:
+        return self.temporal_activity_task_queue or self.temporal_task_queue
+
+    @cached_property
+    def encryption_keys(self) -> list[str]:
+        """Fernet keys, the first encrypts."""
+        return [key.strip() for key in self.encryption_key.split(",") if key.strip()]
+
+    @cached_property
+    def allowed_networks(self) -> list[Network]:
+        return [ipaddress.ip_network(n, strict=False) for n in self.egress_allowed_networks]
+
+    @computed_field
+    @property
+    def uses_mail_catcher(self) -> bool:
+        """True where no SMTP server is set: `soonish up` then catches the mail itself."""
+        return self.smtp_server == "127.0.0.1" and self.smtp_port == self.mail_catcher_port
+
+    def check_secrets(self) -> None:
+        """Raise ConfigurationError where a secret is missing, short or no valid key."""
+        from cryptography.fernet import Fernet
+
+        for name in SECRET_NAMES:
+            value = getattr(self, name.lower())
+            if len(value) < 32:
+                what = "is missing" if not value else "is shorter than 32 characters"
+                raise ConfigurationError(
+                    f"{name} {what}. `soonish up` makes it; elsewhere set it in the environment."
+                )
+        for key in self.encryption_keys:
+            try:
+                Fernet(key)
+            except ValueError as error:
+                raise ConfigurationError(
+                    "ENCRYPTION_KEY holds a key that is not 32 url-safe base64 bytes."
+                ) from error
+        if self.production and not self.base_url.startswith("https://"):
+            raise ConfigurationError("BASE_URL must start with https:// in production.")
+
+
+def _async_database_url(url: str) -> str:
+    driver, separator, rest = url.partition("://")
+    if not separator or driver not in _DRIVERS:
+        known = "sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/name"
+        raise ConfigurationError(f"DATABASE_URL has an unknown driver {driver!r}; use {known}.")
+    return f"{_DRIVERS[driver]}://{rest}"
+
+
+def _apply_mail_presets(settings: Settings) -> None:
+    """Fill SMTP_* from the Gmail and Proton presets, else from the built-in catcher."""
+    if not settings.smtp_server and settings.gmail_user:
+        settings.smtp_server = "smtp.gmail.com"
+        _take_credentials(settings, settings.gmail_user, settings.gmail_app_password)
+    elif settings.proton_user and not settings.smtp_username:
+        if not settings.smtp_server:
+            raise ConfigurationError("PROTON_USER needs SMTP_SERVER, the address of Proton's bridge.")
+        _take_credentials(settings, settings.proton_user, settings.proton_app_password)
+    if not settings.smtp_server and not settings.production:
+        settings.smtp_server, settings.smtp_port = "127.0.0.1", settings.mail_catcher_port
+        settings.smtp_security = "none"
+    if not settings.smtp_port:
+        settings.smtp_port = {"starttls": 587, "tls": 465, "none": 25}[settings.smtp_security]
+    if not settings.smtp_from:
+        host = urlsplit(settings.base_url).hostname or "localhost"
+        settings.smtp_from = settings.smtp_username or f"Soonish <soonish@{host}>"
+
+
+def _take_credentials(settings: Settings, user: str, password: str) -> None:
+    settings.smtp_username = settings.smtp_username or user
+    settings.smtp_password = settings.smtp_password or password
+    settings.smtp_from = settings.smtp_from or user
+
+
+def load_secrets_file(home: Path) -> None:
+    """Put the lines of `<home>/secrets.env` into the environment, where it has none yet."""
+    path = home / "secrets.env"
+    if not path.is_file():
+        return
+    for line in path.read_text().splitlines():
+        name, separator, value = line.partition("=")
+        if separator and not os.environ.get(name.strip()):
+            os.environ[name.strip()] = value.strip()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from environment, `.env` and `<home>/secrets.env`.
+
+    Raises ConfigurationError with one line that names the variable and the remedy.
+    """
+    load_secrets_file(Path(overrides.get("soonish_home") or soonish_home()))
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "settings"
+        raise ConfigurationError(f"{name}: {first['msg']}") from error

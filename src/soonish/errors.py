@@ -1,0 +1,118 @@
+"""The error tree. Code decides by type, `code` and `permanent`, never by an error's text.
+
+SoonishError
+├── ConfigurationError     a setting is missing or wrong; the process does not start
+├── InvalidInput      422  names the field and the remedy
+├── Unauthorized      401  no or bad credentials
+├── Forbidden         403  public, but not yours to change
+├── NotFound          404  not there, or not to be seen by the asker
+├── Conflict          409  valid, but not in the present state
+├── Gone              410  a token that is unknown, used up or expired
+├── TooLarge          413
+├── TooManyRequests   429  carries `retry_after`
+└── Unavailable       503  a part that we need does not answer
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One wrong field: its name (`body` for the whole) and what to do about it."""
+
+    field: str
+    message: str
+
+
+class SoonishError(Exception):
+    """Base: `status` (HTTP), `code` (stable, for programs), `permanent` (no use in trying again)."""
+
+    status = 500
+    code = "internal_error"
+    title = "Something went wrong"
+    permanent = True
+
+    def __init__(self, detail: str = "", *, code: str | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.code = code or self.code
+
+
+class ConfigurationError(SoonishError, ValueError):
+    code = "configuration"
+    title = "The configuration is not usable"
+
+
+class InvalidInput(SoonishError):
+    """Takes one field with its message, or a list of FieldError."""
+
+    status = 422
+    code = "invalid_input"
+    title = "Some fields are not right"
+
+    def __init__(
+        self,
+        field: str = "body",
+        message: str = "",
+        *,
+        code: str | None = None,
+        errors: list[FieldError] | None = None,
+    ) -> None:
+        self.errors = errors or [FieldError(field, message or self.title)]
+        super().__init__("; ".join(f"{e.field}: {e.message}" for e in self.errors), code=code)
+
+
+class Unauthorized(SoonishError):
+    status = 401
+    code = "unauthorized"
+    title = "Please sign in"
+
+
+class Forbidden(SoonishError):
+    status = 403
+    code = "forbidden"
+    title = "This is not yours to do"
+
+
+class NotFound(SoonishError):
+    status = 404
+    code = "not_found"
+    title = "There is nothing here"
+
+
+class Conflict(SoonishError):
+    status = 409
+    code = "conflict"
+    title = "That does not fit the present state"
+
+
+class Gone(SoonishError):
+    status = 410
+    code = "token_invalid"
+    title = "This link is no longer valid"
+
+
+class TooLarge(SoonishError):
+    status = 413
+    code = "too_large"
+    title = "The request is larger than 1 MiB"
+
+
+class TooManyRequests(SoonishError):
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests"
+    permanent = False
+
+    def __init__(self, retry_after: int, detail: str = "") -> None:
+        super().__init__(detail or f"Please try again in {retry_after} seconds.")
+        self.retry_after = retry_after
+
+
+class Unavailable(SoonishError):
+    status = 503
+    code = "unavailable"
+    title = "A part of Soonish does not answer"
+    permanent = False
