@@ -1,0 +1,42 @@
+"""What became of one attempt to deliver one message to one target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """The stable words of the ledger, the API and the pages (CONTRACT, enumerations)."""
+
+    OK = "ok"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    REJECTED = "rejected"
+    RATE_LIMITED = "rate_limited"
+    INVALID_TARGET = "invalid_target"
+    BLOCKED_TARGET = "blocked_target"
+    CHANNEL_INACTIVE = "channel_inactive"
+    CHANNEL_GONE = "channel_gone"
+    UNSUBSCRIBED = "unsubscribed"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class SendResult:
+    """One attempt: its outcome, a redacted `detail` for people, and what decides about a retry.
+
+    `status` is the HTTP or SMTP reply code where there was one, `retry_after` the seconds the
+    other side asked for, `retryable` whether another attempt may succeed (DESIGN 8).
+    """
+
+    outcome: Outcome
+    detail: str = ""
+    status: int | None = None
+    retry_after: float | None = None
+    retryable: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome is Outcome.OK
