@@ -1,0 +1,75 @@
+// Builds src/soonish/web/assets: the compiled stylesheet, the scripts and pictures under names
+// that carry a hash of their content, each also as .br and .gz, and manifest.json (name -> file).
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, watch, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+
+const web = dirname(fileURLToPath(import.meta.url));
+const root = join(web, "../../..");
+const assets = join(web, "assets");
+const modules = join(root, "node_modules");
+const copied = {
+  "htmx.js": "htmx.org/dist/htmx.min.js",
+  "htmx-sse.js": "htmx-ext-sse/dist/sse.min.js",
+  "alpine.js": "@alpinejs/csp/dist/cdn.min.js",
+  "swagger-ui.js": "swagger-ui-dist/swagger-ui-bundle.js",
+  "swagger-ui.css": "swagger-ui-dist/swagger-ui.css",
+};
+
+function compileStyles(folder) {
+  const output = join(folder, "app.css");
+  const cli = join(modules, "@tailwindcss/cli/dist/index.mjs");
+  const run = spawnSync(process.execPath, [cli, "-i", join(web, "static/app.css"), "-o", output, "--minify"], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  if (run.status !== 0) throw new Error(`tailwindcss failed\n${run.stdout}\n${run.stderr}`);
+  return readFileSync(output);
+}
+
+function sources(folder) {
+  const files = Object.entries(copied).map(([name, path]) => [name, readFileSync(join(modules, path))]);
+  for (const name of readdirSync(join(web, "static"))) {
+    if (name !== "app.css") files.push([name, readFileSync(join(web, "static", name))]);
+  }
+  files.push(["app.css", compileStyles(folder)]);
+  return files;
+}
+
+function write(name, content) {
+  const hash = createHash("sha256").update(content).digest("hex").slice(0, 12);
+  const kind = extname(name);
+  const file = `${name.slice(0, -kind.length)}.${hash}${kind}`;
+  const quality = { [constants.BROTLI_PARAM_QUALITY]: content.length > 300_000 ? 6 : 11 };
+  writeFileSync(join(assets, file), content);
+  writeFileSync(join(assets, `${file}.gz`), gzipSync(content, { level: 9 }));
+  writeFileSync(join(assets, `${file}.br`), brotliCompressSync(content, { params: quality }));
+  return file;
+}
+
+function build() {
+  const scratch = mkdtempSync(join(tmpdir(), "soonish-assets-"));
+  try {
+    const files = sources(scratch);
+    rmSync(assets, { recursive: true, force: true });
+    mkdirSync(assets, { recursive: true });
+    const manifest = Object.fromEntries(files.map(([name, content]) => [name, write(name, content)]));
+    writeFileSync(join(assets, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+build();
+if (process.argv.includes("--watch")) {
+  let timer;
+  const again = () => {
+    clearTimeout(timer);
+    timer = setTimeout(build, 100);
+  };
+  for (const folder of ["static", "templates"]) watch(join(web, folder), { recursive: true }, again);
+}
