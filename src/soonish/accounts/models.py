@@ -1,0 +1,77 @@
+"""Users, their sessions, registrations and the tokens that were mailed to them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from soonish.db.base import Base, HasCreatedAt, HasId
+from soonish.db.types import Encrypted
+
+
+class User(HasId, HasCreatedAt, Base):
+    """One row per address. Without credentials it is an anonymous subscriber (DESIGN 12)."""
+
+    __tablename__ = "users"
+    __table_args__ = (UniqueConstraint("email_fingerprint"),)
+
+    email: Mapped[str | None] = mapped_column(Encrypted)
+    email_fingerprint: Mapped[str | None] = mapped_column(String(64))
+    name: Mapped[str | None] = mapped_column(String(200))
+    timezone: Mapped[str | None] = mapped_column(String(64))
+    locale: Mapped[str | None] = mapped_column(String(16))
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    is_verified: Mapped[bool] = mapped_column(default=False)
+    is_admin: Mapped[bool] = mapped_column(default=False)
+    token_epoch: Mapped[int] = mapped_column(default=0)
+    verified_at: Mapped[datetime | None]
+    deactivated_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
+
+
+class Registration(HasId, HasCreatedAt, Base):
+    """A request to become a user; takes effect only with proof by mail (DESIGN 12)."""
+
+    __tablename__ = "registrations"
+    __table_args__ = (UniqueConstraint("workflow_id"),)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    workflow_id: Mapped[str] = mapped_column(String(120))
+    name: Mapped[str | None] = mapped_column(String(200))
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    browser_hash: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of the register cookie
+    created_user: Mapped[bool] = mapped_column(default=False)
+    expires_at: Mapped[datetime]
+    completed_at: Mapped[datetime | None]
+
+
+class Session(HasId, HasCreatedAt, Base):
+    """A signed-in browser or API client; the row is the only truth about it."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (UniqueConstraint("token_hash"),)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    token_hash: Mapped[str] = mapped_column(String(64))
+    user_agent: Mapped[str | None] = mapped_column(String(300))
+    last_seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class Token(HasId, HasCreatedAt, Base):
+    """A token that grants something: only its SHA-256 is kept, for one purpose and one row."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (UniqueConstraint("token_hash"), Index("ix_tokens_expires_at", "expires_at"))
+
+    token_hash: Mapped[str] = mapped_column(String(64))
+    purpose: Mapped[str] = mapped_column(String(32))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    registration_id: Mapped[int | None] = mapped_column(
+        ForeignKey("registrations.id", ondelete="CASCADE"), index=True
+    )
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]

@@ -1,0 +1,45 @@
+"""Alembic's entry point: one history for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+
+from alembic import context
+from sqlalchemy import Connection
+
+from soonish.config import load_settings
+from soonish.db import models
+from soonish.db.session import Database
+
+# SQLite's expression indexes cannot be reflected; tests/db compares that one by hand.
+warnings.filterwarnings("ignore", message="autogenerate skipping metadata-specified")
+target_metadata = models.Base.metadata
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=target_metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def _run_online() -> None:
+    database = Database(context.config.attributes.get("settings") or load_settings())
+    async with database.engine.connect() as connection:
+        await connection.run_sync(_run)
+        await connection.commit()
+    await database.close()
+
+
+if context.is_offline_mode():
+    raise SystemExit("Soonish migrates a live database only; offline SQL is not supported.")
+if connection := context.config.attributes.get("connection"):
+    _run(connection)
+else:
+    asyncio.run(_run_online())

@@ -1,0 +1,111 @@
+"""The database of one process: engine, and the two kinds of session everything else uses.
+
+`async with db.read() as session` never writes. `async with db.write() as session` is one
+transaction that commits when the block ends well, so before its caller answers; streams that
+`outbox.add` noted are then handed to `on_commit`. On SQLite writers take turns within the
+process and begin IMMEDIATE, because SQLite is not fair to them (DESIGN 3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from soonish.config import Settings
+
+NUDGES = "outbox_streams"
+_BUSY_TIMEOUT_MS = 30_000
+
+
+class Database:
+    """Engine and sessions; `on_commit(streams)` is called after a commit with outbox rows."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.engine = _create_engine(settings)
+        self.is_sqlite = settings.is_sqlite
+        self.on_commit: Callable[[set[str]], None] | None = None
+        self._writing = asyncio.Lock()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        if not self.is_sqlite:
+            async with AsyncSession(self.engine, expire_on_commit=False) as session:
+                yield session
+                await session.commit()
+        else:
+            async with self._writing, AsyncSession(self.engine, expire_on_commit=False) as session:
+                await session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+                yield session
+                await session.commit()
+        self._announce(session)
+
+    def _announce(self, session: AsyncSession) -> None:
+        streams: set[str] = session.info.pop(NUDGES, set())
+        if streams and self.on_commit:
+            self.on_commit(streams)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def _create_engine(settings: Settings) -> AsyncEngine:
+    if settings.is_sqlite:
+        return _create_sqlite_engine(settings)
+    return create_async_engine(
+        settings.database_url,
+        pool_size=settings.db_pool_size,
+        max_overflow=settings.db_max_overflow,
+        pool_recycle=settings.db_pool_recycle,
+        pool_pre_ping=True,
+        connect_args={
+            "server_settings": {
+                "statement_timeout": str(int(settings.db_statement_timeout * 1000)),
+                "timezone": "UTC",
+            }
+        },
+    )
+
+
+def _create_sqlite_engine(settings: Settings) -> AsyncEngine:
+    path = settings.database_url.partition(":///")[2]
+    if path and path != ":memory:":
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(
+        settings.database_url,
+        pool_size=settings.db_pool_size,
+        max_overflow=settings.db_max_overflow,
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
+    cursor: sqlite3.Cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={_BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")

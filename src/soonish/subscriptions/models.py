@@ -1,0 +1,78 @@
+"""Subscriptions and the selectors that say through which channels they are served."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from soonish.db.base import Base, HasCreatedAt, HasId
+from soonish.db.types import Json
+
+ACTIVE = "active"
+PENDING_APPROVAL = "pending_approval"
+
+
+class Subscription(HasId, HasCreatedAt, Base):
+    """One period of a user's subscription to an event; a new period is a new row.
+
+    `reminder_offsets` and `end_reminder_offsets` are seconds before start and end; NULL means
+    the defaults, an empty list none. The countdown fires every `countdown_every_seconds` from
+    `countdown_from_seconds` before the start.
+    """
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (
+        Index(
+            "uq_subscriptions_event_id_user_id",
+            "event_id",
+            "user_id",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index("ix_subscriptions_user_id", "user_id"),
+        Index("ix_subscriptions_event_id", "event_id"),
+    )
+
+    event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    status: Mapped[str] = mapped_column(String(20), default=ACTIVE)
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None] = mapped_column(String(20))  # unsubscribed, removed, erased
+    reminder_offsets: Mapped[list[int] | None] = mapped_column(Json)
+    end_reminder_offsets: Mapped[list[int] | None] = mapped_column(Json)
+    countdown_every_seconds: Mapped[int | None]
+    countdown_from_seconds: Mapped[int | None]
+    default_reminders: Mapped[bool] = mapped_column(default=True)
+
+
+class SubscriptionSelector(HasId, HasCreatedAt, Base):
+    """One way to be reached: one of the user's integrations, or a tag of theirs."""
+
+    __tablename__ = "subscription_selectors"
+    __table_args__ = (
+        CheckConstraint("(integration_id IS NULL) <> (tag IS NULL)", name="integration_or_tag"),
+        Index(
+            "uq_subscription_selectors_integration",
+            "subscription_id",
+            "integration_id",
+            unique=True,
+            sqlite_where=text("integration_id IS NOT NULL"),
+            postgresql_where=text("integration_id IS NOT NULL"),
+        ),
+        Index(
+            "uq_subscription_selectors_tag",
+            "subscription_id",
+            "tag",
+            unique=True,
+            sqlite_where=text("tag IS NOT NULL"),
+            postgresql_where=text("tag IS NOT NULL"),
+        ),
+        Index("ix_subscription_selectors_integration_id", "integration_id"),
+    )
+
+    subscription_id: Mapped[int] = mapped_column(ForeignKey("subscriptions.id", ondelete="CASCADE"))
+    integration_id: Mapped[int | None] = mapped_column(ForeignKey("integrations.id"))
+    tag: Mapped[str | None] = mapped_column(String(64))
