@@ -45,7 +45,6 @@ class Subscription(HasId, HasCreatedAt, Base):
     end_reminder_offsets: Mapped[list[int] | None] = mapped_column(Json)
     countdown_every_seconds: Mapped[int | None]
     countdown_from_seconds: Mapped[int | None]
-    default_reminders: Mapped[bool] = mapped_column(default=True)
 
 
 class SubscriptionSelector(HasId, HasCreatedAt, Base):

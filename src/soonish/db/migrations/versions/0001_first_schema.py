@@ -264,7 +264,6 @@ def upgrade() -> None:
         sa.Column("end_reminder_offsets", Json, nullable=True),
         sa.Column("countdown_every_seconds", sa.Integer(), nullable=True),
         sa.Column("countdown_from_seconds", sa.Integer(), nullable=True),
-        sa.Column("default_reminders", sa.Boolean(), nullable=False),
         sa.Column("id", Id, autoincrement=True, nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(

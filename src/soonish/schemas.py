@@ -1,0 +1,89 @@
+"""What every request and answer of the API shares: strict input, UTC instants, paged lists."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Path, Query
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+)
+
+from soonish.errors import InvalidInput
+
+T = TypeVar("T")
+MAX_ID = 2**63 - 1
+MAX_PAGE = 200
+
+
+def _no_nul(value: Any) -> Any:
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("must not contain the character NUL")
+    return value
+
+
+def _instant_is_text(value: Any) -> Any:
+    if not isinstance(value, (str, datetime)):
+        raise ValueError("must be an ISO 8601 time with its offset, such as 2026-12-24T18:00:00Z")
+    return value
+
+
+def as_z(value: datetime) -> str:
+    """ISO 8601 in UTC with `Z`, as every answer writes a time."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_instant_is_text),
+    AfterValidator(lambda value: value.astimezone(UTC)),
+    PlainSerializer(as_z, return_type=str, when_used="json"),
+]
+Text = Annotated[str, AfterValidator(_no_nul)]
+RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many items at most")]
+CursorText = Annotated[str | None, Query(max_length=500, description="next_cursor of a page")]
+
+
+class Input(BaseModel):
+    """A request body: unknown fields are refused, text is stripped of surrounding space."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class Output(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list; ask again with `cursor=next_cursor` for what follows."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+def encode_cursor(*values: Any) -> str:
+    """Pack the sort key of a page's last row (numbers, texts, datetimes)."""
+    plain = [as_z(v) if isinstance(v, datetime) else v for v in values]
+    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, size: int) -> list[Any]:
+    """Unpack what encode_cursor made. Raises InvalidInput for anything else."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        values = json.loads(base64.urlsafe_b64decode(padded))
+    except (ValueError, binascii.Error, UnicodeDecodeError):
+        values = None
+    if not isinstance(values, list) or len(values) != size:
+        raise InvalidInput("cursor", "is not one of ours; use next_cursor of the page before")
+    return values
