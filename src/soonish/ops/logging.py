@@ -1,0 +1,167 @@
+"""Structured logs: `timestamp level service message`, the request's context, and no secret."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from soonish.config import Settings
+
+# These print addresses, SQL parameters or the paths of webhook URLs below WARNING.
+_CHATTY = (
+    "aiosqlite",
+    "alembic",
+    "asyncio",
+    "hpack",
+    "httpcore",
+    "httpx",
+    "httpx2",
+    "mail.log",
+    "markdown_it",
+    "requests",
+    "sqlalchemy",
+    "urllib3",
+    "uvicorn.access",
+    "uvicorn.error",
+)
+_SCALARS = (int, float, bool, type(None))
+_EMAIL = re.compile(r"[^\s@<>\"'(),:;=\[\]{}]{1,256}@[^\s@<>\"'(),:;=\[\]{}/]+")
+_URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s<>\"'`]+")
+
+
+class Redactor:
+    """The last processor before a line is rendered: masks addresses and URLs in every value.
+
+    A URL keeps its scheme, and its host where the host is our own; the rest of it may be a token.
+    """
+
+    def __init__(self, own_url: str) -> None:
+        self._own_host = urlsplit(own_url).netloc.rpartition("@")[2]
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+        for key, value in event.items():
+            # The underscored ones are structlog's own, for the processors that follow.
+            if not key.startswith("_"):
+                event[key] = self.redact(value)
+        return event
+
+    def redact(self, value: Any) -> Any:
+        """Return `value` with the text in it masked; containers are copied, objects become text."""
+        if isinstance(value, _SCALARS):
+            return value
+        if isinstance(value, dict):
+            items = cast("dict[Any, Any]", value).items()
+            return {key: self.redact(item) for key, item in items}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.redact(item) for item in cast("list[Any]", value)]
+        return self._text(str(value))
+
+    def _text(self, text: str) -> str:
+        if "://" in text:
+            text = _URL.sub(self._mask_url, text)
+        return _EMAIL.sub("[address]", text) if "@" in text else text
+
+    def _mask_url(self, match: re.Match[str]) -> str:
+        scheme, _, rest = match.group().partition("://")
+        host = re.split(r"[/?#]", rest, maxsplit=1)[0].rstrip(".,;:)")
+        if host == self._own_host:
+            return f"{scheme}://{host}" + ("/[redacted]" if len(rest) > len(host) + 1 else "")
+        return f"{scheme}://[redacted]"
+
+
+def configure_logging(settings: Settings, service: str) -> None:
+    """Send structlog's and the standard library's logs to stderr in one form.
+
+    `service` (api, worker, up, ...) is on every line; level and form come from LOG_LEVEL and
+    LOG_FORMAT. Exceptions are printed without local variables: those hold secrets.
+    """
+    level = logging.getLevelNamesMapping().get(settings.log_level, logging.INFO)
+    shared = _shared_processors(service)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(settings, shared))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    _quiet(level)
+
+
+def _shared_processors(service: str) -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+        _adds_service(service),
+        structlog.processors.format_exc_info,
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.EventRenamer("message"),
+    ]
+
+
+def _adds_service(service: str) -> Processor:
+    def add(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+        event.setdefault("service", service)
+        return event
+
+    return add
+
+
+def _temporal_ids(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Temporal's loggers carry the workflow in a dict on the record; take its id from there."""
+    record = event.get("_record")
+    for attribute in ("temporal_workflow", "temporal_activity"):
+        context: Any = getattr(record, attribute, None)
+        if isinstance(context, dict) and "workflow_id" in context:
+            event.setdefault("workflow_id", cast("dict[str, Any]", context)["workflow_id"])
+    return event
+
+
+def _formatter(settings: Settings, shared: list[Processor]) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[_temporal_ids, *shared],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            Redactor(settings.base_url),
+            *_renderer(settings.log_format),
+        ],
+    )
+
+
+def _renderer(log_format: str) -> list[Processor]:
+    if log_format == "json":
+        return [_in_order, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    console = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(),
+        event_key="message",
+        pad_event_to=0,
+        exception_formatter=structlog.dev.plain_traceback,
+    )
+    return [console]
+
+
+def _in_order(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    first = ("timestamp", "level", "service", "message")
+    return {key: event[key] for key in (*first, *(k for k in event if k not in first))}
+
+
+def _quiet(level: int) -> None:
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # Below CRITICAL, and even there, Apprise prints the URLs that it was given.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    for name in ("uvicorn", "uvicorn.access", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True

@@ -1,0 +1,261 @@
+"""Keeps the parts of one `soonish up` running, and ends them in order.
+
+A part is a direct child in a session of its own, so that Ctrl-C reaches only the supervisor.
+Each of our own parts reads a pipe whose other end only the supervisor holds (`watch_parent`); it
+ends when that closes, however the supervisor went. Programs that are not ours run under
+`soonish.ops.leash` to the same end.
+
+Standard library only: every worker imports this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from soonish.errors import ConfigurationError
+
+FIRST_DELAY = 0.5  # seconds before a part that died is started again; doubles up to LAST_DELAY
+LAST_DELAY = 30.0
+HEALTHY_AFTER = 60.0  # a part that ran this long starts again with FIRST_DELAY
+ORPHAN_SECONDS = 18.0  # what a part gets to end by itself after the supervisor is gone
+PARENT_FD = "SOONISH_PARENT_FD"
+READY_FD = "SOONISH_READY_FD"
+PARENT_PID = "SOONISH_PARENT_PID"
+LEASH = Path(__file__).with_name("leash.py")
+
+Say = Callable[[str], None]
+Probe = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What to run: `group` orders the shutdown, `stop_seconds` is what it gets before SIGKILL.
+
+    Without a `probe` the part is ours and says itself when it is ready (`notify_ready`); with one
+    it is ready when the probe answers True. `address` is shown when it is. `foreign` programs
+    cannot read our pipe and are leashed instead.
+    """
+
+    name: str
+    group: str
+    command: Sequence[str]
+    address: str = ""
+    stop_seconds: float = 3.0
+    probe: Probe | None = None
+    foreign: bool = False
+
+
+class Child:
+    """One part while it is supervised; `ready` is set once it has been ready."""
+
+    def __init__(self, part: Part, lifeline: int, say: Say) -> None:
+        self.part = part
+        self.ready = asyncio.Event()
+        self.process: asyncio.subprocess.Process | None = None
+        self._lifeline = lifeline
+        self._say = say
+        self._stopping = asyncio.Event()
+        self._task = asyncio.create_task(self._keep_running())
+
+    async def stop(self) -> None:
+        """Ask it to end; kill its whole session after `stop_seconds`."""
+        self._stopping.set()
+        await self._task
+
+    async def _keep_running(self) -> None:
+        delay = FIRST_DELAY
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            code = await self._run_once()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - started >= HEALTHY_AFTER:
+                delay = FIRST_DELAY
+            self._say(f"{self.part.name} ended ({_how(code)}); it starts again in {delay:g} s.")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay)
+            delay = min(delay * 2, LAST_DELAY)
+
+    async def _run_once(self) -> int:
+        """Run the part until it ends or is to stop; return its exit code, -n for signal n."""
+        reader, writer = os.pipe()
+        try:
+            self.process = await self._spawn(writer)
+        except OSError as error:
+            os.close(reader)
+            self._say(f"{self.part.name} cannot be started: {error.strerror}.")
+            return 127
+        finally:
+            os.close(writer)
+        watcher = asyncio.create_task(self._until_ready(reader))
+        try:
+            return await self._ended_or_stopped(self.process)
+        finally:
+            watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+            os.close(reader)
+
+    async def _ended_or_stopped(self, process: asyncio.subprocess.Process) -> int:
+        stopping = asyncio.create_task(self._stopping.wait())
+        ended = asyncio.create_task(process.wait())
+        await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            process.terminate()
+            await asyncio.wait({ended}, timeout=self.part.stop_seconds)
+        if not ended.done():
+            self._say(f"{self.part.name} did not end in time and is killed.")
+            os.killpg(process.pid, signal.SIGKILL)
+        stopping.cancel()
+        return await ended
+
+    async def _spawn(self, writer: int) -> asyncio.subprocess.Process:
+        environment = {**os.environ, PARENT_PID: str(os.getpid())}
+        command, descriptors = list(self.part.command), ()
+        if self.part.foreign:
+            command = [sys.executable, "-I", "-S", str(LEASH), *command]
+        else:
+            environment |= {PARENT_FD: str(self._lifeline), READY_FD: str(writer)}
+            descriptors = (self._lifeline, writer)
+        return await asyncio.create_subprocess_exec(
+            *command,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+
+    async def _until_ready(self, reader: int) -> None:
+        if self.part.probe:
+            while not await self.part.probe():  # noqa: ASYNC110, another process has no Event
+                await asyncio.sleep(0.05)
+        elif not await _read_ready(reader):
+            return
+        self.ready.set()
+        where = f": {self.part.address}" if self.part.address else ""
+        self._say(f"{self.part.name} is ready{where}")
+
+
+class Supervisor:
+    """Starts parts and, on `stop`, ends them group by group in the order given here."""
+
+    def __init__(self, order: Sequence[str], say: Say) -> None:
+        self._order = order
+        self._say = say
+        self._children: list[Child] = []
+        self._lifeline, self._held_end = os.pipe()
+
+    def start(self, part: Part) -> Child:
+        """Start a part and keep it running; must be called on the main thread's event loop."""
+        child = Child(part, self._lifeline, self._say)
+        self._children.append(child)
+        return child
+
+    async def stop(self) -> None:
+        """End every part: one group after the other, the parts of a group together."""
+        for group in self._order:
+            members = [child for child in self._children if child.part.group == group]
+            await asyncio.gather(*(child.stop() for child in members))
+        os.close(self._held_end)
+        os.close(self._lifeline)
+
+
+async def _read_ready(reader: int) -> bool:
+    """Wait for the line of `notify_ready`; False if the part ended or closed the pipe instead."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(reader, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(reader)
+    return bool(os.read(reader, 16))
+
+
+def _how(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+# What a part calls
+
+
+def notify_ready() -> None:
+    """Tell the supervisor that this process does its work now; nothing happens without one."""
+    descriptor = os.environ.pop(READY_FD, "")
+    if descriptor:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(int(descriptor), b"ready\n")
+        os.close(int(descriptor))
+
+
+def watch_parent(on_orphaned: Callable[[], None] | None = None) -> None:
+    """End this process when the supervisor is gone; nothing happens without one.
+
+    Calls `on_orphaned` from a thread (default: SIGTERM to oneself), and leaves the hard way if the
+    process is still there ORPHAN_SECONDS later.
+    """
+    descriptor = os.environ.pop(PARENT_FD, "")
+    if descriptor:
+        stop = on_orphaned or (lambda: os.kill(os.getpid(), signal.SIGTERM))
+        threading.Thread(
+            target=_wait_for_end, args=(int(descriptor), stop), name="watch-parent", daemon=True
+        ).start()
+
+
+def _wait_for_end(descriptor: int, stop: Callable[[], None]) -> None:
+    while os.read(descriptor, 1):
+        pass
+    stop()
+    time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
+
+
+# What has to be so before anything starts
+
+
+@contextlib.contextmanager
+def only_one(home: Path) -> Generator[None]:
+    """Hold the home for this process; raises ConfigurationError that names the holder."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "up.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise ConfigurationError(
+                f"Soonish already runs in {home} (process {holder})."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def check_port(host: str, port: int, variable: str) -> None:
+    """Raise ConfigurationError, with the variable that moves it, if `port` cannot be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            message = f"Port {port} may not be used by this user. Set {variable} to another one."
+            raise ConfigurationError(message) from None
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigurationError(f"{host} is no address of this machine.") from error
+            message = f"Port {port} is taken. Set {variable} to another one."
+            raise ConfigurationError(message) from None
