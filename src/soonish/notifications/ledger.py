@@ -1,0 +1,304 @@
+"""The delivery ledger's state transitions, all of them (DESIGN 8).
+
+pending -> sending -> sent | retrying | failed | expired | suppressed; pending and retrying may
+also become expired or suppressed. Every mark asks for the lease that claimed the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, case, exists, func, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
+
+from soonish.db import sql
+from soonish.delivery.outcome import Outcome, SendResult
+from soonish.events.models import Event
+from soonish.notifications import expansion
+from soonish.notifications.messages import BroadcastState, BroadcastWork
+from soonish.notifications.models import Delivery, DeliveryAttempt, Notification, State
+from soonish.notifications.retry import next_attempt_at
+from soonish.subscriptions.models import Subscription
+from soonish.subscriptions.queries import is_active
+
+LEASE = timedelta(seconds=60)
+MIN_LEASE_LEFT = timedelta(seconds=20)  # no send starts with less
+MAX_CLAIMS = 10
+# kinds that go to people whose subscription has ended, and on cancelled events
+FAREWELLS = ("removed", "unsubscribed")
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A row that is ours until its lease ends."""
+
+    id: int
+    notification_id: int
+    user_id: int
+    subscription_id: int | None
+    target_key: str
+    attempts: int
+    created_at: datetime
+
+
+def claimable(now: datetime) -> ColumnElement[bool]:
+    """Rows that may be sent now: untried, due again, or abandoned by a dead worker."""
+    return or_(
+        and_(Delivery.state == State.PENDING, Delivery.outcome.is_(None)),
+        and_(Delivery.state == State.RETRYING, Delivery.next_attempt_at <= now),
+        and_(Delivery.state == State.SENDING, Delivery.lease_until < now),
+    )
+
+
+def _unsendable(now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """(expired, suppressed): why a row may no longer be sent. Correlated with Delivery."""
+    expired = and_(Delivery.expires_at.is_not(None), Delivery.expires_at <= now)
+    notice = Notification.id == Delivery.notification_id
+    ended = and_(
+        Delivery.subscription_id.is_not(None),
+        exists().where(notice, Notification.kind.not_in(FAREWELLS)),
+        ~exists().where(Subscription.id == Delivery.subscription_id, is_active()),
+    )
+    cancelled = exists().where(
+        notice,
+        Notification.kind.not_in((*FAREWELLS, "cancelled")),
+        Event.id == Notification.event_id,
+        Event.cancelled_at.is_not(None),
+    )
+    anchor = case((Notification.anchor == "end", Event.end_date), else_=Event.start_date)
+    moved = exists().where(
+        notice,
+        Notification.anchor_at.is_not(None),
+        Event.id == Notification.event_id,
+        anchor.is_distinct_from(Notification.anchor_at),
+    )
+    return expired, or_(ended, cancelled, moved)
+
+
+async def settle_unsendable(session: AsyncSession, notification_id: int, now: datetime) -> None:
+    """Mark the claimable rows that may no longer be sent, in one statement each."""
+    expired, suppressed = _unsendable(now)
+    mine = and_(Delivery.notification_id == notification_id, claimable(now))
+    await session.execute(
+        update(Delivery)
+        .where(mine, expired)
+        .values(state=State.EXPIRED, outcome=Outcome.EXPIRED, finished_at=now, lease_token=None)
+    )
+    await session.execute(
+        update(Delivery)
+        .where(mine, suppressed)
+        .values(state=State.SUPPRESSED, outcome=Outcome.UNSUBSCRIBED, finished_at=now)
+    )
+    await session.execute(
+        update(Delivery)
+        .where(mine, Delivery.claims >= MAX_CLAIMS)
+        .values(state=State.FAILED, outcome=Outcome.UNKNOWN, finished_at=now, lease_token=None)
+    )
+
+
+async def has_claimable(
+    session: AsyncSession, notification_id: int, previous: Sequence[str], now: datetime
+) -> bool:
+    """Whether a claim would find rows; polls look before they write (DESIGN 3)."""
+    query = select(Delivery.id).where(
+        Delivery.notification_id == notification_id, _takeable(previous, now)
+    )
+    return await session.scalar(query.limit(1)) is not None
+
+
+def _takeable(previous: Sequence[str], now: datetime) -> ColumnElement[bool]:
+    abandoned = and_(Delivery.state == State.SENDING, Delivery.lease_token.in_(previous))
+    return or_(claimable(now), abandoned) if previous else claimable(now)
+
+
+async def claim(
+    session: AsyncSession,
+    notification_id: int,
+    lease_token: str,
+    *,
+    previous: Sequence[str] = (),
+    limit: int,
+    now: datetime,
+) -> list[Claimed]:
+    """Lease up to `limit` rows; those of `previous` (this activity's dead attempts) at once."""
+    await settle_unsendable(session, notification_id, now)
+    chosen = (
+        select(Delivery.id)
+        .where(Delivery.notification_id == notification_id, _takeable(previous, now))
+        .order_by(Delivery.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(Delivery)
+        .where(Delivery.id.in_(chosen.scalar_subquery()))
+        .values(
+            state=State.SENDING,
+            lease_token=lease_token,
+            lease_until=now + LEASE,
+            claims=Delivery.claims + 1,
+            first_attempt_at=func.coalesce(Delivery.first_attempt_at, now),
+        )
+        .returning(
+            Delivery.id,
+            Delivery.notification_id,
+            Delivery.user_id,
+            Delivery.subscription_id,
+            Delivery.target_key,
+            Delivery.attempts,
+            Delivery.created_at,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    rows = (await session.execute(statement)).all()
+    return sorted((Claimed(*row) for row in rows), key=lambda row: row.id)
+
+
+async def still_sendable(
+    session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
+) -> set[int]:
+    """Of these rows, those that are ours with enough lease left and may still be sent."""
+    expired, suppressed = _unsendable(now)
+    query = select(Delivery.id).where(
+        Delivery.id.in_(sql.id_list(session, ids)),
+        Delivery.lease_token == lease_token,
+        Delivery.lease_until >= now + MIN_LEASE_LEFT,
+        ~func.coalesce(expired, False),  # noqa: FBT003 (SQL's NULL, not a flag)
+        ~suppressed,
+    )
+    return set((await session.scalars(query)).all())
+
+
+async def release(
+    session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
+) -> None:
+    """Give back rows that were not tried; the next claim finds out why they were not sendable."""
+    await session.execute(
+        update(Delivery)
+        .where(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
+        .values(
+            state=case((Delivery.attempts > 0, State.RETRYING.value), else_=State.PENDING.value),
+            next_attempt_at=now,
+            lease_token=None,
+            claims=Delivery.claims - 1,
+        )
+    )
+
+
+async def mark_sent(
+    session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
+) -> int:
+    result: Any = await session.execute(
+        update(Delivery)
+        .where(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
+        .values(
+            state=State.SENT,
+            outcome=Outcome.OK,
+            outcome_detail=None,
+            attempts=Delivery.attempts + 1,
+            claims=0,
+            finished_at=now,
+            lease_token=None,
+            lease_until=None,
+            next_attempt_at=None,
+        )
+    )
+    return int(result.rowcount)
+
+
+async def mark_unreachable(
+    session: AsyncSession, ids: Sequence[int], lease_token: str, outcome: Outcome
+) -> None:
+    """No channel leads to these targets now: pending again, and nobody's to claim."""
+    await session.execute(
+        update(Delivery)
+        .where(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
+        .values(state=State.PENDING, outcome=outcome, lease_token=None, claims=0)
+    )
+
+
+async def mark_not_sent(
+    session: AsyncSession, row: Claimed, lease_token: str, result: SendResult, now: datetime
+) -> State:
+    """Record a try that failed: retrying while there is a point in it, else failed."""
+    again = next_attempt_at(row.attempts, result, now, seed=row.id)
+    state = State.RETRYING if again else State.FAILED
+    counted = 0 if again and result.outcome is Outcome.RATE_LIMITED else 1
+    marked: Any = await session.execute(
+        update(Delivery)
+        .where(Delivery.id == row.id, Delivery.lease_token == lease_token)
+        .values(
+            state=state,
+            outcome=result.outcome,
+            outcome_detail=result.detail[:300],
+            attempts=Delivery.attempts + counted,
+            claims=0,
+            next_attempt_at=again,
+            finished_at=None if again else now,
+            lease_token=None,
+            lease_until=None,
+        )
+    )
+    if marked.rowcount:
+        session.add(
+            DeliveryAttempt(
+                delivery_id=row.id,
+                attempt=row.attempts + 1,
+                at=now,
+                outcome=result.outcome,
+                detail=result.detail[:300],
+                status=result.status,
+            )
+        )
+    return state
+
+
+async def settle(session: AsyncSession, notification_id: int, now: datetime) -> BroadcastState:
+    """Complete the notification if nothing is claimable, sending or retrying; say what is."""
+    notification = await expansion.lock(session, notification_id)
+    if notification is None:
+        return BroadcastState(completed=True, claimable=0, wait_seconds=None)
+    await settle_unsendable(session, notification_id, now)
+    waiting_until = case(
+        (Delivery.state == State.RETRYING, Delivery.next_attempt_at),
+        (Delivery.state == State.SENDING, Delivery.lease_until),
+    )
+    row = (
+        await session.execute(
+            select(
+                func.count().filter(claimable(now)),
+                func.min(waiting_until).filter(~claimable(now)),
+            ).where(
+                Delivery.notification_id == notification_id,
+                Delivery.state.in_((State.PENDING, State.SENDING, State.RETRYING)),
+            )
+        )
+    ).one()
+    ready, waiting = int(row[0]), row[1]
+    if not ready and waiting is None:
+        notification.completed_at = notification.completed_at or now
+        return BroadcastState(completed=True, claimable=0, wait_seconds=None)
+    wait = 0.0 if waiting is None else max(0.0, (waiting - now).total_seconds())
+    return BroadcastState(completed=False, claimable=ready, wait_seconds=wait)
+
+
+async def open_broadcasts(
+    session: AsyncSession, event_id: int, now: datetime, limit: int = 50
+) -> list[BroadcastWork]:
+    """The event's notifications with rows to send now, oldest first."""
+    query = (
+        select(Notification.id, func.count(Delivery.id))
+        .join(Delivery, and_(Delivery.notification_id == Notification.id, claimable(now)))
+        .where(Notification.event_id == event_id, Notification.completed_at.is_(None))
+        .group_by(Notification.id)
+        .order_by(Notification.id)
+        .limit(limit)
+    )
+    return [BroadcastWork(int(n), int(c)) for n, c in (await session.execute(query)).all()]
+
+
+__all__ = ["Claimed", "claim", "mark_sent", "settle", "text"]

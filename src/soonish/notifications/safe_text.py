@@ -1,0 +1,49 @@
+"""Make text that somebody typed harmless where it meets titles, slots and chat commands."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+JOINER = "\u2060"  # word joiner: invisible, no line break
+# Overrides and isolates would turn around what we write after a name.
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BREAKS = re.compile("\r\n|[\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
+# `{{unsubscribe_url}}` in an organizer's link would hand every reader's token to the organizer.
+_SLOT = re.compile(r"\{(?=\{\s*\w+_url\s*\}\})")
+# These words call a whole Discord server or Slack channel; addresses like info@here.com stay.
+_MENTION = re.compile(r"@(?=(?:everyone|here|channel|all)\b(?!\.\w))", re.IGNORECASE)
+
+
+def clean_text(text: str) -> str:
+    """`text` with line ends as `\\n` and without control characters, surrogates and overrides."""
+    return "".join(c for c in _BREAKS.sub("\n", text) if c in "\n\t" or not _is_harmful(c))
+
+
+def _is_harmful(char: str) -> bool:
+    return char in _BIDI_CONTROLS or unicodedata.category(char) in ("Cc", "Cs")
+
+
+def defuse(text: str) -> str:
+    """Break what would act as a slot of ours or as a mass mention, invisibly for people."""
+    return _MENTION.sub("@" + JOINER, _SLOT.sub("{" + JOINER, text))
+
+
+def one_line(text: str | None, limit: int = 1000) -> str:
+    """`text` as a single harmless line of at most `limit` characters."""
+    return defuse(shorten(" ".join(clean_text(text or "").split()), limit))
+
+
+def paragraph(text: str | None, limit: int = 1000) -> str:
+    """`text` as harmless lines of at most `limit` characters in all, at most one empty in a row."""
+    lines = "\n".join(line.strip() for line in clean_text(text or "").split("\n"))
+    return defuse(shorten(re.sub(r"\n{3,}", "\n\n", lines).strip(), limit))
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text`, or its beginning with an ellipsis, cut between words where that costs little."""
+    if len(text) <= limit:
+        return text
+    head = text[: limit - 1]
+    at_word = max(head.rfind(" "), head.rfind("\n"))
+    return (head[:at_word] if at_word > limit * 0.7 else head).rstrip() + "…"
