@@ -1,0 +1,273 @@
+"""`soonish up`: the whole system on this machine, in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import typer
+
+from soonish.config import SECRET_NAMES, Settings, load_secrets_file, load_settings
+from soonish.errors import ConfigurationError
+from soonish.ops import supervisor
+from soonish.ops.supervisor import Part, Supervisor
+
+# API first (no new work), workers (they finish or cut what they send), then what these need.
+STOP_ORDER = ("api", "worker", "catcher", "temporal")
+PROBE_SECONDS = 2.0
+TEMPORAL_REMINDER_SECONDS = 60.0
+
+
+def up() -> None:
+    """Run everything on this machine, in the foreground, until Ctrl-C."""
+    try:
+        settings = prepare()
+        with supervisor.only_one(settings.soonish_home):
+            make_secrets(settings)
+            check_ports(settings)
+            binary = _temporal_binary(settings)
+            asyncio.run(_run(settings, binary))
+    except ConfigurationError as error:
+        typer.echo(error.detail, err=True)
+        raise typer.Exit(1) from error
+
+
+def say(line: str) -> None:
+    typer.echo(line)
+    sys.stdout.flush()
+
+
+def prepare() -> Settings:
+    """The settings of this run, which its parts inherit through the environment.
+
+    Raises ConfigurationError where `up` would show the caught mail to strangers.
+    """
+    settings = load_settings()
+    os.environ["SOONISH_HOME"] = str(settings.soonish_home)
+    public = [name for name, host in _hosts(settings).items() if not _is_loopback(host)]
+    if public and settings.uses_mail_catcher:
+        raise ConfigurationError(
+            f"{public[0]} is not loopback, so others could read the mail that is caught here. "
+            "Set SMTP_SERVER, or use a loopback address."
+        )
+    return settings
+
+
+def _hosts(settings: Settings) -> dict[str, str]:
+    return {"HOST": settings.host, "BASE_URL": urlsplit(settings.base_url).hostname or ""}
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def make_secrets(settings: Settings) -> None:
+    """Make missing secrets once, put all of them into the environment and check them."""
+    from soonish.ops.secrets_file import ensure_secrets
+
+    home = settings.soonish_home
+    present = frozenset(name for name in SECRET_NAMES if getattr(settings, name.lower()))
+    if not settings.production:
+        made = ensure_secrets(home, present)
+        if made:
+            say(f"Made {', '.join(made)} in {home / 'secrets.env'}; keep that file.")
+    load_secrets_file(home)
+    load_settings().check_secrets()
+
+
+def check_ports(settings: Settings) -> None:
+    """Raise ConfigurationError for the first port of ours that is taken."""
+    supervisor.check_port(settings.host, settings.port, "PORT")
+    if not settings.temporal_url:
+        supervisor.check_port("127.0.0.1", settings.temporal_port, "TEMPORAL_PORT")
+        supervisor.check_port("127.0.0.1", settings.temporal_ui_port, "TEMPORAL_UI_PORT")
+    if settings.uses_mail_catcher:
+        supervisor.check_port("127.0.0.1", settings.mail_catcher_port, "MAIL_CATCHER_PORT")
+
+
+def _temporal_binary(settings: Settings) -> Path | None:
+    if settings.temporal_url:
+        return None
+    from soonish.ops.temporal_server import ensure_temporal
+
+    return ensure_temporal(say)
+
+
+async def _run(settings: Settings, binary: Path | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    parts = Supervisor(STOP_ORDER, say)
+    starting = asyncio.create_task(_start(settings, binary, parts))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done() and starting.exception() is None:
+        await stopped
+    stopped.cancel()
+    starting.cancel()
+    # Only when nothing starts any more can everything be stopped.
+    await asyncio.wait({starting})
+    say("Stopping ...")
+    await parts.stop()
+    with suppress(asyncio.CancelledError):
+        await starting
+    say("Soonish has stopped.")
+
+
+async def _start(settings: Settings, binary: Path | None, parts: Supervisor) -> None:
+    """Start each part as soon as what it needs is there; Temporal is up before the schema is."""
+    temporal = asyncio.create_task(_temporal_ready(settings, binary, parts))
+    try:
+        children = [parts.start(_catcher(settings))] if settings.uses_mail_catcher else []
+        await _migrate(settings)
+        children.append(parts.start(_api(settings)))
+        await temporal
+    finally:
+        temporal.cancel()
+    children += [parts.start(_worker(number)) for number in range(1, settings.workers + 1)]
+    for child in children:
+        await child.ready.wait()
+    say(f"Soonish is ready at {settings.base_url}")
+
+
+async def _temporal_ready(settings: Settings, binary: Path | None, parts: Supervisor) -> None:
+    if binary:
+        await parts.start(_temporal(settings, binary)).ready.wait()
+        return
+    while not await _answers_tcp(settings.temporal_address):
+        say(f"Waiting for Temporal at {settings.temporal_address} (TEMPORAL_URL) ...")
+        await _wait_for_tcp(settings.temporal_address, TEMPORAL_REMINDER_SECONDS)
+    say(f"Temporal is ready: {settings.temporal_address}")
+
+
+async def _wait_for_tcp(address: str, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not await _answers_tcp(address):  # noqa: ASYNC110, another machine has no Event
+                await asyncio.sleep(1)
+
+
+async def _migrate(settings: Settings) -> None:
+    """Migrate in a thread with an event loop of its own, while Temporal starts.
+
+    A daemon, so that Ctrl-C need not wait for it: a migration that was cut off is rolled back.
+    """
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    threading.Thread(target=_migrate_in_thread, args=(settings, done), daemon=True).start()
+    await done
+    say(f"Database is ready: {_database_name(settings)}")
+
+
+def _migrate_in_thread(settings: Settings, done: asyncio.Future[None]) -> None:
+    problem: Exception | None = None
+    try:
+        from soonish.db.migrate import upgrade
+
+        upgrade(settings)
+    except Exception as error:
+        problem = ConfigurationError(f"The database cannot be prepared: {_one_line(error)}")
+    # RuntimeError: the loop is closed, because the run was stopped meanwhile.
+    with suppress(RuntimeError):
+        done.get_loop().call_soon_threadsafe(_finish, done, problem)
+
+
+def _finish(done: asyncio.Future[None], error: Exception | None) -> None:
+    if done.cancelled():
+        return
+    if error:
+        done.set_exception(error)
+    else:
+        done.set_result(None)
+
+
+def _one_line(error: Exception) -> str:
+    text = str(getattr(error, "orig", None) or error)
+    return " ".join(text.split())[:300] or type(error).__name__
+
+
+def _database_name(settings: Settings) -> str:
+    url = urlsplit(settings.database_url)
+    return url.path[1:] if settings.is_sqlite else f"PostgreSQL at {url.hostname}{url.path}"
+
+
+def _temporal(settings: Settings, binary: Path) -> Part:
+    from soonish.ops.temporal_server import server_command
+
+    address = settings.temporal_address
+    return Part(
+        name="Temporal",
+        group="temporal",
+        command=server_command(binary, settings),
+        address=f"{address}, its page http://127.0.0.1:{settings.temporal_ui_port}",
+        stop_seconds=3.0,
+        probe=lambda: _answers_tcp(address),
+        foreign=True,
+    )
+
+
+def _catcher(settings: Settings) -> Part:
+    return Part(
+        name="Mail catcher",
+        group="catcher",
+        command=[sys.executable, "-m", "soonish.ops.mail_catcher"],
+        address=f"127.0.0.1:{settings.mail_catcher_port}, read it at {settings.base_url}/dev/mail",
+        stop_seconds=1.0,
+    )
+
+
+def _api(settings: Settings) -> Part:
+    return Part(
+        name="API",
+        group="api",
+        command=[sys.executable, "-m", "soonish.cli.main", "api"],
+        address=f"http://{settings.host}:{settings.port}",
+        stop_seconds=3.0,
+        probe=lambda: _answers_health(settings),
+    )
+
+
+def _worker(number: int) -> Part:
+    return Part(
+        name=f"Worker {number}",
+        group="worker",
+        command=[sys.executable, "-m", "soonish.worker"],
+        stop_seconds=10.5,
+    )
+
+
+async def _answers_tcp(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def _answers_health(settings: Settings) -> bool:
+    """True once GET /api/health answers 200, which it does when the database is usable."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            reader, writer = await asyncio.open_connection(host, settings.port)
+            writer.write(b"GET /api/health HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            status = await reader.readline()
+            writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return b" 200 " in status
