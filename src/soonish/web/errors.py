@@ -1,0 +1,153 @@
+"""Every error as its reader can use it: problem details, a fragment for HTMX, or a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError, TooLarge
+from soonish.web.problems import error_headers, problem_response
+from soonish.web.templating import is_htmx, redirect, render
+
+log = structlog.get_logger(__name__)
+
+
+class MethodNotAllowed(SoonishError):
+    status = 405
+    code = "method_not_allowed"
+    title = "This address does not take that method"
+
+
+class BadRequest(SoonishError):
+    status = 400
+    code = "bad_request"
+    title = "The request cannot be read"
+
+
+_BY_STATUS: dict[int, type[SoonishError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Render SoonishError, validation errors and routing errors; see UnexpectedErrorMiddleware."""
+    app.add_exception_handler(SoonishError, _handle)
+    app.add_exception_handler(RequestValidationError, _handle)
+    app.add_exception_handler(HTTPException, _handle)
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    response = error_response(request, as_soonish_error(error))
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+def as_soonish_error(error: Exception) -> SoonishError:
+    """The error of our tree that says the same."""
+    if isinstance(error, SoonishError):
+        return error
+    if isinstance(error, RequestValidationError):
+        errors = error.errors()
+        if any(entry["loc"][:1] == ("path",) for entry in errors):
+            return NotFound()
+        return InvalidInput(errors=field_errors(errors))
+    if isinstance(error, HTTPException):
+        made = _BY_STATUS.get(error.status_code, BadRequest)()
+        made.status = error.status_code
+        return made
+    return SoonishError()
+
+
+def field_errors(entries: Iterable[Mapping[str, Any]]) -> list[FieldError]:
+    """Pydantic's errors as ours: dotted names, `body` for the whole, never the input itself."""
+    made = {_field_name(entry): _message(entry) for entry in reversed(list(entries))}
+    return [FieldError(name, message) for name, message in reversed(made.items())]
+
+
+def _field_name(entry: Mapping[str, Any]) -> str:
+    if entry["type"] == "json_invalid":
+        return "body"
+    parts = [str(part) for part in entry["loc"]]
+    if parts and parts[0] in ("body", "query", "header", "cookie"):
+        parts = parts[1:]
+    # A union puts the names of its members into the path; our fields are never written so.
+    outer = [part for part in parts[:-1] if part.isdigit() or part.islower()]
+    return ".".join(p for p in (*outer, *parts[-1:]) if "[" not in p) or "body"
+
+
+def _message(entry: Mapping[str, Any]) -> str:
+    return str(entry["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+
+
+def error_response(request: Request, error: SoonishError) -> Response:
+    """`error` for whoever asked: the API, HTMX, a browser, or anything else (as the API)."""
+    wants_page = "text/html" in request.headers.get("accept", "")
+    if request.url.path.startswith("/api") or not (wants_page or is_htmx(request)):
+        return problem_response(error)
+    if error.status == 401:
+        return _to_login(request)
+    template = "partials/error.html" if is_htmx(request) else "error.html"
+    response = render(request, template, status=error.status, error=error)
+    response.headers.update(error_headers(error))
+    if is_htmx(request):
+        response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"})
+    return response
+
+
+def _to_login(request: Request) -> Response:
+    """Somebody who is not signed in comes back to the page after signing in."""
+    back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    login = f"/login?next={quote(back)}" if request.method == "GET" else "/login"
+    if is_htmx(request):
+        return Response(headers={"HX-Redirect": login})
+    return redirect(login)
+
+
+class UnexpectedErrorMiddleware:
+    """The last net: 500 without any detail, and one line in the log that names the place.
+
+    The error's text is not logged: it may hold an address or a URL. Starlette's own net would
+    raise it again, and the server would print all of it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            log.error("request_failed", error=type(error).__name__, place=_place(error))
+            if started:
+                raise
+            request = Request(scope, receive)
+            await error_response(request, SoonishError())(scope, receive, send)
+
+
+def _place(error: Exception) -> str:
+    """`module:line` of our own code nearest to the error."""
+    place, trace = "", error.__traceback__
+    while trace:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if module.startswith("soonish.") or not place:
+            place = f"{module}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

@@ -1,0 +1,89 @@
+"""The filters of the templates: dates, numbers and Markdown, as one language writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_time, format_timedelta
+from babel.numbers import format_decimal
+from markupsafe import Markup
+
+from soonish.notifications.markdown import render_markdown
+
+
+def now_utc() -> datetime:
+    return datetime.now(UTC)
+
+
+_Unit = Literal["day", "hour", "minute", "second"]
+_UNITS: tuple[tuple[_Unit, int], ...] = (
+    ("day", 86400),
+    ("hour", 3600),
+    ("minute", 60),
+    ("second", 0),
+)
+
+
+class Formats:
+    """Every public method is a filter of its name. Instants are aware; a zone is an IANA name."""
+
+    def __init__(self, locale: Locale) -> None:
+        self._locale = locale
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        names = (name for name in vars(type(self)) if not name.startswith("_"))
+        return {name: getattr(self, name) for name in names if name != "filters"}
+
+    def date(self, moment: datetime, timezone: str = "UTC", style: str = "full") -> str:
+        """`style` is full, long, medium or short, or a CLDR pattern."""
+        return format_date(moment.astimezone(ZoneInfo(timezone)).date(), style, self._locale)
+
+    def month(self, moment: datetime, timezone: str = "UTC") -> str:
+        return self.date(moment, timezone, "MMM")
+
+    def day(self, moment: datetime, timezone: str = "UTC") -> str:
+        return self.date(moment, timezone, "d")
+
+    def time(self, moment: datetime, timezone: str = "UTC") -> str:
+        local = moment.astimezone(ZoneInfo(timezone))
+        return format_time(local.time(), "short", locale=self._locale)
+
+    def format_datetime(self, moment: datetime, timezone: str = "UTC") -> str:
+        return f"{self.date(moment, timezone, 'medium')}, {self.time(moment, timezone)}"
+
+    def relative(self, moment: datetime) -> str:
+        """`in 3 days`, `2 hours ago`."""
+        distance = moment - now_utc()
+        return format_timedelta(distance, add_direction=True, threshold=0.99, locale=self._locale)
+
+    def duration(self, seconds: int) -> str:
+        """`90000` as `1 day 1 hour`; the rest under a minute only where it is all there is."""
+        words: list[str] = []
+        for size in (86400, 3600, 60):
+            count, seconds = divmod(seconds, size)
+            if count:
+                words.append(self._span(count * size))
+        return " ".join(words) or self._span(seconds)
+
+    def _span(self, seconds: int) -> str:
+        fitting: list[_Unit] = [unit for unit, size in _UNITS if seconds >= size]
+        return format_timedelta(
+            seconds, granularity=fitting[0], threshold=9999, locale=self._locale
+        )
+
+    def number(self, value: int) -> str:
+        return format_decimal(value, locale=self._locale)
+
+    def markdown(self, text: str | None) -> Markup:
+        return Markup(render_markdown(text))  # noqa: S704 - render_markdown sanitises
+
+    def iso(self, moment: datetime) -> str:
+        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+    def local_input(self, moment: datetime, timezone: str = "UTC") -> str:
+        """The value of a `datetime-local` field."""
+        return moment.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%dT%H:%M")

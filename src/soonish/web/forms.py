@@ -1,0 +1,101 @@
+"""Posted forms: typed values are kept, and every error stands beside its field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from soonish.errors import InvalidInput, SoonishError
+from soonish.web.errors import field_errors
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Form:
+    """The values of a form (`value`, `values`) and its errors by field (`error`)."""
+
+    def __init__(self, values: Mapping[str, list[str]] | None = None) -> None:
+        self._values = dict(values or {})
+        self.errors: dict[str, str] = {}
+
+    @classmethod
+    def filled(cls, **values: Any) -> Form:
+        """A form before it is sent: what the fields hold when the page is first shown."""
+        return cls({name: [str(v)] for name, v in values.items() if v is not None})
+
+    def value(self, name: str, default: str = "") -> str:
+        return (self._values.get(name) or [default])[0].strip()
+
+    def secret(self, name: str) -> str:
+        """A password, exactly as typed."""
+        return (self._values.get(name) or [""])[0]
+
+    def values(self, name: str) -> list[str]:
+        return self._values.get(name, [])
+
+    def optional(self, name: str) -> str | None:
+        return self.value(name) or None
+
+    def error(self, name: str) -> str:
+        """The error of a field, also of an entry within it (`tags.0`); empty where it is right."""
+        nested = (m for field, m in self.errors.items() if field.startswith(f"{name}."))
+        return self.errors.get(name) or next(nested, "")
+
+    def failed(self, error: SoonishError) -> Form:
+        """The same form with what was wrong; what belongs to no field stands at `body`."""
+        if isinstance(error, InvalidInput):
+            for entry in error.errors:
+                self.errors.setdefault(entry.field, entry.message)
+        else:
+            self.errors["body"] = error.detail
+        return self
+
+    def instant(self, name: str, timezone: str) -> datetime | None:
+        """A `datetime-local` field, meant in `timezone`, as an instant in UTC; None if empty.
+
+        Raises InvalidInput naming the field.
+        """
+        text = self.value(name)
+        if not text:
+            return None
+        try:
+            local = datetime.fromisoformat(text)
+        except ValueError:
+            raise InvalidInput(name, "Choose a date and a time.") from None
+        if local.tzinfo is None:
+            local = local.replace(tzinfo=zone(timezone))
+        try:
+            return local.astimezone(UTC)
+        except OverflowError:
+            raise InvalidInput(name, "Choose a date and a time.") from None
+
+
+def zone(name: str) -> ZoneInfo:
+    """The IANA zone of that name. Raises InvalidInput on `timezone`."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidInput("timezone", "Choose a timezone from the list.") from None
+
+
+async def read_form(request: Request) -> Form:
+    """What was posted; file fields are ignored."""
+    data = await request.form()
+    values: dict[str, list[str]] = {}
+    for name, value in data.multi_items():
+        if isinstance(value, str):
+            values.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return Form(values)
+
+
+def parse(schema: type[Model], values: Mapping[str, Any]) -> Model:
+    """`values` as an instance of the API's schema. Raises InvalidInput with every wrong field."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise InvalidInput(errors=field_errors(error.errors())) from None

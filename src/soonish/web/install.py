@@ -1,0 +1,26 @@
+"""Puts the web foundation around an application: assets, guards and error answers."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from soonish.config import Settings
+from soonish.web.assets import Assets
+from soonish.web.errors import UnexpectedErrorMiddleware, install_error_handlers
+from soonish.web.limits import LimitsMiddleware
+from soonish.web.security import CsrfMiddleware, SecurityHeadersMiddleware
+
+
+def install_web(app: FastAPI, settings: Settings) -> None:
+    """Mount /assets and add the middleware and error handlers of this folder to `app`.
+
+    Middleware that is added later (request ids, access log) goes around these.
+    """
+    app.mount("/assets", Assets(), name="assets")
+    install_error_handlers(app)
+    app.add_middleware(CsrfMiddleware, settings=settings)
+    app.add_middleware(LimitsMiddleware)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(UnexpectedErrorMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware, settings=settings)

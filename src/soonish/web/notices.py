@@ -1,0 +1,46 @@
+"""What a page says once after a redirect; the cookie carries a name of this table, never text."""
+
+from __future__ import annotations
+
+NOTICE_COOKIE = "soonish_notice"
+
+
+def _(message: str) -> str:
+    """Marks a text for translation; the layout translates it."""
+    return message
+
+
+NOTICES = {
+    "signed_in": _("You are signed in."),
+    "signed_out": _("You are signed out."),
+    "verified": _("Your address is verified and you are signed in."),
+    "password_changed": _("Your password is changed. You can sign in with it now."),
+    "profile_saved": _("Your profile is saved."),
+    "session_ended": _("That session is signed out."),
+    "event_created": _("Your event is ready. Share its link, and people can subscribe."),
+    "event_updated": _("Saved. Subscribers are being told what changed."),
+    "event_unchanged": _("Nothing changed, so nobody was told."),
+    "event_cancelled": _("The event is cancelled. Everybody is being told."),
+    "message_sent": _("Your message is on its way."),
+    "retrying": _("Trying the failed ones again."),
+    "subscriber_removed": _("They are no longer subscribed, and are being told."),
+    "subscriber_approved": _("Approved. They are being welcomed."),
+    "subscribed": _("You are subscribed."),
+    "subscription_saved": _("Saved. That is where you will be told."),
+    "subscription_pending": _("The organizer has to approve your subscription first."),
+    "unsubscribed": _("You are unsubscribed."),
+    "reminders_saved": _("Your reminders are saved."),
+    "remind_me_added": _("You will be reminded."),
+    "remind_me_removed": _("That reminder is gone."),
+    "integration_added": _("Your channel is ready."),
+    "integration_failed": _("Saved, but the test message did not arrive, so it is switched off."),
+    "integration_saved": _("Saved."),
+    "integration_deleted": _("That channel is deleted."),
+    "test_arrived": _("The test message was accepted. Look at your channel."),
+    "test_failed": _("The test message was not accepted."),
+}
+
+
+def notice_text(name: str) -> str | None:
+    """The (untranslated) text of a notice; None for an unknown name."""
+    return NOTICES.get(name)

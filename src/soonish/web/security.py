@@ -1,0 +1,104 @@
+"""Headers of every response, and the guard against requests that other sites send (CONTRACT)."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from soonish.config import Settings
+from soonish.errors import Forbidden
+from soonish.web.problems import problem_response
+
+SESSION_COOKIE = "soonish_session"
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "font-src 'self'",
+        "manifest-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_TOKEN_PAGES = re.compile(r"^/(u/|manage/|confirm/|verify|reset|auth/)")
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+
+
+class SecurityHeadersMiddleware:
+    """Adds CSP, nosniff, Referrer-Policy, HSTS and, where nothing else is said, no-store.
+
+    A response that brings its own Content-Security-Policy or Cache-Control keeps it.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.https = settings.base_url.startswith("https://")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._add_headers(scope, MutableHeaders(scope=message))
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+    def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
+        private = _TOKEN_PAGES.match(scope["path"])
+        headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("Referrer-Policy", "no-referrer" if private else "same-origin")
+        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+        headers.setdefault("Cache-Control", "private, no-store")
+        if self.https:
+            headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+
+class CsrfMiddleware:
+    """Refuses unsafe requests from other sites that a browser's cookie would vouch for.
+
+    The API is guarded where the session cookie is sent, pages always (signing a stranger in is
+    an attack too). `/u/` (RFC 8058) and requests with an Authorization header are exempt.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.origin = _origin(settings.base_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._is_forged(scope):
+            error = Forbidden("This request came from another site.", code="csrf_failed")
+            await problem_response(error)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _is_forged(self, scope: Scope) -> bool:
+        headers = Headers(scope=scope)
+        if scope["method"] in _SAFE_METHODS or not _is_guarded(scope["path"], headers):
+            return False
+        if site := headers.get("sec-fetch-site"):
+            return site not in ("same-origin", "none")
+        origin = headers.get("origin")
+        own = {self.origin, f"{scope['scheme']}://{headers.get('host', '')}"}
+        return origin is not None and origin not in own
+
+
+def _is_guarded(path: str, headers: Headers) -> bool:
+    if "authorization" in headers or path.startswith("/u/"):
+        return False
+    return not path.startswith("/api/") or f"{SESSION_COOKIE}=" in headers.get("cookie", "")
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,78 @@
+"""Pages: Jinja templates in the reader's language, and the answers made from them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from soonish.notifications.i18n import language
+from soonish.web.assets import asset
+from soonish.web.formats import Formats
+from soonish.web.notices import NOTICE_COOKIE, notice_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@cache
+def environment(locale: str = "en") -> Environment:
+    """The Jinja environment of one language: `_()`, dates, numbers and plurals follow it."""
+    words = language(locale)
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    own: dict[str, Any] = {"asset": asset, "lang": str(words.locale).replace("_", "-")}
+    made.globals.update(own)
+    made.filters.update(Formats(words.locale).filters())
+    return made
+
+
+def is_htmx(request: Request) -> bool:
+    """Whether HTMX asks for a fragment; a boosted link or form wants the whole page."""
+    headers = request.headers
+    whole = "hx-boosted" in headers or "hx-history-restore-request" in headers
+    return headers.get("hx-request") == "true" and not whole
+
+
+def render(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
+    """A page or fragment as a response.
+
+    `user` in the context is who is signed in (None: nobody). A notice left by `redirect` is
+    shown once, by the layout.
+    """
+    context.setdefault("user", getattr(request.state, "user", None))
+    context.setdefault("token_page", False)
+    notice = "" if context["token_page"] else request.cookies.get(NOTICE_COOKIE, "")
+    html = (
+        environment(locale_of(request))
+        .get_template(template)
+        .render(request=request, path=request.url.path, notice=notice_text(notice), **context)
+    )
+    response = HTMLResponse(html, status_code=status)
+    if notice:
+        response.delete_cookie(NOTICE_COOKIE)
+    return response
+
+
+def locale_of(request: Request) -> str:
+    """English until another catalogue is there; the user's own locale comes first then."""
+    user = getattr(request.state, "user", None)
+    return getattr(user, "locale", None) or "en"
+
+
+def redirect(url: str, notice: str = "") -> Response:
+    """303 to a page of this site; `notice` is a name in `notices.NOTICES`, shown there once."""
+    response = RedirectResponse(url, status_code=303)
+    if notice:
+        response.set_cookie(NOTICE_COOKIE, notice, max_age=60, httponly=True, samesite="lax")
+    return response
