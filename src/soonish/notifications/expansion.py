@@ -83,7 +83,7 @@ async def add_mail(
 async def _insert(
     session: AsyncSession,
     notification: Notification,
-    targets: CompoundSelect[Any] | Select[Any],
+    targets: CompoundSelect[Any] | Select[*tuple[Any, ...]],
     now: datetime,
     due_at: datetime | None,
     expires_at: datetime,

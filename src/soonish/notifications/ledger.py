@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, or_, select, text, update
+from sqlalchemy import and_, case, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -167,7 +167,7 @@ async def still_sendable(
         Delivery.id.in_(sql.id_list(session, ids)),
         Delivery.lease_token == lease_token,
         Delivery.lease_until >= now + MIN_LEASE_LEFT,
-        ~func.coalesce(expired, False),  # noqa: FBT003 (SQL's NULL, not a flag)
+        ~func.coalesce(expired, False),
         ~suppressed,
     )
     return set((await session.scalars(query)).all())
@@ -227,7 +227,7 @@ async def mark_not_sent(
     """Record a try that failed: retrying while there is a point in it, else failed."""
     again = next_attempt_at(row.attempts, result, now, seed=row.id)
     state = State.RETRYING if again else State.FAILED
-    counted = 0 if again and result.outcome is Outcome.RATE_LIMITED else 1
+    counted = 0 if again and result.retry_after is not None else 1
     marked: Any = await session.execute(
         update(Delivery)
         .where(Delivery.id == row.id, Delivery.lease_token == lease_token)
@@ -299,6 +299,3 @@ async def open_broadcasts(
         .limit(limit)
     )
     return [BroadcastWork(int(n), int(c)) for n, c in (await session.execute(query)).all()]
-
-
-__all__ = ["Claimed", "claim", "mark_sent", "settle", "text"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta
 
-from soonish.delivery.outcome import Outcome, SendResult
+from soonish.delivery.outcome import SendResult
 
 MAX_ATTEMPTS = 3
 DELAYS_SECONDS = (10.0, 120.0)
@@ -22,7 +22,7 @@ def next_attempt_at(
     """
     if not result.retryable:
         return None
-    if result.outcome is Outcome.RATE_LIMITED and result.retry_after is not None:
+    if result.retry_after is not None:
         return now + timedelta(seconds=min(max(result.retry_after, 1.0), MAX_RETRY_AFTER_SECONDS))
     if attempts + 1 >= MAX_ATTEMPTS:
         return None

@@ -1,4 +1,4 @@
-"""Streams are workflow ids; this is the one place that knows their spelling (CONTRACT, Temporal)."""
+"""Streams are workflow ids; the one place that knows their spelling (CONTRACT, Temporal)."""
 
 from __future__ import annotations
 

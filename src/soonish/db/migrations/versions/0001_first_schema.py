@@ -60,11 +60,18 @@ def upgrade() -> None:
         sa.Column("is_verified", sa.Boolean(), nullable=False),
         sa.Column("is_admin", sa.Boolean(), nullable=False),
         sa.Column("token_epoch", sa.Integer(), nullable=False),
+        sa.Column("merged_into_id", Id, nullable=True),
         sa.Column("verified_at", UtcDateTime(), nullable=True),
         sa.Column("deactivated_at", UtcDateTime(), nullable=True),
         sa.Column("erased_at", UtcDateTime(), nullable=True),
         sa.Column("id", Id, autoincrement=True, nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["merged_into_id"],
+            ["users.id"],
+            name=op.f("fk_users_merged_into_id"),
+            ondelete="SET NULL",
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("email_fingerprint", name=op.f("uq_users_email_fingerprint")),
         sqlite_autoincrement=True,
@@ -143,11 +150,17 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=200), nullable=True),
         sa.Column("password_hash", sa.String(length=255), nullable=True),
         sa.Column("browser_hash", sa.String(length=64), nullable=True),
-        sa.Column("created_user", sa.Boolean(), nullable=False),
+        sa.Column("claimant_user_id", Id, nullable=True),
         sa.Column("expires_at", UtcDateTime(), nullable=False),
         sa.Column("completed_at", UtcDateTime(), nullable=True),
         sa.Column("id", Id, autoincrement=True, nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["claimant_user_id"],
+            ["users.id"],
+            name=op.f("fk_registrations_claimant_user_id"),
+            ondelete="CASCADE",
+        ),
         sa.ForeignKeyConstraint(
             ["user_id"], ["users.id"], name=op.f("fk_registrations_user_id"), ondelete="CASCADE"
         ),
@@ -156,6 +169,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("registrations", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_registrations_claimant_user_id"), ["claimant_user_id"], unique=False
+        )
         batch_op.create_index(batch_op.f("ix_registrations_user_id"), ["user_id"], unique=False)
 
     op.create_table(

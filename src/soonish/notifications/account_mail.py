@@ -1,0 +1,54 @@
+"""Mail to a user about their account or channels, through the same ledger as everything else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.db.types import utc_now
+from soonish.notifications import expansion
+from soonish.notifications.models import Delivery, Notification, State
+from soonish.outbox import service as outbox
+from soonish.outbox import streams
+from soonish.subscriptions.queries import MAIL
+
+
+async def add_account_mail(
+    session: AsyncSession,
+    user_id: int,
+    kind: str,
+    *,
+    dedup_key: str,
+    lifetime: timedelta,
+    extra: dict[str, Any] | None = None,
+) -> Notification:
+    """Write the notification, its one delivery and the outbox row that gets it sent.
+
+    `kind` is one of notifications.texts.ACCOUNT_KINDS. `extra` may name a `purpose` (and a
+    `registration_id`): the token is then made just before the send (DESIGN 11). The mail is not
+    sent after `lifetime`. A second call with the same `dedup_key` changes nothing.
+    """
+    now = utc_now()
+    notification = await expansion.ensure(
+        session,
+        kind=kind,
+        dedup_key=dedup_key,
+        content={"extra": extra or {}},
+        created_at=now,
+    )
+    if notification.expanded_at is None:
+        session.add(
+            Delivery(
+                notification_id=notification.id,
+                user_id=user_id,
+                target_key=MAIL,
+                state=State.PENDING,
+                expires_at=now + lifetime,
+                created_at=now,
+            )
+        )
+        notification.expanded_at = now
+        outbox.add(session, streams.broadcast(notification.id), streams.WAKE, {})
+    return notification

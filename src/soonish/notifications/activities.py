@@ -1,0 +1,63 @@
+"""Activities that deliver and settle notifications."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from soonish.db.session import Database
+from soonish.db.types import utc_now
+from soonish.notifications import ledger, reroute
+from soonish.notifications.deliver import Deliverer
+from soonish.notifications.messages import BroadcastState, DeliverInput, DeliveryReport
+
+HEARTBEAT_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def heartbeats() -> AsyncGenerator[None, None]:
+    """Heartbeat while the block runs, so a dead worker's work is soon another's."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+@dataclass
+class BroadcastActivities:
+    db: Database
+    deliverer: Deliverer
+
+    @activity.defn
+    async def deliver(self, work: DeliverInput) -> DeliveryReport:
+        """Send what is claimable of a notification until nothing is left or the worker stops."""
+        info = activity.info()
+        owner = f"{info.workflow_run_id}:{info.activity_id}"
+        async with heartbeats():
+            return await self.deliverer.run(
+                work.notification_id, owner, info.attempt, activity.is_worker_shutdown
+            )
+
+    @activity.defn
+    async def settle(self, work: DeliverInput) -> BroadcastState:
+        """Complete the notification if all its rows are at rest; else say what is open."""
+        async with self.db.write() as session:
+            return await ledger.settle(session, work.notification_id, utc_now())
+
+    @activity.defn
+    async def advance_broadcast(self, work: DeliverInput) -> BroadcastState:
+        """Take the broadcast's outbox rows (channels that came back) and say what is open."""
+        async with self.db.write() as session:
+            await reroute.take(session, work.notification_id, utc_now())
+            return await ledger.settle(session, work.notification_id, utc_now())

@@ -1,0 +1,164 @@
+"""Sending what a notification's ledger rows ask for: claim, check, send, mark (DESIGN 5 and 8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from soonish.config import Settings
+from soonish.db.session import Database
+from soonish.db.types import utc_now
+from soonish.delivery.mail import ServiceMail
+from soonish.delivery.outcome import Outcome, SendResult
+from soonish.delivery.sender import Sender
+from soonish.notifications import ledger, recipients
+from soonish.notifications.ledger import Claimed
+from soonish.notifications.marks import Marks
+from soonish.notifications.messages import DeliveryReport
+from soonish.notifications.models import Notification
+from soonish.notifications.outgoing import Outgoing
+from soonish.notifications.recipients import Channel, Mailbox
+from soonish.subscriptions.queries import MAIL
+
+LANES = 3  # while one sub-batch is sent, the next is claimed and the last one marked
+CHUNK = 50  # rows that are checked with one query just before they are sent
+MAX_CHECK_AGE = timedelta(seconds=3)
+_GONE = SendResult(Outcome.INVALID_TARGET, "there is no address any more")
+
+
+@dataclass
+class Run:
+    """One activity attempt's work on one notification."""
+
+    notification_id: int
+    lease_token: str
+    previous: list[str]
+    stopping: Callable[[], bool]
+    outgoing: Outgoing
+    marks: Marks
+
+
+@dataclass
+class Deliverer:
+    """Delivers for one process; holds its senders."""
+
+    db: Database
+    settings: Settings
+    sender: Sender
+    mailer: ServiceMail
+    _slots: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._slots = asyncio.Semaphore(self.sender.threads)
+
+    async def run(
+        self, notification_id: int, owner: str, attempt: int, stopping: Callable[[], bool]
+    ) -> DeliveryReport:
+        """Send until nothing is claimable or `stopping()`; what was done, in rows.
+
+        `owner` is the same for every attempt of one activity, `attempt` counts from 1: rows that
+        an earlier attempt had claimed are taken over at once.
+        """
+        report = DeliveryReport()
+        outgoing = await self._outgoing(notification_id)
+        if outgoing is None:
+            return report
+        lease_token = f"{owner}:{attempt}"
+        previous = [f"{owner}:{n}" for n in range(max(1, attempt - 10), attempt)]
+        async with Marks(self.db, lease_token, report) as marks:
+            run = Run(notification_id, lease_token, previous, stopping, outgoing, marks)
+            await asyncio.gather(*(self._lane(run) for _ in range(LANES)))
+        return report
+
+    async def _outgoing(self, notification_id: int) -> Outgoing | None:
+        async with self.db.read() as session:
+            notification = await session.get(Notification, notification_id)
+            if notification is None:
+                return None
+            return await Outgoing.load(session, notification, self.settings)
+
+    async def _lane(self, run: Run) -> None:
+        while not run.stopping():
+            rows = await self._claim(run)
+            if not rows:
+                return
+            for start in range(0, len(rows), CHUNK):
+                chunk = rows[start : start + CHUNK]
+                if run.stopping():
+                    await self._release(run, chunk)
+                else:
+                    await self._send_chunk(run, chunk)
+
+    async def _claim(self, run: Run) -> list[Claimed]:
+        async with self.db.read() as session:
+            now = utc_now()
+            if not await ledger.has_claimable(session, run.notification_id, run.previous, now):
+                return []
+        async with self.db.write() as session:
+            return await ledger.claim(
+                session,
+                run.notification_id,
+                run.lease_token,
+                previous=run.previous,
+                limit=self.settings.delivery_batch_size,
+                now=utc_now(),
+            )
+
+    async def _release(self, run: Run, rows: Sequence[Claimed]) -> None:
+        async with self.db.write() as session:
+            ids = [row.id for row in rows]
+            await ledger.release(session, ids, run.lease_token, utc_now())
+
+    async def _sendable(self, run: Run, rows: Sequence[Claimed]) -> list[Claimed]:
+        """The rows that may still be sent; the others are given back to be settled."""
+        async with self.db.read() as session:
+            ids = [row.id for row in rows]
+            good = await ledger.still_sendable(session, ids, run.lease_token, utc_now())
+        bad = [row for row in rows if row.id not in good]
+        if bad:
+            await self._release(run, bad)
+        return [row for row in rows if row.id in good]
+
+    async def _send_chunk(self, run: Run, chunk: Sequence[Claimed]) -> None:
+        checked_at = utc_now()
+        rows = await self._sendable(run, chunk)
+        by_mail = [row for row in rows if row.target_key == MAIL]
+        by_channel = [row for row in rows if row.target_key != MAIL]
+        async with self.db.read() as session:
+            mailboxes = await recipients.mailboxes(session, by_mail)
+            channels = await recipients.channels(session, by_channel)
+        await asyncio.gather(
+            self._send_mails(run, by_mail, mailboxes),
+            *(
+                self._send_to_channel(run, row, channels.get(row.id), checked_at)
+                for row in by_channel
+            ),
+        )
+
+    async def _send_mails(
+        self, run: Run, rows: Sequence[Claimed], mailboxes: dict[int, Mailbox]
+    ) -> None:
+        if not rows:
+            return
+        for row in rows:
+            if mailboxes[row.user_id].address is None:
+                run.marks.add(row, _GONE)
+        reachable = [row for row in rows if mailboxes[row.user_id].address is not None]
+        mails = await run.outgoing.mails(self.db, reachable, mailboxes)
+        for row, result in zip(reachable, await self.mailer.send_batch(mails), strict=True):
+            run.marks.add(row, result)
+
+    async def _send_to_channel(
+        self, run: Run, row: Claimed, channel: Channel | None, checked_at: datetime
+    ) -> None:
+        if channel is None:
+            run.marks.unreachable(row, Outcome.CHANNEL_INACTIVE)
+            return
+        async with self._slots:
+            if utc_now() - checked_at > MAX_CHECK_AGE and not await self._sendable(run, [row]):
+                return
+            message = run.outgoing.message(row, channel.locale)
+            result = await self.sender.send(channel.url, message)
+        run.marks.add(row, result, channel.integration_id)

@@ -1,0 +1,105 @@
+"""One notification's messages, ready per recipient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts import links, tokens
+from soonish.config import Settings
+from soonish.db.session import Database
+from soonish.delivery.mail import Mail
+from soonish.delivery.message import Message
+from soonish.notifications.content import Content
+from soonish.notifications.ledger import Claimed
+from soonish.notifications.models import Notification
+from soonish.notifications.recipients import Mailbox
+from soonish.notifications.rendering import (
+    ACTION_SLOT,
+    MANAGE_SLOT,
+    UNSUBSCRIBE_SLOT,
+    Rendering,
+    content_of,
+    message_id,
+)
+from soonish.subscriptions.tokens import make_token
+
+
+@dataclass
+class Outgoing:
+    """Renders once per language; fills in what is each recipient's own."""
+
+    event_id: int | None
+    content: Content
+    settings: Settings
+    _renderings: dict[str, Rendering] = field(default_factory=dict[str, Rendering])
+
+    @classmethod
+    async def load(
+        cls, session: AsyncSession, notification: Notification, settings: Settings
+    ) -> Outgoing:
+        content = await content_of(session, notification, settings.base_url)
+        return cls(notification.event_id, content, settings)
+
+    def message(self, row: Claimed, locale: str) -> Message:
+        """The message for a channel, with the id that every retry of this row carries."""
+        identity = message_id(row.id, row.created_at)
+        return replace(self._rendering(locale).message, message_id=identity)
+
+    async def mails(
+        self, db: Database, rows: Sequence[Claimed], mailboxes: dict[int, Mailbox]
+    ) -> list[Mail]:
+        """A mail per row, in order; makes the tokens that the mails grant, if they grant any."""
+        actions = await self._action_urls(db, rows)
+        return [self._mail(row, mailboxes[row.user_id], actions.get(row.id)) for row in rows]
+
+    def _rendering(self, locale: str) -> Rendering:
+        if locale not in self._renderings:
+            self._renderings[locale] = Rendering(self.content, locale, self.settings)
+        return self._renderings[locale]
+
+    def _mail(self, row: Claimed, mailbox: Mailbox, action_url: str | None) -> Mail:
+        rendering = self._rendering(mailbox.locale)
+        if row.subscription_id is None:
+            template, values = rendering.plain_mail, {ACTION_SLOT: action_url or ""}
+        else:
+            template, values = rendering.subscriber_mail, self._links(row, mailbox)
+        address = mailbox.address or ""
+        identity = message_id(row.id, row.created_at)
+        return Mail(to=address, template=template, message_id=identity, values=values)
+
+    def _links(self, row: Claimed, mailbox: Mailbox) -> dict[str, str]:
+        return {
+            UNSUBSCRIBE_SLOT: f"{self.settings.base_url}/u/{self._token('unsubscribe', row, mailbox)}",
+            MANAGE_SLOT: f"{self.settings.base_url}/manage/{self._token('manage', row, mailbox)}",
+        }
+
+    def _token(self, purpose: str, row: Claimed, mailbox: Mailbox) -> str:
+        return make_token(
+            self.settings.secret_key,
+            purpose,
+            event_id=self.event_id or 0,
+            user_id=row.user_id,
+            epoch=mailbox.epoch,
+            issued_at=row.created_at,
+        )
+
+    async def _action_urls(self, db: Database, rows: Sequence[Claimed]) -> dict[int, str]:
+        """The links of account mails by delivery id: a token each, made just before the send."""
+        purpose = self.content.extra.get("purpose")
+        if not purpose:
+            return {}
+        registration = self.content.extra.get("registration_id")
+        urls: dict[int, str] = {}
+        async with db.write() as session:
+            for row in rows:
+                token = await tokens.issue(
+                    session,
+                    purpose,
+                    row.user_id,
+                    registration_id=int(registration) if registration else None,
+                )
+                urls[row.id] = links.action_url(self.settings.base_url, purpose, token)
+        return urls

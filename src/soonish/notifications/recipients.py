@@ -1,0 +1,75 @@
+"""Where claimed rows lead: addresses and Apprise URLs, decrypted just before the send."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts.models import User
+from soonish.db import sql
+from soonish.integrations.models import Integration
+from soonish.notifications.ledger import Claimed
+from soonish.notifications.models import Delivery
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """A user's address, None once they are erased; `epoch` goes into their links."""
+
+    address: str | None
+    locale: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Channel:
+    integration_id: int
+    url: str
+    locale: str
+
+
+async def mailboxes(session: AsyncSession, rows: Sequence[Claimed]) -> dict[int, Mailbox]:
+    """Mailboxes by user id."""
+    if not rows:
+        return {}
+    query = select(User.id, User.email, User.locale, User.token_epoch).where(
+        User.id.in_(sql.id_list(session, {row.user_id for row in rows}))
+    )
+    return {
+        user_id: Mailbox(address, locale or "en", epoch)
+        for user_id, address, locale, epoch in (await session.execute(query)).all()
+    }
+
+
+async def channels(session: AsyncSession, rows: Sequence[Claimed]) -> dict[int, Channel]:
+    """Channels by delivery id: any active integration of that user with that URL serves."""
+    if not rows:
+        return {}
+    serving = (
+        select(Delivery.id.label("delivery_id"), func.min(Integration.id).label("integration_id"))
+        .join(
+            Integration,
+            and_(
+                Integration.user_id == Delivery.user_id,
+                Integration.url_fingerprint == Delivery.target_key,
+                Integration.is_active.is_(True),
+                Integration.deleted_at.is_(None),
+            ),
+        )
+        .where(Delivery.id.in_(sql.id_list(session, [row.id for row in rows])))
+        .group_by(Delivery.id)
+        .subquery()
+    )
+    query = (
+        select(serving.c.delivery_id, Integration.id, Integration.apprise_url, User.locale)
+        .join(Integration, Integration.id == serving.c.integration_id)
+        .join(User, User.id == Integration.user_id)
+    )
+    return {
+        delivery_id: Channel(integration_id, url, locale or "en")
+        for delivery_id, integration_id, url, locale in (await session.execute(query)).all()
+        if url is not None
+    }

@@ -1,0 +1,121 @@
+"""From a notification's row to what is sent: rendered once, not once per recipient."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cached_property
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts.models import User
+from soonish.config import Settings
+from soonish.delivery.mail import MailContent, MailTemplate
+from soonish.delivery.message import Message
+from soonish.events.models import Event
+from soonish.notifications.content import Content, EventFacts
+from soonish.notifications.mail_document import mail_document
+from soonish.notifications.models import Notification
+from soonish.notifications.texts import Composed, compose
+
+UNSUBSCRIBE_SLOT = "unsubscribe_url"
+MANAGE_SLOT = "manage_url"
+ACTION_SLOT = "action_url"
+
+
+def public_url(base_url: str, slug: str) -> str:
+    return f"{base_url}/e/{slug}"
+
+
+def facts_of(event: Event, organizer_name: str | None, base_url: str) -> EventFacts:
+    """What every text says about the event, as it is now."""
+    return EventFacts(
+        name=event.name,
+        start=event.start_date,
+        end=event.end_date,
+        timezone=event.timezone,
+        location=event.location,
+        contact=event.contact,
+        organizer_name=organizer_name,
+        description=event.description,
+        url=public_url(base_url, event.slug),
+    )
+
+
+async def content_of(session: AsyncSession, notification: Notification, base_url: str) -> Content:
+    """The notification's content, with the facts of its event as they are now."""
+    facts = None
+    if notification.event_id is not None:
+        query = select(Event, User.name).join(User, User.id == Event.owner_user_id)
+        row = (await session.execute(query.where(Event.id == notification.event_id))).one()
+        facts = facts_of(row[0], row[1], base_url)
+    stored = notification.content or {}
+    content = Content.from_json(
+        {
+            "title": notification.title,
+            "body": notification.body,
+            **stored,
+            "kind": notification.kind,
+        }
+    )
+    return Content(**{**content.__dict__, "facts": facts})
+
+
+class Rendering:
+    """One notification in one language; mail templates are made when first needed."""
+
+    def __init__(self, content: Content, locale: str, settings: Settings) -> None:
+        self._content = content
+        self._locale = locale
+        self._settings = settings
+        self.composed: Composed = compose(content, locale)
+
+    @cached_property
+    def message(self) -> Message:
+        """For channels; an action's slot is never in an event's message."""
+        composed = self.composed
+        return Message(composed.title, composed.text, composed.markdown, composed.html)
+
+    @cached_property
+    def subscriber_mail(self) -> MailTemplate:
+        """With the links to unsubscribe and to manage, and the RFC 8058 headers."""
+        return self._template(with_links=True)
+
+    @cached_property
+    def plain_mail(self) -> MailTemplate:
+        """For accounts and organizers: nothing to unsubscribe from."""
+        return self._template(with_links=False)
+
+    def _template(self, *, with_links: bool) -> MailTemplate:
+        composed = self.composed
+        text, html = mail_document(
+            composed,
+            base_url=self._settings.base_url,
+            unsubscribe_slot="{{%s}}" % UNSUBSCRIBE_SLOT if with_links else None,
+            manage_slot="{{%s}}" % MANAGE_SLOT if with_links else None,
+            locale=self._locale,
+        )
+        slots = [UNSUBSCRIBE_SLOT, MANAGE_SLOT] if with_links else [ACTION_SLOT]
+        return MailTemplate(
+            MailContent(composed.title, text, html, reply_to=self._reply_to()),
+            sender=self._settings.smtp_from,
+            slots=slots,
+            list_unsubscribe_slot=UNSUBSCRIBE_SLOT if with_links else None,
+        )
+
+    def _reply_to(self) -> str | None:
+        contact = self._content.facts.contact if self._content.facts else None
+        return contact if contact and is_address(contact) else None
+
+
+def is_address(text: str) -> bool:
+    """Whether an event's contact is a mail address, and so can be a Reply-To."""
+    local, at, domain = text.strip().rpartition("@")
+    return bool(at and local and "." in domain) and not any(
+        c.isspace() or c in "<>,;" for c in text
+    )
+
+
+def message_id(delivery_id: int, created_at: datetime) -> str:
+    """Stable over every retry of a row: the row's id and when it was made."""
+    return f"{delivery_id}.{int(created_at.timestamp())}"
