@@ -1,0 +1,99 @@
+"""Which IP addresses a delivery may reach (DESIGN 9)."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import unicodedata
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+# No operator setting opens these: link-local, this host, multicast, broadcast, cloud metadata.
+_ALWAYS_CLOSED: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(n)
+    for n in (
+        "0.0.0.0/8",
+        "169.254.0.0/16",
+        "224.0.0.0/4",
+        "255.255.255.255/32",
+        "100.100.100.200/32",  # Alibaba
+        "168.63.129.16/32",  # Azure, although a public address
+        "192.0.0.192/32",  # Oracle
+        "::/128",
+        "fe80::/10",
+        "ff00::/8",
+        "fd00:ec2::/32",  # AWS
+        "fd20:ce::/32",  # Google
+    )
+)
+# Ranges that Python's is_global lets through but that are no ordinary public hosts.
+_NOT_PUBLIC: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(n)
+    for n in (
+        "192.88.99.0/24",  # 6to4 relays
+        "192.0.0.0/24",
+        "2001::/23",  # Teredo, ORCHID and other protocol assignments
+        "2001:db8::/32",
+        "2002::/16",  # 6to4 carries an IPv4 address
+        "3fff::/20",  # documentation
+    )
+)
+
+
+def unwrap(address: Address) -> Address:
+    """The IPv4 address inside an IPv6-mapped or NAT64 address, else the address itself."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        if address in _NAT64:
+            return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def is_open(address: Address, allowed: Sequence[Network]) -> bool:
+    """True if `address` is public, or in one of the operator's `allowed` networks."""
+    address = unwrap(address)
+    if _within(address, _ALWAYS_CLOSED):
+        return False
+    return _within(address, allowed) or _is_public(address)
+
+
+def _is_public(address: Address) -> bool:
+    if _within(address, _NOT_PUBLIC) or not address.is_global or address.is_multicast:
+        return False
+    if isinstance(address, IPv6Address):
+        is_isatap = (int(address) >> 32) & 0xFFFFFFFF in (0x5EFE, 0x02005EFE)
+        return address in _GLOBAL_UNICAST and not is_isatap
+    return not address.is_reserved
+
+
+def _within(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == n.version and address in n for n in networks)
+
+
+def parse_literal(host: str) -> Address | None:
+    """The address that `host` spells, in any way the system's resolver reads (decimal, octal,
+    hex, short forms, IPv6 with a zone); None for a name."""
+    host = unicodedata.normalize("NFKC", host).replace("\u3002", ".")  # as IDNA does
+    host = host.strip().strip("[]").split("%", 1)[0].rstrip(".")
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    if not host or not host.isascii() or any(c.isspace() for c in host):
+        return None
+    try:
+        return IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+def is_localhost(host: str) -> bool:
+    """True for `localhost` and names below it, which never go to a resolver (RFC 6761)."""
+    name = host.rstrip(".").lower()
+    return name in ("localhost", "localhost.localdomain") or name.endswith(".localhost")

@@ -1,0 +1,119 @@
+"""The audit hook: the last line behind the socket guard (DESIGN 9).
+
+It judges delivery threads only: they connect to addresses that the guard approved, send no
+datagrams, start no programs, and read nothing but code, certificates and time zones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import apprise
+import certifi
+
+import soonish
+from soonish.delivery.attempt import BlockedTarget, current, in_delivery_thread
+
+_FORBIDDEN = frozenset(
+    {
+        "socket.sendto",
+        "socket.sendmsg",
+        "socket.bind",
+        "socket.getaddrinfo",
+        "socket.gethostbyname",
+        "socket.gethostbyaddr",
+        "subprocess.Popen",
+        "os.system",
+        "os.exec",
+        "os.fork",
+        "os.forkpty",
+        "os.posix_spawn",
+        "os.spawn",
+        "os.remove",
+        "os.rename",
+        "os.mkdir",
+        "os.rmdir",
+        "os.symlink",
+        "os.link",
+        "os.chmod",
+        "os.truncate",
+        "ctypes.dlopen",
+        "pty.spawn",
+    }
+)
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_roots: tuple[str, ...] = ()
+_busy = threading.local()
+
+
+def install(extra_roots: Sequence[str] = ()) -> None:
+    """Add the hook. It stays for the life of the process (Python has no way to remove one)."""
+    global _roots
+    _roots = tuple(dict.fromkeys(os.path.realpath(p) for p in (*_readable(), *extra_roots) if p))
+    sys.addaudithook(_hook)
+
+
+def _readable() -> list[str]:
+    """Folders and files that code in a delivery thread has a reason to read."""
+    paths = ssl.get_default_verify_paths()
+    certificates = [paths.cafile, paths.capath, paths.openssl_cafile, paths.openssl_capath]
+    packages = [str(Path(m.__file__ or "").parent) for m in (apprise, soonish)]
+    code = [sysconfig.get_path(n) for n in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return [
+        *(c for c in certificates if c),
+        certifi.where(),
+        *packages,
+        *code,
+        "/usr/share/zoneinfo",
+    ]
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if not in_delivery_thread():
+        return
+    if event in _FORBIDDEN:
+        raise _refused(f"a delivery may not use {event}")
+    judge = _JUDGES.get(event)
+    if judge is not None and not getattr(_busy, "judging", False):
+        _busy.judging = True  # what a judge does itself raises events too
+        try:
+            judge(args)
+        finally:
+            _busy.judging = False
+
+
+def _refused(what: str) -> BlockedTarget:
+    with contextlib.suppress(BlockedTarget):  # a delivery thread between attempts
+        current().fault = "blocked"
+    return BlockedTarget(what)
+
+
+def _judge_connect(args: tuple[Any, ...]) -> None:
+    address = args[1]
+    if not isinstance(address, tuple) or str(address[0]) not in current().approved:
+        raise _refused("a delivery may connect to checked addresses only")
+
+
+def _judge_open(args: tuple[Any, ...]) -> None:
+    path, mode, flags = args
+    if isinstance(path, int):
+        return
+    if (mode and set(mode) & set("wax+")) or (flags and flags & _WRITING):
+        raise _refused("a delivery may not write files")
+    real = os.path.realpath(os.fsdecode(path))
+    if not any(real == root or real.startswith(root + os.sep) for root in _roots):
+        raise _refused("a delivery may not read this file")
+
+
+_JUDGES: dict[str, Callable[[tuple[Any, ...]], None]] = {
+    "socket.connect": _judge_connect,
+    "open": _judge_open,
+}

@@ -1,0 +1,52 @@
+"""Apprise URL -> a prepared plugin object, cached in each delivery thread (DESIGN 9)."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Final
+from urllib.parse import urlsplit
+
+from apprise.plugins.base import NotifyBase
+
+from soonish.delivery.schemes import HOSTED
+from soonish.delivery.urls import vet
+
+CACHE_LIMIT: Final = 256  # plugin objects per thread
+
+
+class _Cache(threading.local):
+    def __init__(self) -> None:
+        self.plugins: OrderedDict[str, NotifyBase] = OrderedDict()
+
+
+_cache = _Cache()
+
+
+def instantiate(url: str) -> NotifyBase:
+    """The calling thread's plugin object for `url`, from its cache of 256 or new.
+
+    Objects hold state, so threads never share one. Raises InvalidInput as check_url does, but
+    for literal addresses: those the guard judges when it connects.
+    """
+    plugins = _cache.plugins
+    plugin = plugins.get(url)
+    if plugin is None:
+        plugin = vet(url)
+        plugins[url] = plugin
+        if len(plugins) > CACHE_LIMIT:
+            plugins.popitem(last=False)
+    else:
+        plugins.move_to_end(url)
+    return plugin
+
+
+def host_key(url: str) -> str:
+    """What counts as one destination when threads are shared out: the service, or the host."""
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() in HOSTED:
+        return scheme.lower()
+    try:
+        return urlsplit(f"//{rest}").hostname or scheme
+    except ValueError:
+        return scheme

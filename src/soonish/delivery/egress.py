@@ -1,0 +1,66 @@
+"""The guard put in place: what a delivery thread's code meets instead of the stock functions.
+
+`socket.create_connection` and urllib3's twin are replaced by versions that go through guard.py in
+delivery threads, and `requests.request` by the guarded client (webclient.py). That covers
+smtplib, http.client and requests alike; other threads keep the originals. The audit hook
+(audit.py) is the last line behind it.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import requests
+import requests.api
+import urllib3.util.connection
+
+from soonish.delivery import audit, smtp_record, webclient
+from soonish.delivery.attempt import current, in_delivery_thread
+from soonish.delivery.guard import connect
+
+_install_lock = threading.Lock()
+_installed = False
+
+
+def _create_connection(stock: Callable[..., socket.socket]) -> Callable[..., socket.socket]:
+    def create_connection(address: tuple[str, int], *args: Any, **kwargs: Any) -> socket.socket:
+        if not in_delivery_thread():
+            return stock(address, *args, **kwargs)
+        sock = connect(address[0], int(address[1]))
+        current().watch(sock.dup(), owned=True)
+        return sock
+
+    return create_connection
+
+
+def _requests_entry(stock: Callable[..., requests.Response]) -> Callable[..., requests.Response]:
+    def request(method: str, url: str, **kwargs: Any) -> requests.Response:
+        """`requests.request`, through the guarded client in delivery threads."""
+        entry = webclient.request if in_delivery_thread() else stock
+        return entry(method, url, **kwargs)
+
+    return request
+
+
+def install(extra_roots: Sequence[str] = ()) -> None:
+    """Put the guard and the audit hook in place, once per process; cannot be undone.
+
+    `extra_roots` are further folders that delivery threads may read.
+    """
+    global _installed
+    with _install_lock:
+        if _installed:
+            return
+        _installed = True
+        socket.create_connection = _create_connection(socket.create_connection)
+        urllib3.util.connection.create_connection = _create_connection(
+            urllib3.util.connection.create_connection
+        )
+        guarded = _requests_entry(requests.api.request)
+        requests.api.request = guarded
+        requests.request = guarded
+        smtp_record.install()
+        audit.install(extra_roots)

@@ -1,0 +1,126 @@
+"""Kept-open HTTP connections of the delivery threads, bounded for the whole process."""
+
+from __future__ import annotations
+
+import http.client
+import select
+import socket
+import ssl
+import threading
+import time
+from collections import OrderedDict
+from functools import cache
+
+import certifi
+
+from soonish.delivery.attempt import Attempt, current
+from soonish.delivery.guard import connect
+
+IDLE_LIMIT = 256  # connections
+IDLE_SECONDS = 30.0
+Key = tuple[bool, str, int]
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """One verifying context for all deliveries: making one costs 20 ms."""
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+class Connection(http.client.HTTPConnection):
+    """HTTP to a checked address, with SNI and certificate by name."""
+
+    def __init__(self, tls: bool, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self.key: Key = (tls, host, port)
+        self.idle_since = 0.0
+        self._handle: socket.socket | None = None
+
+    def begin(self, attempt: Attempt) -> None:
+        """Connect if need be, and put the connection under the attempt's deadline."""
+        if self.sock is None:
+            self.connect()
+        if self._handle is None or self.sock is None:
+            raise ConnectionError("not connected")
+        attempt.watch(self._handle)
+        self.sock.settimeout(attempt.remaining)
+
+    def connect(self) -> None:
+        tls, host, port = self.key
+        sock = connect(host, port)
+        self._handle = sock.dup()  # shutting the duplicate ends TLS handshakes and reads as well
+        self.sock = sock
+        if tls:
+            current().watch(self._handle)
+            self.sock = tls_context().wrap_socket(sock, server_hostname=host)
+
+    def close(self) -> None:
+        super().close()
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def is_dropped(self) -> bool:
+        """True if the other side closed, or sent something nobody asked for."""
+        if self.sock is None or time.monotonic() - self.idle_since > IDLE_SECONDS:
+            return True
+        poller = select.poll()
+        poller.register(self.sock, select.POLLIN)
+        return bool(poller.poll(0))
+
+
+class Connections:
+    """Idle connections by (TLS, host, port); the one idle longest goes when there are too many."""
+
+    def __init__(self, limit: int = IDLE_LIMIT) -> None:
+        self._limit = limit
+        self._idle: OrderedDict[int, Connection] = OrderedDict()
+        self._by_key: dict[Key, list[Connection]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, tls: bool, host: str, port: int) -> Connection | None:
+        """The connection to that place used last, if one is idle and still open."""
+        while True:
+            with self._lock:
+                stack = self._by_key.get((tls, host, port))
+                if not stack:
+                    return None
+                connection = stack.pop()
+                del self._idle[id(connection)]
+                if not stack:
+                    del self._by_key[connection.key]
+            if not connection.is_dropped():
+                return connection
+            connection.close()
+
+    def keep(self, connection: Connection) -> None:
+        """Put back a connection whose answer was read to its end."""
+        connection.idle_since = time.monotonic()
+        oldest = None
+        with self._lock:
+            self._idle[id(connection)] = connection
+            self._by_key.setdefault(connection.key, []).append(connection)
+            if len(self._idle) > self._limit:
+                oldest = self._remove_oldest()
+        if oldest is not None:
+            oldest.close()
+
+    def _remove_oldest(self) -> Connection:
+        _, oldest = self._idle.popitem(last=False)
+        stack = self._by_key[oldest.key]
+        stack.remove(oldest)
+        if not stack:
+            del self._by_key[oldest.key]
+        return oldest
+
+    def close(self) -> None:
+        """Close everything idle."""
+        with self._lock:
+            idle = list(self._idle.values())
+            self._idle.clear()
+            self._by_key.clear()
+        for connection in idle:
+            connection.close()
+
+
+connections = Connections()

@@ -1,0 +1,118 @@
+"""Apprise's plugin objects, with the settings forced that a URL may not choose (DESIGN 9)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import apprise
+from apprise import AppriseAsset, NotifyFormat, OverflowMode
+from apprise.plugins.base import NotifyBase
+
+from soonish.delivery.schemes import ALLOWED, HOSTED
+
+READ_SECONDS: Final = 15.0
+
+# Apprise's log lines carry tokens and addresses.
+logging.getLogger("apprise").disabled = True
+
+
+class InvalidTarget(ValueError):
+    """The URL is none that Apprise can use, or one that the rules refuse."""
+
+
+class ManyTargets(InvalidTarget):
+    """The URL names several recipients; a retry would reach the good ones again."""
+
+
+class AskedToWait(Exception):
+    """A plugin wanted to sleep before its next request; `seconds` is how long."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("the service asks to wait")
+        self.seconds = seconds
+
+
+def _asset() -> AppriseAsset:
+    return AppriseAsset(
+        app_id="Soonish",
+        app_desc="Soonish notifications",
+        app_url="",
+        async_mode=False,
+        storage_mode="memory",
+        http_redirects=False,
+        interpret_escapes=False,
+        plugin_paths=[],
+    )
+
+
+_ASSET: Final = _asset()
+
+
+def _throttle(last_io: object = None, wait: float | None = None) -> None:
+    """In place of the plugins' sleeps: rates are the scheduler's business (DESIGN 8)."""
+    if wait is not None and wait > 0:
+        raise AskedToWait(wait)
+
+
+def build(url: str) -> NotifyBase:
+    """The plugin object of `url`, attributes forced. Raises InvalidTarget or ManyTargets."""
+    try:
+        plugin = apprise.Apprise.instantiate(url, asset=_ASSET, suppress_exceptions=False)
+        if plugin is None:
+            raise InvalidTarget("Apprise cannot use this URL")
+        force(plugin)
+        targets = len(plugin)
+    except Exception as error:  # a plugin's parser may raise anything on hostile input
+        raise InvalidTarget("Apprise cannot use this URL") from error
+    if not plugin.enabled:
+        raise InvalidTarget("Apprise cannot use this URL")
+    if not plugin_schemas(plugin) <= ALLOWED:
+        raise InvalidTarget("this kind of service is not allowed")
+    if targets > 1:
+        raise ManyTargets(f"the URL names {targets} recipients")
+    return plugin
+
+
+def force(plugin: NotifyBase) -> None:
+    """Set what a user's URL may not choose, whatever the URL said."""
+    forced: dict[str, Any] = {
+        "verify_certificate": True,
+        "redirects": False,
+        "overflow_mode": OverflowMode.TRUNCATE,
+        "retry": 0,
+        "wait": 0.0,
+        "optional": False,
+        "request_rate_per_sec": 0.0,
+        "socket_read_timeout": READ_SECONDS,
+        "throttle": _throttle,
+    }
+    if hasattr(plugin, "batch"):
+        forced["batch"] = False  # else several targets count as one
+    for name, value in forced.items():
+        setattr(plugin, name, value)
+
+
+def plugin_schemas(plugin: NotifyBase) -> set[str]:
+    """All schemes of the plugin's class, e.g. {"json", "jsons"}."""
+    found: set[str] = plugin.schemas()
+    return found
+
+
+def kind_of(plugin: NotifyBase) -> str:
+    """The service's short name: its first plain scheme, e.g. "json" for json:// and jsons://."""
+    names: list[Any] = [plugin.protocol, plugin.secure_protocol]
+    for name in names:
+        if name:
+            return str(name if isinstance(name, str) else next(iter(name)))
+    raise InvalidTarget("this kind of service is not allowed")
+
+
+def is_hosted(plugin: NotifyBase) -> bool:
+    """True where the service's address is its own, so the URL's host place holds a token."""
+    return bool(plugin_schemas(plugin) & HOSTED) or getattr(plugin, "mode", None) == "cloud"
+
+
+def format_of(plugin: NotifyBase) -> NotifyFormat:
+    """The format to hand the plugin, so that Apprise converts nothing."""
+    return plugin.resolve_format(None)

@@ -1,0 +1,167 @@
+"""What a user may store as a channel: the rules of DESIGN 9, told as clear errors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+from apprise.plugins.base import NotifyBase
+from apprise.utils.parse import parse_qsd
+
+from soonish.config import Settings
+from soonish.delivery import schemes
+from soonish.delivery.addresses import is_localhost, is_open, parse_literal
+from soonish.delivery.plugins import InvalidTarget, ManyTargets, build, is_hosted, kind_of
+from soonish.errors import InvalidInput
+
+LONGEST_URL: Final = 2048
+
+_SCHEME = re.compile(r"([a-z0-9]{1,32})://", re.IGNORECASE)
+_NEXT_URL = re.compile(r"[\s,;]+[a-z0-9]{1,32}://", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO = frozenset(("", "no", "false", "off", "0", "n", "0.0"))
+_YES = frozenset(("", "yes", "true", "on", "1", "y"))
+# Arguments that are refused, unless they only say what is forced anyway.
+_DENIED: Final[dict[str, frozenset[str]]] = {
+    "verify": _YES,
+    "redirect": _NO,
+    "optional": _NO,
+    "retry": _NO,
+    "wait": _NO,
+    "overflow": frozenset(("upstream", "truncate")),
+    "rto": frozenset(),
+    "cto": frozenset(),
+    "batch": _NO,
+    "cc": frozenset(("",)),
+    "bcc": frozenset(("",)),
+    "tag": frozenset(),
+    "keyfile": frozenset(),
+    "subfile": frozenset(),
+    "pgp": _NO | {"none"},
+    "pgppub": frozenset(),
+    "pgpprv": frozenset(),
+    "wkd": _NO,
+}
+
+
+@dataclass(frozen=True)
+class ChannelInfo:
+    """What may be shown of a channel: `kind` (its service) and `target` (a host, no secrets)."""
+
+    kind: str
+    target: str
+
+
+def check_url(url: str, settings: Settings) -> ChannelInfo:
+    """Decide whether `url` may be stored as a channel.
+
+    Raises InvalidInput on the field `apprise_url` with a code `integration_url_*`, nothing else.
+    """
+    plugin = vet(url)
+    _check_place(plugin, settings)
+    return ChannelInfo(kind_of(plugin), _shown_target(plugin))
+
+
+def vet(url: str) -> NotifyBase:
+    """The plugin object of a URL that keeps all rules but those on literal addresses.
+
+    Raises InvalidInput as check_url does. Every send goes through here as well.
+    """
+    scheme = _checked_scheme(url)
+    _check_arguments(url, scheme)
+    try:
+        return build(url.strip())
+    except ManyTargets as error:
+        message = "The URL names several recipients; give each a channel of its own."
+        raise _refusal("multiple_targets", message) from error
+    except InvalidTarget as error:
+        raise _refusal("invalid", "Apprise cannot read this URL; check it for a typo.") from error
+
+
+def _refusal(code: str, message: str) -> InvalidInput:
+    return InvalidInput("apprise_url", message, code=f"integration_url_{code}")
+
+
+def _checked_scheme(url: object) -> str:
+    if not isinstance(url, str) or not url.strip():
+        raise _refusal("invalid", "Give an Apprise URL such as ntfy://topic.")
+    url = url.strip()
+    if len(url) > LONGEST_URL:
+        raise _refusal("invalid", f"The URL is longer than {LONGEST_URL} characters.")
+    match = _SCHEME.match(url)
+    if match is None:
+        raise _refusal("invalid", "The URL needs a service in front, such as ntfy:// or json://.")
+    if _NEXT_URL.search(url, match.end()):
+        raise _refusal("multiple_targets", "Give one URL; add further channels one by one.")
+    if _CONTROL.search(unquote(url)):
+        raise _refusal("invalid", "The URL holds control characters.")
+    return _allowed_scheme(match[1].lower())
+
+
+def _allowed_scheme(scheme: str) -> str:
+    """The scheme, if a user may store it; a web address is left to Apprise to recognise."""
+    if scheme in schemes.ALLOWED or scheme in ("http", "https"):
+        return scheme
+    if scheme in schemes.LOCAL:
+        raise _refusal("local", f"{scheme}:// acts on the server itself and is not allowed.")
+    if scheme in schemes.RAW_SOCKET:
+        reason = "uses a protocol of its own that Soonish does not open"
+    elif scheme in schemes.LOCAL_FILES:
+        reason = "needs files on the server"
+    else:
+        reason = "is no service that Soonish knows"
+    raise _refusal("scheme_denied", f"{scheme}:// {reason}.")
+
+
+def _check_arguments(url: str, scheme: str) -> None:
+    query = url.partition("?")[2]
+    if not query:
+        return
+    arguments: dict[str, str] = parse_qsd(query)["qsd"]
+    for name, value in arguments.items():
+        harmless = _harmless_values(name, scheme)
+        if harmless is not None and value.strip().lower() not in harmless:
+            message = f"The argument “{name[:40]}” is not allowed in a channel's URL."
+            raise _refusal("argument_denied", message)
+
+
+def _harmless_values(name: str, scheme: str) -> frozenset[str] | None:
+    """Values under which the argument is let through; None where any is."""
+    if name[:1] == "+" and name[1:].strip().lower() in schemes.CONNECTION_HEADERS:
+        return frozenset()
+    if name == "template" and scheme not in schemes.SERVICE_TEMPLATES:
+        return frozenset()
+    if name == "tags" and scheme in ("apprise", "apprises"):
+        return frozenset()
+    if name == "method" and scheme in schemes.WEBHOOKS:
+        return frozenset(("", "post"))
+    return _DENIED.get(name)
+
+
+def _check_place(plugin: NotifyBase, settings: Settings) -> None:
+    """Refuse addresses spelled out in the URL that no delivery may reach; names are checked
+    when they resolve, at each connection."""
+    if is_hosted(plugin):
+        return
+    port: object = plugin.port
+    if port is not None and not (isinstance(port, int) and 1 <= port <= 65535):
+        raise _refusal("invalid", "The port must be between 1 and 65535.")
+    for host in _hosts(plugin):
+        address = parse_literal("127.0.0.1" if is_localhost(host) else host)
+        if address is not None and not is_open(address, settings.allowed_networks):
+            message = "The address is private or local; Soonish sends to public addresses only."
+            raise _refusal("blocked_target", message)
+
+
+def _hosts(plugin: NotifyBase) -> list[str]:
+    """Where the plugin will connect: a mail channel's server, else the URL's host."""
+    smtp: object = getattr(plugin, "smtp_host", None)
+    host: object = plugin.host
+    return [h for h in ((smtp,) if smtp else (host,)) if isinstance(h, str) and h]
+
+
+def _shown_target(plugin: NotifyBase) -> str:
+    hosts = [] if is_hosted(plugin) else _hosts(plugin)
+    return (hosts[0] if hosts else str(plugin.service_name)).strip("[]")[:255]

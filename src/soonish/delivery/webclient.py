@@ -1,0 +1,186 @@
+"""HTTP for Apprise's plugins: what `requests.request` is in a delivery thread (DESIGN 9).
+
+One request over a kept-open connection to a checked address: no proxies, no .netrc, no cookies,
+no redirects, certificates always verified, at most 64 KiB of the answer read. Status and
+Retry-After, which Apprise hides, go to the current attempt.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json as jsonlib
+import re
+import ssl
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import requests
+from requests.structures import CaseInsensitiveDict
+
+from soonish.delivery.attempt import Attempt, current
+from soonish.delivery.keepalive import Connection, connections
+from soonish.delivery.retry_after import asked_wait
+from soonish.delivery.schemes import CONNECTION_HEADERS
+
+BODY_LIMIT = 64 * 1024
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
+_Body = bytes | None
+
+
+def request(method: str, url: str, **kwargs: Any) -> requests.Response:
+    """Like `requests.request`, guarded. `verify`, `allow_redirects`, `timeout`, `proxies`,
+    `cert` and `cookies` are ignored: they are ours to decide.
+
+    Raises requests.RequestException only, as the plugins expect; the attempt's `fault` says why.
+    """
+    attempt = current()
+    if 429 in attempt.statuses or attempt.fault is not None:
+        raise requests.ConnectionError("this attempt is over")
+    try:
+        target, headers, body = _prepare(method, url, kwargs)
+        return _exchange(attempt, method.upper(), target, headers, body)
+    except TimeoutError as error:
+        attempt.fault = "timeout"
+        raise requests.Timeout("no answer in time") from error
+    except ssl.SSLError as error:
+        attempt.fault = attempt.fault or "certificate"
+        raise requests.exceptions.SSLError("TLS failed") from error
+    except (OSError, http.client.HTTPException) as error:
+        attempt.fault = attempt.fault or "connection"
+        raise requests.ConnectionError("the connection failed") from error
+    except (ValueError, UnicodeError) as error:
+        raise requests.exceptions.InvalidURL("the request is not valid") from error
+
+
+def _prepare(method: str, url: str, kwargs: dict[str, Any]) -> tuple[str, dict[str, str], _Body]:
+    """URL, headers and body as `requests` would make them, without its session."""
+    auth = kwargs.get("auth")
+    if kwargs.get("files") or not (auth is None or isinstance(auth, tuple)):
+        return _prepare_rare(method, url, kwargs)
+    headers = {
+        str(k): _header(v) for k, v in (kwargs.get("headers") or {}).items() if v is not None
+    }
+    body, content_type = _encode(kwargs.get("data"), kwargs.get("json"))
+    if content_type and not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = content_type
+    if auth is not None:
+        secret = ":".join(part or "" for part in auth).encode()
+        headers["Authorization"] = "Basic " + base64.b64encode(secret).decode()
+    if kwargs.get("params"):
+        query = kwargs["params"]
+        encoded = query if isinstance(query, str) else urlencode(query, doseq=True)
+        url += ("&" if "?" in url else "?") + encoded
+    return url, headers, body
+
+
+def _prepare_rare(
+    method: str, url: str, kwargs: dict[str, Any]
+) -> tuple[str, dict[str, str], _Body]:
+    """Files and signing auth objects: requests builds these itself (and sends nothing)."""
+    known = ("headers", "files", "data", "params", "auth", "json")
+    prepared = requests.Request(method, url, **{k: kwargs.get(k) for k in known}).prepare()
+    headers = {str(k): _header(v) for k, v in prepared.headers.items()}
+    body = prepared.body
+    if not isinstance(body, str | bytes | None):
+        raise ValueError("a streamed body")
+    return str(prepared.url), headers, body.encode() if isinstance(body, str) else body
+
+
+def _header(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _encode(data: Any, json: Any) -> tuple[_Body, str]:
+    if data is None or data == {}:
+        if json is None:
+            return None, ""
+        return jsonlib.dumps(json).encode(), "application/json"
+    if isinstance(data, bytes):
+        return data, ""
+    if isinstance(data, str):
+        return data.encode(), ""
+    return urlencode(data, doseq=True).encode(), "application/x-www-form-urlencoded"
+
+
+@lru_cache(maxsize=1024)
+def _split(url: str) -> tuple[bool, str, int, str]:
+    """(TLS, host, port, path with query) of an http(s) URL. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("not an http URL")
+    tls = parts.scheme == "https"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    quoted = _UNSAFE.sub(lambda m: "".join(f"%{b:02X}" for b in m.group().encode()), path)
+    return tls, parts.hostname, parts.port or (443 if tls else 80), quoted
+
+
+def _exchange(
+    attempt: Attempt, method: str, url: str, headers: Mapping[str, str], body: _Body
+) -> requests.Response:
+    tls, host, port, path = _split(url)
+    sent = {k: v for k, v in headers.items() if k.lower() not in CONNECTION_HEADERS}
+    sent.update(attempt.headers)
+    sent.setdefault("Accept", "*/*")
+    sent["Accept-Encoding"] = "identity"
+    kept = connections.take(tls, host, port)
+    connection = kept or Connection(tls, host, port)
+    try:
+        answer = _ask(attempt, connection, method, path, sent, body)
+    except (ConnectionError, http.client.BadStatusLine):
+        # A kept connection that the server closed while it was idle never took the request.
+        connection.close()
+        if kept is None or attempt.expired:
+            raise
+        connection = Connection(tls, host, port)
+        answer = _ask(attempt, connection, method, path, sent, body)
+    return _finish(attempt, connection, url, answer)
+
+
+def _ask(
+    attempt: Attempt, connection: Connection, method: str, path: str, headers: Any, body: _Body
+) -> http.client.HTTPResponse:
+    try:
+        connection.begin(attempt)
+        attempt.contacted = True
+        connection.request(method, path, body, headers)
+        return connection.getresponse()
+    except BaseException:
+        connection.close()
+        if attempt.expired:
+            raise TimeoutError("the attempt's time is over") from None
+        raise
+
+
+def _finish(
+    attempt: Attempt, connection: Connection, url: str, answer: http.client.HTTPResponse
+) -> requests.Response:
+    try:
+        content = answer.read(BODY_LIMIT)
+    except BaseException:
+        connection.close()
+        if attempt.expired:
+            raise TimeoutError("the attempt's time is over") from None
+        raise
+    attempt.statuses.append(answer.status)
+    if answer.status in (429, 503):
+        attempt.retry_after = asked_wait(answer.getheader, content)
+    if answer.isclosed() and not answer.will_close:
+        connections.keep(connection)
+    else:
+        connection.close()
+    return _response(url, answer, content)
+
+
+def _response(url: str, answer: http.client.HTTPResponse, content: bytes) -> requests.Response:
+    response = requests.Response()
+    response.status_code = answer.status
+    response.reason = answer.reason
+    response.url = url
+    response.headers = CaseInsensitiveDict(answer.headers.items())
+    response.encoding = requests.utils.get_encoding_from_headers(response.headers)
+    response._content = content  # pyright: ignore[reportPrivateUsage]  # as requests' own adapter does
+    response._content_consumed = True  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
+    return response
