@@ -155,6 +155,7 @@ class Supervisor:
         self._order = order
         self._say = say
         self._children: list[Child] = []
+        self._stopped = False
         self._lifeline, self._held_end = os.pipe()
 
     def start(self, part: Part) -> Child:
@@ -165,6 +166,9 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End every part: one group after the other, the parts of a group together."""
+        if self._stopped:
+            return
+        self._stopped = True
         for group in self._order:
             members = [child for child in self._children if child.part.group == group]
             await asyncio.gather(*(child.stop() for child in members))
