@@ -71,7 +71,7 @@ def _update(content: Content, facts: EventFacts, t: Language) -> Draft:
         reason=_because_subscribed(facts, t),
         blocks=(
             *((heading, rows) if changes else ()),
-            _details(facts, t, heading=t.gettext("The event now")),
+            _details(facts, t, heading=t.gettext("Event")),
             *(() if told else _about(facts, t)),
         ),
         action=_see_event(facts, t),

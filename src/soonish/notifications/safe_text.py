@@ -12,7 +12,13 @@ _BREAKS = re.compile("\r\n|[\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
 # `{{unsubscribe_url}}` in an organizer's link would hand every reader's token to the organizer.
 _SLOT = re.compile(r"\{(?=\{\s*\w+_url\s*\}\})")
 # These words call a whole Discord server or Slack channel; addresses like info@here.com stay.
-_MENTION = re.compile(r"@(?=(?:everyone|here|channel|all)\b(?!\.\w))", re.IGNORECASE)
+_MENTION = re.compile(
+    r"""
+    ( (?<![\w.+/-]) @ (?=(?:everyone|here|channel|all)(?![A-Za-z0-9]))
+    | (?<=[\w.+-]) @ (?=(?:everyone|here|channel|all)(?![A-Za-z0-9])(?![\w-]*\.\w)) )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 def clean_text(text: str) -> str:

@@ -117,7 +117,7 @@ def _value(field: str, raw: str | None, timezone: str, t: Language) -> str:
         case "is_public":
             return t.gettext("public") if raw.lower() in ("true", "1") else t.gettext("private")
         case "tags":
-            return one_line(", ".join(_json_list(raw)))
+            return one_line(", ".join(_json_list(raw))) or t.gettext("(none)")
         case _:
             return one_line(raw)
 
