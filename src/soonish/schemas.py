@@ -32,9 +32,17 @@ def _no_nul(value: Any) -> Any:
 
 
 def _instant_is_text(value: Any) -> Any:
-    if not isinstance(value, (str, datetime)):
+    # Pydantic would read a bare number as seconds since 1970.
+    if not isinstance(value, datetime) and not (isinstance(value, str) and ":" in value):
         raise ValueError("must be an ISO 8601 time with its offset, such as 2026-12-24T18:00:00Z")
     return value
+
+
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is not within the years 1 to 9999 in UTC") from None
 
 
 def as_z(value: datetime) -> str:
@@ -45,7 +53,7 @@ def as_z(value: datetime) -> str:
 Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_instant_is_text),
-    AfterValidator(lambda value: value.astimezone(UTC)),
+    AfterValidator(_to_utc),
     PlainSerializer(as_z, return_type=str, when_used="json"),
 ]
 Text = Annotated[str, AfterValidator(_no_nul)]

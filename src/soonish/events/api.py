@@ -1,0 +1,183 @@
+"""/api/events: create, list, read, change, cancel; update log and workflow status."""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol, cast
+
+from fastapi import APIRouter, Query, Request, status
+
+from soonish.accounts.models import User
+from soonish.config import Settings
+from soonish.db.session import Database
+from soonish.db.types import utc_now
+from soonish.deps import CurrentUser, DbDep, OptionalUser, SettingsDep
+from soonish.errors import InvalidInput, Unauthorized, Unavailable
+from soonish.events import policy, queries, service
+from soonish.events.queries import EventDetails, EventFilter
+from soonish.events.schemas import (
+    EventCreate,
+    EventOut,
+    EventPatch,
+    EventUpdateOut,
+    ReminderStatus,
+    WorkflowStatus,
+)
+from soonish.schemas import CursorText, Instant, Limit, Page, RowId, Text
+
+router = APIRouter(prefix="/api/events", tags=["events"])
+
+SearchText = Annotated[Text, Query(max_length=200)]
+FilterText = Annotated[Text | None, Query(max_length=64)]
+From = Annotated[Instant | None, Query(alias="from", description="Earliest start")]
+To = Annotated[Instant | None, Query(description="Latest start")]
+
+
+class WorkflowReader(Protocol):
+    """The part of `app.state.soonish.temporal` that is needed here."""
+
+    async def describe(self, workflow_id: str) -> tuple[str, str] | None:
+        """(status, run id), None if unknown; bounded in time, Unavailable without an answer."""
+        ...
+
+
+def event_out(found: EventDetails, settings: Settings) -> EventOut:
+    """The event as the API shows it, with its status at this instant and its public link."""
+    event = found.event
+    fields = {name: getattr(event, name, None) for name in EventOut.model_fields}
+    return EventOut.model_validate(
+        fields
+        | {
+            "tags": found.tags,
+            "subscriber_count": found.subscriber_count,
+            "status": service.status_of(event, utc_now()),
+            "public_url": f"{settings.base_url}/e/{event.slug}",
+        }
+    )
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+async def create_event(
+    data: EventCreate, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> EventOut:
+    async with db.write() as session:
+        event = await service.create(
+            session, user, data, utc_now(), default_reminders=settings.default_reminders
+        )
+        found = await queries.details_of(session, event)
+    return event_out(found, settings)
+
+
+@router.get("")
+async def list_events(
+    db: DbDep,
+    settings: SettingsDep,
+    user: OptionalUser,
+    query: SearchText = "",
+    category: FilterText = None,
+    tag: FilterText = None,
+    start_from: From = None,
+    to: To = None,
+    mine: bool = False,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Page[EventOut]:
+    """Public events to come; with `mine=true` all of one's own, past and cancelled too."""
+    wanted = EventFilter(query, _stripped(category), _stripped(tag), start_from, to)
+    if start_from and to and to < start_from:
+        raise InvalidInput("to", "must not be before from")
+    found, following = await _list(db, user if mine else None, mine, wanted, limit, cursor)
+    return Page(items=[event_out(one, settings) for one in found], next_cursor=following)
+
+
+@router.get("/{event_id}")
+async def get_event(
+    event_id: RowId, user: OptionalUser, db: DbDep, settings: SettingsDep
+) -> EventOut:
+    async with db.read() as session:
+        event = await policy.require_visible(session, event_id, user)
+        found = await queries.details_of(session, event)
+    return event_out(found, settings)
+
+
+@router.patch("/{event_id}")
+async def update_event(
+    event_id: RowId, patch: EventPatch, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> EventOut:
+    """Change the fields that are sent; every subscriber is told what was and what is now."""
+    async with db.write() as session:
+        event = await policy.require_organizer(session, event_id, user, lock="update")
+        await service.update(
+            session, event, patch, utc_now(), default_reminders=settings.default_reminders
+        )
+        found = await queries.details_of(session, event)
+    return event_out(found, settings)
+
+
+@router.delete("/{event_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def cancel_event(event_id: RowId, user: CurrentUser, db: DbDep) -> None:
+    """Cancel the event and tell everybody; it stays readable with `status: "cancelled"`."""
+    async with db.write() as session:
+        event = await policy.require_organizer(session, event_id, user, lock="update")
+        await service.cancel(session, event, utc_now())
+
+
+@router.get("/{event_id}/updates")
+async def list_updates(
+    event_id: RowId, user: OptionalUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
+) -> Page[EventUpdateOut]:
+    """The update log, newest first."""
+    async with db.read() as session:
+        event = await policy.require_visible(session, event_id, user)
+        rows, following = await queries.list_updates(session, event.id, limit=limit, cursor=cursor)
+    return Page(items=[EventUpdateOut.model_validate(r) for r in rows], next_cursor=following)
+
+
+@router.get("/{event_id}/workflow/status")
+async def workflow_status(
+    event_id: RowId, user: CurrentUser, db: DbDep, request: Request
+) -> WorkflowStatus:
+    """The event's workflow as Temporal knows it; `starting` until it does, never an error."""
+    async with db.read() as session:
+        event = await policy.require_organizer(session, event_id, user)
+        lag = await queries.outbox_lag(session, event.temporal_workflow_id, utc_now())
+        reminders = await queries.reminders_to_come(session, event.id)
+    temporal = cast(WorkflowReader, request.app.state.soonish.temporal)
+    state, run_id = await _describe(temporal, event.temporal_workflow_id)
+    return WorkflowStatus(
+        workflow_id=event.temporal_workflow_id,
+        run_id=run_id,
+        status=state,
+        outbox_lag=lag,
+        reminders=[
+            ReminderStatus(schedule_id=r.schedule_id, at=r.due_at, kind=queries.reminder_kind(r))
+            for r in reminders
+        ],
+    )
+
+
+async def _list(
+    db: Database,
+    user: User | None,
+    mine: bool,
+    wanted: EventFilter,
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[EventDetails], str | None]:
+    if mine and not user:
+        raise Unauthorized
+    async with db.read() as session:
+        if user:
+            return await queries.list_own(session, user.id, wanted, limit=limit, cursor=cursor)
+        return await queries.list_public(session, wanted, utc_now(), limit=limit, cursor=cursor)
+
+
+async def _describe(temporal: WorkflowReader, workflow_id: str) -> tuple[str, str | None]:
+    try:
+        known = await temporal.describe(workflow_id)
+    except Unavailable:
+        known = None
+    return (known[0].lower(), known[1]) if known else ("starting", None)
+
+
+def _stripped(text: str | None) -> str | None:
+    return text.strip() or None if text else None

@@ -1,0 +1,185 @@
+"""Reading events: lists, details with tags and subscriber counts, update log, workflow state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.db.sql import id_list
+from soonish.events.models import Event, EventTag, EventUpdate
+from soonish.outbox.models import OutboxRow
+from soonish.paging import id_cursor, instant_id_cursor
+from soonish.reminders.models import START, Reminder
+from soonish.schemas import encode_cursor
+from soonish.subscriptions.models import Subscription
+from soonish.subscriptions.queries import is_active
+
+_SHOWN_REMINDERS = 200
+
+
+@dataclass(frozen=True)
+class EventDetails:
+    """An event with what other tables know about it; tags are sorted."""
+
+    event: Event
+    tags: list[str]
+    subscriber_count: int
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """What a list is narrowed to. `start_from` and `start_to` are inclusive; tag and category
+    ignore case; every word of `query` must be in name, description or location."""
+
+    query: str = ""
+    category: str | None = None
+    tag: str | None = None
+    start_from: datetime | None = None
+    start_to: datetime | None = None
+
+
+async def list_public(
+    session: AsyncSession, wanted: EventFilter, now: datetime, *, limit: int, cursor: str | None
+) -> tuple[list[EventDetails], str | None]:
+    """A page of public events neither over nor cancelled, soonest first, and its next_cursor."""
+    over_at = func.coalesce(Event.end_date, Event.start_date)
+    upcoming = select(Event).where(
+        Event.is_public.is_(True), Event.cancelled_at.is_(None), over_at > now
+    )
+    return await _page(session, upcoming, wanted, limit, cursor)
+
+
+async def list_own(
+    session: AsyncSession, user_id: int, wanted: EventFilter, *, limit: int, cursor: str | None
+) -> tuple[list[EventDetails], str | None]:
+    """As list_public, but every event of this owner, past and cancelled ones included."""
+    own = select(Event).where(Event.owner_user_id == user_id)
+    return await _page(session, own, wanted, limit, cursor)
+
+
+async def details(session: AsyncSession, events: Sequence[Event]) -> list[EventDetails]:
+    """The events with tags and counts, in the same order; two queries however many there are."""
+    ids = [event.id for event in events]
+    tags = await _tags(session, ids)
+    counts = await subscriber_counts(session, ids)
+    return [EventDetails(e, tags.get(e.id, []), counts.get(e.id, 0)) for e in events]
+
+
+async def details_of(session: AsyncSession, event: Event) -> EventDetails:
+    return (await details(session, [event]))[0]
+
+
+async def tags_of(session: AsyncSession, event_id: int) -> list[str]:
+    return (await _tags(session, [event_id])).get(event_id, [])
+
+
+async def subscriber_counts(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, int]:
+    """Active subscriptions by event id; an event without any is not in the result."""
+    rows = await session.execute(
+        select(Subscription.event_id, func.count())
+        .where(
+            Subscription.event_id.in_(id_list(session, event_ids)),
+            is_active(),
+        )
+        .group_by(Subscription.event_id)
+    )
+    return dict(rows.tuples().all())
+
+
+async def list_updates(
+    session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
+) -> tuple[list[EventUpdate], str | None]:
+    """A page of the update log, newest first, and its next_cursor."""
+    query = select(EventUpdate).where(EventUpdate.event_id == event_id)
+    if (before := id_cursor(cursor)) is not None:
+        query = query.where(EventUpdate.id < before)
+    rows = list(await session.scalars(query.order_by(EventUpdate.id.desc()).limit(limit + 1)))
+    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+
+
+async def reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
+    """The event's reminders that have not fired: those for all first, then by instant; some 200."""
+    query = (
+        select(Reminder)
+        .where(
+            Reminder.event_id == event_id,
+            Reminder.removed_at.is_(None),
+            Reminder.fired_at.is_(None),
+            Reminder.expired_at.is_(None),
+        )
+        .order_by(Reminder.subscription_id.is_not(None), Reminder.due_at, Reminder.id)
+        .limit(_SHOWN_REMINDERS)
+    )
+    return list(await session.scalars(query))
+
+
+def reminder_kind(reminder: Reminder) -> str:
+    """The kind of notification it becomes: countdown, reminder_1day, reminder_1hour, reminder."""
+    if reminder.every_seconds:
+        return "countdown"
+    named = {86_400: "reminder_1day", 3_600: "reminder_1hour"} if reminder.anchor == START else {}
+    return named.get(reminder.offset_seconds, "reminder")
+
+
+async def outbox_lag(session: AsyncSession, stream: str, now: datetime) -> float:
+    """Seconds since the oldest undone outbox row of the stream was written; 0 without any."""
+    oldest = await session.scalar(
+        select(func.min(OutboxRow.created_at)).where(
+            OutboxRow.stream == stream, OutboxRow.done_at.is_(None)
+        )
+    )
+    return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+
+
+async def _page(
+    session: AsyncSession,
+    query: Select[Event],
+    wanted: EventFilter,
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[EventDetails], str | None]:
+    query = query.where(*_conditions(wanted))
+    if after := instant_id_cursor(cursor):
+        start, event_id = after
+        same_start = and_(Event.start_date == start, Event.id > event_id)
+        query = query.where(or_(Event.start_date > start, same_start))
+    query = query.order_by(Event.start_date, Event.id).limit(limit + 1)
+    rows = list(await session.scalars(query))
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = encode_cursor(last.start_date, last.id) if last else None
+    return await details(session, rows[:limit]), following
+
+
+def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    made = [_contains(word) for word in wanted.query.split()]
+    if wanted.category:
+        made.append(func.lower(Event.category) == wanted.category.lower())
+    if wanted.tag:
+        tagged = (EventTag.event_id == Event.id) & (EventTag.tag == wanted.tag.lower())
+        made.append(exists().where(tagged))
+    if wanted.start_from:
+        made.append(Event.start_date >= wanted.start_from)
+    if wanted.start_to:
+        made.append(Event.start_date <= wanted.start_to)
+    return made
+
+
+def _contains(word: str) -> ColumnElement[bool]:
+    columns = (Event.name, Event.description, Event.location)
+    return or_(*(column.icontains(word, autoescape=True) for column in columns))
+
+
+async def _tags(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, list[str]]:
+    rows = await session.execute(
+        select(EventTag.event_id, EventTag.tag)
+        .where(EventTag.event_id.in_(id_list(session, event_ids)))
+        .order_by(EventTag.tag)
+    )
+    tags: dict[int, list[str]] = {}
+    for event_id, tag in rows:
+        tags.setdefault(event_id, []).append(tag)
+    return tags

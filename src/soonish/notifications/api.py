@@ -1,0 +1,129 @@
+"""/api/events/{id}/notify and /notifications: messages by hand, and what became of each."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, status
+
+from soonish.db.types import utc_now
+from soonish.deps import CurrentUser, DbDep, SettingsDep
+from soonish.events import policy
+from soonish.notifications import queries, service
+from soonish.notifications.models import State
+from soonish.notifications.queries import Counted, Recipient
+from soonish.notifications.schemas import (
+    Accepted,
+    Counts,
+    DeliveryOut,
+    ManualMessage,
+    NotificationOut,
+    Retried,
+)
+from soonish.schemas import CursorText, Limit, Page, RowId
+
+router = APIRouter(prefix="/api/events/{event_id}", tags=["notifications"])
+
+States = Annotated[list[State] | None, Query(description="Only deliveries in these states")]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
+
+
+def notification_out(found: Counted) -> NotificationOut:
+    row = found.notification
+    return NotificationOut(
+        id=row.id,
+        kind=row.kind,
+        title=queries.title_of(row),
+        created_at=row.created_at,
+        completed_at=row.completed_at,
+        counts=Counts(**found.counts),
+    )
+
+
+def delivery_out(found: Recipient) -> DeliveryOut:
+    row = found.delivery
+    fields = {name: getattr(row, name, None) for name in DeliveryOut.model_fields}
+    return DeliveryOut.model_validate(fields | {"address": found.address, "channel": found.channel})
+
+
+@router.post("/notify", status_code=status.HTTP_202_ACCEPTED)
+async def notify(
+    event_id: RowId,
+    message: ManualMessage,
+    user: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Accepted:
+    """Send a message to all subscribers, or to some; the same key again sends nothing twice."""
+    async with db.write() as session:
+        event = await policy.require_organizer(session, event_id, user, lock="update")
+        notification, audience = await service.request_manual(
+            session,
+            event,
+            user,
+            message.title,
+            message.body,
+            message.subscription_ids,
+            idempotency_key,
+            utc_now(),
+            grace=timedelta(days=settings.event_grace_days),
+        )
+    return Accepted(notification_id=notification.id, audience=audience)
+
+
+@router.get("/notifications")
+async def list_notifications(
+    event_id: RowId, user: CurrentUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
+) -> Page[NotificationOut]:
+    """Everything that was sent about the event, newest first, with counts by state."""
+    async with db.read() as session:
+        await policy.require_organizer(session, event_id, user)
+        found, following = await queries.list_of_event(
+            session, event_id, limit=limit, cursor=cursor
+        )
+    return Page(items=[notification_out(one) for one in found], next_cursor=following)
+
+
+@router.get("/notifications/{notification_id}")
+async def get_notification(
+    event_id: RowId, notification_id: RowId, user: CurrentUser, db: DbDep
+) -> NotificationOut:
+    async with db.read() as session:
+        await policy.require_organizer(session, event_id, user)
+        row = await queries.require(session, event_id, notification_id)
+        found = await queries.counted(session, [row])
+    return notification_out(found[0])
+
+
+@router.get("/notifications/{notification_id}/deliveries")
+async def list_deliveries(
+    event_id: RowId,
+    notification_id: RowId,
+    user: CurrentUser,
+    db: DbDep,
+    state: States = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Page[DeliveryOut]:
+    """What became of the message for each recipient and channel; addresses are masked."""
+    async with db.read() as session:
+        await policy.require_organizer(session, event_id, user)
+        row = await queries.require(session, event_id, notification_id)
+        found, following = await queries.list_deliveries(
+            session, row.id, states=state or (), limit=limit, cursor=cursor
+        )
+    return Page(items=[delivery_out(one) for one in found], next_cursor=following)
+
+
+@router.post("/notifications/{notification_id}/retry", status_code=status.HTTP_202_ACCEPTED)
+async def retry_notification(
+    event_id: RowId, notification_id: RowId, user: CurrentUser, db: DbDep
+) -> Retried:
+    """Try the failed deliveries again; asked twice, each is still sent once."""
+    async with db.write() as session:
+        await policy.require_organizer(session, event_id, user)
+        row = await queries.require(session, event_id, notification_id)
+        retried = await service.retry_failed(session, row, utc_now())
+    return Retried(notification_id=row.id, retried=retried)

@@ -1,0 +1,129 @@
+"""Reading notifications: lists with their counts by state, and the ledger by recipient."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Row, Select, case, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts.models import User
+from soonish.db.sql import id_list
+from soonish.errors import NotFound
+from soonish.integrations.models import Integration
+from soonish.masking import mask_address
+from soonish.notifications.content import Content
+from soonish.notifications.models import Delivery, Notification, State
+from soonish.notifications.texts import compose
+from soonish.paging import id_cursor
+from soonish.schemas import encode_cursor
+from soonish.subscriptions.models import ACTIVE, Subscription
+from soonish.subscriptions.queries import MAIL
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A notification with the number of its deliveries in each state that has any."""
+
+    notification: Notification
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A ledger row with its masked address and the kind of its channel (`mail`, ..., or None)."""
+
+    delivery: Delivery
+    address: str | None
+    channel: str | None
+
+
+async def require(session: AsyncSession, event_id: int, notification_id: int) -> Notification:
+    """The notification of this event. NotFound if there is none, also for another event's."""
+    found = await session.get(Notification, notification_id)
+    if found is None or found.event_id != event_id:
+        raise NotFound("This event has no such notification.")
+    return found
+
+
+async def list_of_event(
+    session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
+) -> tuple[list[Counted], str | None]:
+    """A page of the event's notifications, newest first, and its next_cursor."""
+    query = select(Notification).where(Notification.event_id == event_id)
+    if (before := id_cursor(cursor)) is not None:
+        query = query.where(Notification.id < before)
+    rows = list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit + 1)))
+    following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return await counted(session, rows[:limit]), following
+
+
+async def counted(session: AsyncSession, rows: Sequence[Notification]) -> list[Counted]:
+    """The notifications with their counts, in the same order; one query for all."""
+    ids = id_list(session, [row.id for row in rows])
+    totals = await session.execute(
+        select(Delivery.notification_id, Delivery.state, func.count())
+        .where(Delivery.notification_id.in_(ids))
+        .group_by(Delivery.notification_id, Delivery.state)
+    )
+    counts: dict[int, dict[str, int]] = {row.id: {} for row in rows}
+    for notification_id, state, count in totals:
+        counts[notification_id][state] = count
+    return [Counted(row, counts[row.id]) for row in rows]
+
+
+async def list_deliveries(
+    session: AsyncSession,
+    notification_id: int,
+    *,
+    states: Collection[State] = (),
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[Recipient], str | None]:
+    """A page of the ledger in its order (all states if none are given), and its next_cursor."""
+    query = _recipients().where(Delivery.notification_id == notification_id)
+    if states:
+        query = query.where(Delivery.state.in_(states))
+    if (after := id_cursor(cursor)) is not None:
+        query = query.where(Delivery.id > after)
+    rows = (await session.execute(query.order_by(Delivery.id).limit(limit + 1))).all()
+    following = encode_cursor(rows[limit - 1][0].id) if len(rows) > limit else None
+    return [_recipient(row) for row in rows[:limit]], following
+
+
+async def audience_size(session: AsyncSession, notification: Notification) -> int:
+    """How many subscriptions a manual notification is for, as of when it was asked for."""
+    then = notification.created_at
+    query = select(func.count()).where(
+        Subscription.event_id == notification.event_id,
+        Subscription.status == ACTIVE,
+        Subscription.created_at <= then,
+        or_(Subscription.ended_at.is_(None), Subscription.ended_at > then),
+    )
+    if notification.audience is not None:
+        query = query.where(Subscription.id.in_(id_list(session, notification.audience)))
+    return await session.scalar(query) or 0
+
+
+def title_of(notification: Notification) -> str:
+    """The organizer's title, or the one its content is given in English, or its kind."""
+    if notification.title:
+        return notification.title
+    if (notification.content or {}).get("facts"):
+        return compose(Content.from_json(notification.content or {})).title
+    return notification.kind
+
+
+def _recipients() -> Select[Delivery, str | None, str | None]:
+    channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
+    return (
+        select(Delivery, User.email, channel)
+        .join(User, User.id == Delivery.user_id)
+        .outerjoin(Integration, Integration.id == Delivery.integration_id)
+    )
+
+
+def _recipient(row: Row[Delivery, str | None, str | None]) -> Recipient:
+    delivery, email, channel = row
+    return Recipient(delivery, mask_address(email), channel)

@@ -1,0 +1,79 @@
+"""What the API takes and tells about notifications and their deliveries."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from soonish.events.schemas import OneLine
+from soonish.notifications.models import State
+from soonish.schemas import MAX_ID, Input, Instant, Output, Text
+
+TITLE_LENGTH = 200
+BODY_LENGTH = 20_000
+
+SubscriptionId = Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
+
+
+class ManualMessage(Input):
+    """An organizer's message (Markdown body): to everybody, or to the given subscriptions."""
+
+    title: Annotated[OneLine, StringConstraints(min_length=1, max_length=TITLE_LENGTH)]
+    body: Annotated[Text, StringConstraints(min_length=1, max_length=BODY_LENGTH)]
+    subscription_ids: list[SubscriptionId] | None = None
+
+
+class Accepted(Output):
+    """`audience` counts the active subscriptions the message is for."""
+
+    notification_id: int
+    audience: int
+
+
+class Retried(Output):
+    """`retried` counts the failed deliveries that are tried again."""
+
+    notification_id: int
+    retried: int
+
+
+class Counts(Output):
+    """Deliveries of a notification by state."""
+
+    pending: int = 0
+    sending: int = 0
+    sent: int = 0
+    retrying: int = 0
+    failed: int = 0
+    expired: int = 0
+    suppressed: int = 0
+
+
+class NotificationOut(Output):
+    id: int
+    kind: str
+    title: str
+    created_at: Instant
+    completed_at: Instant | None
+    counts: Counts
+
+
+class DeliveryOut(Output):
+    """One recipient and target; `address` is masked, `channel` is `mail` or an integration's kind.
+
+    `channel` is null where the subscriber's choice reaches no channel at present.
+    """
+
+    id: int
+    subscription_id: int | None
+    address: str | None
+    channel: str | None
+    state: State
+    attempts: int
+    outcome: str | None
+    created_at: Instant
+    first_attempt_at: Instant | None
+    next_attempt_at: Instant | None
+    finished_at: Instant | None
+    expires_at: Instant | None

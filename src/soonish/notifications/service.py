@@ -1,0 +1,162 @@
+"""What an organizer may ask for: a message of their own, and another try of what failed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts.models import User
+from soonish.db.sql import id_list
+from soonish.errors import Conflict, InvalidInput
+from soonish.events import policy
+from soonish.events.models import Event, EventUpdate
+from soonish.notifications import expansion, queries
+from soonish.notifications.models import Delivery, Notification, State
+from soonish.outbox import service as outbox
+from soonish.outbox import streams
+from soonish.subscriptions.models import Subscription
+
+KEY_LENGTH = 255
+
+
+async def request_manual(
+    session: AsyncSession,
+    event: Event,
+    user: User,
+    title: str,
+    body: str,
+    subscription_ids: Collection[int] | None,
+    idempotency_key: str | None,
+    now: datetime,
+    *,
+    grace: timedelta,
+) -> tuple[Notification, int]:
+    """Accept a message to these subscriptions (None: all) of the locked event.
+
+    Returns it with its audience, the number of active subscriptions concerned. With a key that
+    this user has used for this event it is the earlier one, and nothing more is sent. Raises
+    Conflict `event_cancelled`, `event_over` (past for longer than `grace`),
+    `idempotency_key_reused`; InvalidInput for ids of other events.
+    """
+    ids = None if subscription_ids is None else sorted(set(subscription_ids))
+    request_hash = _hash(title, body, ids)
+    _check_key(idempotency_key)
+    earlier = await _earlier(session, event, user, idempotency_key)
+    if earlier is None:
+        policy.require_open_for_messages(event, grace, now)
+        await _check_ids(session, event, ids)
+        notification = _manual(event, user, title, body, ids, now)
+        notification.idempotency_key, notification.request_hash = idempotency_key, request_hash
+        await _accept(session, event, notification)
+        return notification, await queries.audience_size(session, notification)
+    if earlier.request_hash != request_hash:
+        raise Conflict(
+            "This Idempotency-Key was used with another message.", code="idempotency_key_reused"
+        )
+    return earlier, await queries.audience_size(session, earlier)
+
+
+async def retry_failed(session: AsyncSession, notification: Notification, now: datetime) -> int:
+    """Make the failed deliveries pending again, with all their tries; how many.
+
+    Raises Conflict `notification_expired` where it is too late for every one of them.
+    """
+    locked = await expansion.lock(session, notification.id)
+    mine = (Delivery.notification_id == notification.id, Delivery.state == State.FAILED)
+    in_time = or_(Delivery.expires_at.is_(None), Delivery.expires_at > now)
+    revived: Any = await session.execute(
+        update(Delivery)
+        .where(*mine, in_time)
+        .values(
+            state=State.PENDING,
+            attempts=0,
+            claims=0,
+            lease_token=None,
+            lease_until=None,
+            next_attempt_at=None,
+            outcome=None,
+            outcome_detail=None,
+            finished_at=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    if revived.rowcount and locked:
+        locked.completed_at = None
+        outbox.add(session, streams.broadcast(locked.id), streams.WAKE, {})
+    elif await session.scalar(select(func.count()).select_from(Delivery).where(*mine)):
+        raise Conflict("It is too late to send this again.", code="notification_expired")
+    return int(revived.rowcount)
+
+
+def _hash(title: str, body: str, ids: list[int] | None) -> str:
+    return hashlib.sha256(json.dumps([title, body, ids]).encode()).hexdigest()
+
+
+def _check_key(key: str | None) -> None:
+    if key is None:
+        return
+    if not key.strip() or len(key) > KEY_LENGTH or not key.isprintable():
+        raise InvalidInput("Idempotency-Key", f"must have 1 to {KEY_LENGTH} printable characters")
+
+
+async def _earlier(
+    session: AsyncSession, event: Event, user: User, key: str | None
+) -> Notification | None:
+    """Requests take turns by the event's lock, so what an equal one wrote is visible here."""
+    if key is None:
+        return None
+    query = select(Notification).where(
+        Notification.event_id == event.id,
+        Notification.requested_by == user.id,
+        Notification.idempotency_key == key,
+    )
+    return (await session.scalars(query)).one_or_none()
+
+
+async def _check_ids(session: AsyncSession, event: Event, ids: list[int] | None) -> None:
+    if not ids:
+        return
+    query = select(Subscription.id).where(
+        Subscription.event_id == event.id, Subscription.id.in_(id_list(session, ids))
+    )
+    if unknown := set(ids) - set(await session.scalars(query)):
+        raise InvalidInput("subscription_ids", f"{min(unknown)} is no subscription of this event")
+
+
+def _manual(
+    event: Event, user: User, title: str, body: str, ids: list[int] | None, now: datetime
+) -> Notification:
+    return Notification(
+        event_id=event.id,
+        kind="manual",
+        dedup_key=f"manual:{uuid.uuid4()}",
+        title=title,
+        body=body,
+        audience=ids,
+        requested_by=user.id,
+        created_at=now,
+    )
+
+
+async def _accept(session: AsyncSession, event: Event, notification: Notification) -> None:
+    session.add(notification)
+    if notification.audience is None:
+        session.add(
+            EventUpdate(
+                event_id=event.id,
+                category="announcement",
+                title=notification.title,
+                body=notification.body,
+                created_at=notification.created_at,
+            )
+        )
+    await session.flush()
+    payload = {"notification_id": notification.id}
+    outbox.add(session, event.temporal_workflow_id, streams.SEND_MANUAL_NOTIFICATION, payload)
