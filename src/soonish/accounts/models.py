@@ -26,13 +26,19 @@ class User(HasId, HasCreatedAt, Base):
     is_verified: Mapped[bool] = mapped_column(default=False)
     is_admin: Mapped[bool] = mapped_column(default=False)
     token_epoch: Mapped[int] = mapped_column(default=0)
+    # set when another account took this address over: links in old mails then act on that one
+    merged_into_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     verified_at: Mapped[datetime | None]
     deactivated_at: Mapped[datetime | None]
     erased_at: Mapped[datetime | None]
 
 
 class Registration(HasId, HasCreatedAt, Base):
-    """A request to become a user; takes effect only with proof by mail (DESIGN 12)."""
+    """A claim on the user's address; takes effect only with proof by mail (DESIGN 12).
+
+    Without `claimant_user_id` somebody registers. With it that account wants to move to this
+    address. Password and browser are forgotten when the claim is decided.
+    """
 
     __tablename__ = "registrations"
     __table_args__ = (UniqueConstraint("workflow_id"),)
@@ -42,7 +48,9 @@ class Registration(HasId, HasCreatedAt, Base):
     name: Mapped[str | None] = mapped_column(String(200))
     password_hash: Mapped[str | None] = mapped_column(String(255))
     browser_hash: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of the register cookie
-    created_user: Mapped[bool] = mapped_column(default=False)
+    claimant_user_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
     expires_at: Mapped[datetime]
     completed_at: Mapped[datetime | None]
 
