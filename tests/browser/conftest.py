@@ -1,0 +1,74 @@
+"""Debian's Chromium, and pages that fail a test for a CSP violation or a console error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PHONE = {"width": 375, "height": 812}
+DESKTOP = {"width": 1280, "height": 900}
+AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncGenerator[Browser]:
+    async with async_playwright() as playwright:
+        made = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield made
+        await made.close()
+
+
+class Tab:
+    """A page of its own context, with everything it complained about in `complaints`."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("console", lambda m: self._heard(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self._heard(str(error)))
+        page.on("requestfailed", lambda r: self._heard(f"failed: {r.url}"))
+
+    def _heard(self, text: str) -> None:
+        # A form that comes back as 422 is no mistake of the page; Chromium reports it all the same.
+        if "status of 4" not in text and "net::ERR_ABORTED" not in text:
+            self.complaints.append(text)
+
+    async def axe(self) -> list[str]:
+        """What axe finds wrong with the page as it is now."""
+        await self.page.evaluate(AXE.read_text())
+        found: dict[str, Any] = await self.page.evaluate("axe.run(document)")
+        return [f"{v['id']}: {v['nodes'][0]['html'][:160]}" for v in found["violations"]]
+
+    async def width_over(self) -> int:
+        """By how many pixels the page can be scrolled sideways."""
+        return await self.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+
+
+@asynccontextmanager
+async def open_tab(browser: Browser, base_url: str, **options: Any) -> AsyncIterator[Tab]:
+    """A fresh tab; leaving the block fails if the page complained."""
+    context = await browser.new_context(base_url=base_url, reduced_motion="reduce", **options)
+    tab = Tab(await context.new_page())
+    try:
+        yield tab
+        assert tab.complaints == []
+    finally:
+        await context.close()

@@ -1,0 +1,83 @@
+"""Every page with sample data in a real browser: CSP, axe, width, in light and dark.
+
+With SCREENSHOTS=<folder> each is also written there as a picture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from playwright.async_api import Browser
+from starlette.responses import Response
+
+from soonish.config import Settings
+from soonish.web.install import install_web
+from soonish.web.templating import render
+from tests.browser.conftest import DESKTOP, PHONE, open_tab
+from tests.browser.serving import serve
+from tests.web.samples import SAMPLES
+
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+
+
+def _sample_app(settings: Settings) -> FastAPI:
+    app = FastAPI()
+    install_web(app, settings)
+
+    @app.get("/sample/{name}")
+    async def sample(request: Request, name: str) -> Response:
+        template, context = SAMPLES[name]
+        return render(request, template, **context)
+
+    return app
+
+
+@pytest.fixture(scope="module")
+async def samples_url() -> AsyncGenerator[str]:
+    app = _sample_app(Settings(_env_file=None))  # pyright: ignore[reportCallIssue]
+    async with serve(uvicorn.Config(app, log_level="warning", lifespan="off")) as url:
+        yield url
+
+
+async def _picture(page: Any, name: str) -> None:
+    if SCREENSHOTS:
+        await page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+async def test_phone(browser: Browser, samples_url: str, name: str):
+    async with open_tab(browser, samples_url, viewport=PHONE, color_scheme="light") as tab:
+        await tab.page.goto(f"/sample/{name}")
+        await _picture(tab.page, f"{name}-phone")
+        assert await tab.axe() == []
+        await tab.page.set_viewport_size({"width": 320, "height": 700})
+        assert await tab.width_over() <= 0
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+async def test_desktop_dark(browser: Browser, samples_url: str, name: str):
+    async with open_tab(browser, samples_url, viewport=DESKTOP, color_scheme="dark") as tab:
+        await tab.page.goto(f"/sample/{name}")
+        await _picture(tab.page, f"{name}-dark")
+        assert await tab.axe() == []
+        await tab.page.emulate_media(color_scheme="light")
+        await _picture(tab.page, f"{name}-desktop")
+
+
+async def test_first_visit_is_small(browser: Browser, samples_url: str):
+    sizes: list[int] = []
+    async with open_tab(browser, samples_url, viewport=PHONE) as tab:
+        session = await tab.page.context.new_cdp_session(tab.page)
+        session.on(
+            "Network.loadingFinished", lambda event: sizes.append(int(event["encodedDataLength"]))
+        )
+        await session.send("Network.enable")
+        await tab.page.goto("/sample/event", wait_until="networkidle")
+    assert len(sizes) <= 8
+    assert sum(sizes) <= 100_000
