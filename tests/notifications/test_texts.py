@@ -152,7 +152,9 @@ def test_account_mail_has_one_link_or_its_slot(kind: str, url: str | None) -> No
     assert composed.action_label
     assert composed.preheader
     assert composed.text.count(expected) == composed.markdown.count(expected) == 1
-    assert assert_harmless(composed.html, TEXT_TAGS).hrefs == [expected]
+    html = assert_harmless(composed.html, TEXT_TAGS)
+    assert html.hrefs == [expected]
+    assert f"{composed.action_label}: {expected}" in html.seen
 
 
 def test_account_mails_name_what_they_are_about() -> None:

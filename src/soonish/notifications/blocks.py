@@ -153,7 +153,8 @@ def _block_html(block: Block) -> str:
         case MarkdownText(source):
             return render_markdown(source)
         case Action(label, url):
-            return Markup('<p><a href="{}">{}</a></p>').format(url, label)
+            # The address is written out: Apprise drops hrefs where it turns HTML into text.
+            return Markup('<p>{}: <a href="{}">{}</a></p>').format(label, url, url)
 
 
 def with_breaks(value: str) -> Markup:

@@ -11,11 +11,12 @@ _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 _BREAKS = re.compile("\r\n|[\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
 # `{{unsubscribe_url}}` in an organizer's link would hand every reader's token to the organizer.
 _SLOT = re.compile(r"\{(?=\{\s*\w+_url\s*\}\})")
-# These words call a whole Discord server or Slack channel; addresses like info@here.com stay.
+# @everyone calls a whole Discord server, <!channel> a Slack channel; info@here.com may stay.
 _MENTION = re.compile(
     r"""
     ( (?<![\w.+/-]) @ (?=(?:everyone|here|channel|all)(?![A-Za-z0-9]))
-    | (?<=[\w.+-]) @ (?=(?:everyone|here|channel|all)(?![A-Za-z0-9])(?![\w-]*\.\w)) )
+    | (?<=[\w.+-]) @ (?=(?:everyone|here|channel|all)(?![A-Za-z0-9])(?![\w-]*\.\w))
+    | ! (?=(?:everyone|here|channel)(?![A-Za-z0-9])) )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -32,7 +33,7 @@ def _is_harmful(char: str) -> bool:
 
 def defuse(text: str) -> str:
     """Break what would act as a slot of ours or as a mass mention, invisibly for people."""
-    return _MENTION.sub("@" + JOINER, _SLOT.sub("{" + JOINER, text))
+    return _MENTION.sub(rf"\g<0>{JOINER}", _SLOT.sub("{" + JOINER, text))
 
 
 def one_line(text: str | None, limit: int = 1000) -> str:
