@@ -45,7 +45,7 @@ sync_python() {
   install_uv
   say "Installing the locked Python packages ..."
   # Compiled once here, or the first start of every process would do it.
-  uv sync --locked --compile-bytecode --quiet ||
+  uv sync --locked --compile-bytecode ||
     fail "uv sync failed. Python 3.11 or newer is needed; see above."
   pwd >.venv/.soonish-synced
 }
@@ -75,7 +75,7 @@ build_assets() {
   install_node
   if [ ! node_modules/.soonish-installed -nt package-lock.json ]; then
     say "Installing the locked front-end packages ..."
-    npm ci --no-audit --no-fund --loglevel=error
+    npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
     touch node_modules/.soonish-installed
   fi
   say "Building the front-end assets ..."

@@ -66,7 +66,9 @@ def postgres() -> Generator[PostgresServer]:
             os.chown(folder, account["user"], account["group"])
         data = folder / "data"
         initdb = [str(programs / "initdb"), "-D", str(data), "-U", "postgres", "--no-sync"]
-        _run([*initdb, "--auth=trust", "--encoding=UTF8", "--locale=C"], account)
+        # The system may have no locale but C, whose upper and lower case end with ASCII.
+        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        _run([*initdb, "--auth=trust", "--encoding=UTF8", *locale], account)
         with _serving(programs, data, port, account):
             yield PostgresServer(port, programs, account)
 
