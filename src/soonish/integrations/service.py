@@ -1,0 +1,162 @@
+"""Rules of a user's channels. The network is the route's business (DESIGN 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts.models import User
+from soonish.db import crypto
+from soonish.db.types import utc_now
+from soonish.delivery.message import Message
+from soonish.delivery.outcome import SendResult
+from soonish.delivery.urls import ChannelInfo
+from soonish.errors import Conflict, NotFound
+from soonish.integrations import queries
+from soonish.integrations.models import Integration
+from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch
+from soonish.notifications.content import Content
+from soonish.notifications.texts import compose
+from soonish.outbox import service as outbox
+from soonish.outbox import streams
+
+
+def url_fingerprint(url: str) -> str:
+    """What tells one Apprise URL from another, 64 hexadecimal digits."""
+    return crypto.fingerprint("apprise_url", url.strip())
+
+
+async def create(
+    session: AsyncSession, user: User, wanted: IntegrationCreate, channel: ChannelInfo
+) -> Integration:
+    """Add a channel; `channel` is what check_url said of its URL. Inactive until verified, active
+    at once where no test is wanted. Conflict `integration_duplicate` for the same URL and tag."""
+    integration = Integration(
+        user_id=user.id,
+        name=wanted.name,
+        tag=wanted.tag,
+        is_active=not wanted.verify,
+        **_url_values(wanted.apprise_url, channel),
+    )
+    await _save(session, integration)
+    if integration.is_active:
+        await revive_pending(session, integration.user_id)
+    return integration
+
+
+async def require_own(
+    session: AsyncSession, user: User, integration_id: int, *, lock: bool = False
+) -> Integration:
+    """The user's channel. NotFound for any other and for a deleted one."""
+    integration = await queries.own(session, user.id, integration_id, lock=lock)
+    if integration is None:
+        raise NotFound("There is no such integration.")
+    return integration
+
+
+async def listed(
+    session: AsyncSession, user: User, limit: int, after_id: int | None = None
+) -> Sequence[Integration]:
+    return await queries.listed(session, user.id, limit, after_id)
+
+
+async def update(
+    session: AsyncSession,
+    user: User,
+    integration_id: int,
+    wanted: IntegrationPatch,
+    channel: ChannelInfo | None,
+) -> Integration:
+    """Change the fields that were sent; `channel` is what check_url said of a new URL.
+
+    A new URL and an activation start with a clean bill of health, and what waits for a channel of
+    this user is routed again. NotFound as require_own, Conflict as create.
+    """
+    integration = await require_own(session, user, integration_id, lock=True)
+    sent = wanted.model_fields_set
+    for name in sent & {"name", "tag", "is_active"}:
+        setattr(integration, name, getattr(wanted, name))
+    if channel is not None:
+        for name, value in _url_values(wanted.apprise_url, channel).items():
+            setattr(integration, name, value)
+    if channel is not None or (wanted.is_active and "is_active" in sent):
+        forget_failures(integration)
+    await _save(session, integration)
+    if integration.is_active and sent & {"apprise_url", "tag", "is_active"}:
+        await revive_pending(session, integration.user_id)
+    return integration
+
+
+async def delete(session: AsyncSession, user: User, integration_id: int, now: datetime) -> None:
+    """Erase the channel's URL for good; the row stays for the ledger. NotFound as require_own."""
+    integration = await require_own(session, user, integration_id, lock=True)
+    integration.apprise_url = None
+    integration.is_active = False
+    integration.deleted_at = now
+
+
+async def record_test(
+    session: AsyncSession,
+    user: User,
+    integration_id: int,
+    result: SendResult,
+    now: datetime,
+    *,
+    decides: bool = False,
+) -> Integration:
+    """Note what became of a test message; with `decides` it makes the channel active or not.
+
+    NotFound where the channel was deleted meanwhile.
+    """
+    integration = await require_own(session, user, integration_id, lock=True)
+    if result.ok:
+        forget_failures(integration)
+        integration.last_delivery_at = now
+    if decides:
+        integration.is_active = result.ok
+        if result.ok:
+            await session.flush()
+            await revive_pending(session, integration.user_id)
+    return integration
+
+
+async def revive_pending(session: AsyncSession, user_id: int) -> None:
+    """Have everything that waits for a channel of this user routed again (DESIGN 8)."""
+    for notification_id in await queries.notifications_waiting(session, user_id, utc_now()):
+        stream = streams.broadcast(notification_id)
+        outbox.add(session, stream, streams.WAKE, {"user_id": user_id})
+
+
+def forget_failures(integration: Integration) -> None:
+    integration.fail_streak = 0
+    integration.failing_since = None
+    integration.open_until = None
+    integration.not_before = None
+
+
+def test_message(integration: Integration, base_url: str, locale: str | None) -> Message:
+    """The message of the test button."""
+    extra = {"channel": integration.name, "url": f"{base_url}/integrations"}
+    words = compose(Content("test", extra=extra), locale or "en")
+    return Message(title=words.title, text=words.text, markdown=words.markdown, html=words.html)
+
+
+def _url_values(url: str, channel: ChannelInfo) -> dict[str, str]:
+    return {
+        "apprise_url": url.strip(),
+        "url_fingerprint": url_fingerprint(url),
+        "kind": channel.kind,
+        "target": channel.target,
+    }
+
+
+async def _save(session: AsyncSession, integration: Integration) -> None:
+    session.add(integration)
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        message = "You already have this channel with this tag."
+        raise Conflict(message, code="integration_duplicate") from error

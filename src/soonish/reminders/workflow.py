@@ -1,0 +1,100 @@
+"""ReminderWorkflow (started by a schedule) and AdhocReminderWorkflow (a remind-me)."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from soonish.notifications.broadcast import RETRY, broadcast_state, deliver_pass
+    from soonish.notifications.messages import DeliveryReport
+    from soonish.reminders.messages import ReminderInput, RemindMePlan, RemindMeWork
+
+
+async def broadcast_to_the_end(notification_id: int) -> str:
+    """Pass after pass on durable timers, until nothing is claimable, sending or retrying."""
+    total = DeliveryReport()
+    while True:
+        state = await broadcast_state(notification_id)
+        if state.claimable:
+            state = await deliver_pass(notification_id, state.claimable, total)
+        if state.completed:
+            return f"delivered {total.delivered}, failed {total.failed}"
+        await asyncio.sleep(max(0.1, state.wait_seconds or 0.1))
+
+
+@workflow.defn(name="ReminderWorkflow")
+class ReminderWorkflow:
+    """Id from its schedule; runs its broadcast itself."""
+
+    @workflow.run
+    async def run(self, work: ReminderInput) -> str:
+        notification_id = await workflow.execute_activity(
+            "fire_reminder",
+            work,
+            result_type=int | None,
+            start_to_close_timeout=timedelta(minutes=2),
+            retry_policy=RETRY,
+        )
+        if notification_id is None:
+            return "not wanted any more"
+        return await broadcast_to_the_end(notification_id)
+
+    @workflow.signal
+    def wake(self, payload: Any = None) -> None:
+        workflow.logger.debug("the next pass looks into the database anyway")
+
+
+@workflow.defn(name="AdhocReminderWorkflow")
+class AdhocReminderWorkflow:
+    """Id `remind-me-{id}`: a durable sleep, then one delivery."""
+
+    @workflow.init
+    def __init__(self, work: RemindMeWork) -> None:
+        self._woken = False
+
+    @workflow.run
+    async def run(self, work: RemindMeWork) -> str:
+        while True:
+            self._woken = False
+            plan = await workflow.execute_activity(
+                "load_remind_me",
+                work,
+                result_type=RemindMePlan,
+                start_to_close_timeout=timedelta(minutes=1),
+                retry_policy=RETRY,
+            )
+            if not plan.alive:
+                return "not wanted any more"
+            if await self._slept_until(datetime.fromisoformat(plan.at)):
+                return await self._fire(work)
+
+    async def _slept_until(self, at: datetime) -> bool:
+        """True when the instant has come, False when a signal came first."""
+        left = at - workflow.now()
+        if left <= timedelta(0):
+            return True
+        try:
+            await workflow.wait_condition(lambda: self._woken, timeout=left)
+        except TimeoutError:
+            return True
+        return False
+
+    async def _fire(self, work: RemindMeWork) -> str:
+        notification_id = await workflow.execute_activity(
+            "fire_remind_me",
+            work,
+            result_type=int | None,
+            start_to_close_timeout=timedelta(minutes=2),
+            retry_policy=RETRY,
+        )
+        if notification_id is None:
+            return "not wanted any more"
+        return await broadcast_to_the_end(notification_id)
+
+    @workflow.signal
+    def wake(self, payload: Any = None) -> None:
+        self._woken = True

@@ -1,0 +1,199 @@
+"""The API of subscriptions: subscribe, choose, leave, an organizer's list, unsubscribe links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import PlainTextResponse
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.config import Settings
+from soonish.db.session import Database
+from soonish.db.types import utc_now
+from soonish.deps import CurrentUser, DbDep, OptionalUser, SettingsDep
+from soonish.errors import Unauthorized
+from soonish.events import queries as events
+from soonish.events.api import event_out
+from soonish.events.models import Event
+from soonish.paging import id_cursor
+from soonish.schemas import CursorText, Limit, Page, RowId, Text, encode_cursor
+from soonish.subscriptions import queries_api as queries
+from soonish.subscriptions import service
+from soonish.subscriptions.acting import ActingUser
+from soonish.subscriptions.models import Subscription
+from soonish.subscriptions.schemas import (
+    Accepted,
+    OwnSubscription,
+    SelectionPatch,
+    SelectorOut,
+    SubscribeInput,
+    SubscriberOut,
+    SubscriptionOut,
+    TokenInput,
+    Unsubscribed,
+)
+from soonish.subscriptions.tokens import read_token
+
+router = APIRouter(tags=["subscriptions"])
+
+SearchText = Annotated[Text, Query(max_length=320)]
+StatusFilter = Annotated[Literal["active", "pending_approval"] | None, Query()]
+
+
+@router.post(
+    "/api/events/{event_id}/subscribe",
+    status_code=201,
+    responses={200: {"model": SubscriptionOut, "description": "Subscribed already"}},
+)
+async def subscribe(
+    event_id: RowId, wanted: SubscribeInput, user: OptionalUser, db: DbDep, response: Response
+) -> Accepted | SubscriptionOut:
+    if wanted.email is not None:
+        async with db.write() as session:
+            await service.subscribe_address(session, event_id, wanted.email, wanted.name, utc_now())
+        return Accepted()
+    if user is None:
+        raise Unauthorized("Sign in, or subscribe with an email address.")
+    async with db.write() as session:
+        own = await service.subscribe_user(session, event_id, user, wanted, utc_now())
+    response.status_code = 201 if own.is_new else 200
+    return subscription_out(own)
+
+
+@router.get("/api/events/{event_id}/subscribe")
+async def get_own(event_id: RowId, user: ActingUser, db: DbDep) -> SubscriptionOut:
+    async with db.read() as session:
+        return subscription_out(await service.view(session, event_id, user))
+
+
+@router.patch("/api/events/{event_id}/subscribe")
+async def choose(
+    event_id: RowId, wanted: SelectionPatch, user: CurrentUser, db: DbDep
+) -> SubscriptionOut:
+    async with db.write() as session:
+        own = await service.choose(session, event_id, user, wanted, utc_now())
+    return subscription_out(own)
+
+
+@router.delete("/api/events/{event_id}/subscribe", status_code=204)
+async def leave(event_id: RowId, user: ActingUser, db: DbDep) -> None:
+    async with db.write() as session:
+        await service.leave(session, event_id, user, utc_now())
+
+
+@router.get("/api/events/{event_id}/subscriptions")
+async def list_subscribers(
+    event_id: RowId,
+    user: CurrentUser,
+    db: DbDep,
+    query: SearchText = "",
+    status: StatusFilter = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Page[SubscriberOut]:
+    async with db.read() as session:
+        rows = await service.subscribers(
+            session,
+            event_id,
+            user,
+            query=query,
+            status=status,
+            limit=limit + 1,
+            before_id=id_cursor(cursor),
+        )
+    items = [_subscriber_out(one) for one in rows[:limit]]
+    return Page(items=items, next_cursor=_following(items, len(rows) > limit))
+
+
+@router.delete("/api/events/{event_id}/subscriptions/{subscription_id}", status_code=204)
+async def remove(
+    event_id: RowId,
+    subscription_id: RowId,
+    user: CurrentUser,
+    db: DbDep,
+    notify_others: bool = False,
+) -> None:
+    async with db.write() as session:
+        await service.remove(
+            session, event_id, user, subscription_id, utc_now(), notify_others=notify_others
+        )
+
+
+@router.get("/api/users/me/subscriptions")
+async def list_own(
+    user: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Page[OwnSubscription]:
+    before = id_cursor(cursor)
+    async with db.read() as session:
+        rows = await service.of_user(session, user, limit + 1, before)
+        items = await _own_out(session, rows[:limit], settings)
+    more = len(rows) > limit
+    following = encode_cursor(items[-1].subscription_id) if more else None
+    return Page(items=items, next_cursor=following)
+
+
+@router.post("/api/unsubscribe")
+async def unsubscribe(wanted: TokenInput, db: DbDep, settings: SettingsDep) -> Unsubscribed:
+    await _unsubscribe(wanted.token, db, settings)
+    return Unsubscribed()
+
+
+@router.post("/u/{token}", response_class=PlainTextResponse)
+async def one_click_unsubscribe(token: str, db: DbDep, settings: SettingsDep) -> PlainTextResponse:
+    """RFC 8058: whatever the body says, without a cookie, without a redirect."""
+    await _unsubscribe(token, db, settings)
+    return PlainTextResponse("You are unsubscribed.\n")
+
+
+def subscription_out(own: service.Own) -> SubscriptionOut:
+    return SubscriptionOut(
+        subscription_id=own.subscription.id,
+        status=own.subscription.status,
+        selectors=[SelectorOut.model_validate(one) for one in own.selectors],
+        warnings=own.warnings,
+    )
+
+
+async def _own_out(
+    session: AsyncSession, rows: Sequence[tuple[Subscription, Event]], settings: Settings
+) -> list[OwnSubscription]:
+    selectors = await queries.selectors_of(session, [one.id for one, _ in rows])
+    found = await events.details(session, [event for _, event in rows])
+    return [
+        OwnSubscription(
+            subscription_id=one.id,
+            status=one.status,
+            selectors=[SelectorOut.model_validate(s) for s in selectors[one.id]],
+            created_at=one.created_at,
+            event=event_out(event, settings),
+        )
+        for (one, _), event in zip(rows, found, strict=True)
+    ]
+
+
+def _subscriber_out(one: queries.Subscriber) -> SubscriberOut:
+    return SubscriberOut(
+        id=one.subscription.id,
+        name=one.name,
+        address=one.address,
+        status=one.subscription.status,
+        channels=one.channels,
+        created_at=one.subscription.created_at,
+    )
+
+
+def _following(items: list[SubscriberOut], more: bool) -> str | None:
+    return encode_cursor(items[-1].id) if more else None
+
+
+async def _unsubscribe(token: str, db: Database, settings: Settings) -> None:
+    now = utc_now()
+    claims = read_token(settings.secret_key, "unsubscribe", token, now)
+    async with db.write() as session:
+        await service.unsubscribe(session, claims, now)

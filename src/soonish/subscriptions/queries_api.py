@@ -1,0 +1,197 @@
+"""SQL of the subscriptions API: one's own, an event's list, selectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
+
+from soonish.accounts.models import User
+from soonish.db.sql import insert
+from soonish.errors import NotFound
+from soonish.events.models import Event
+from soonish.integrations.models import Integration
+from soonish.subscriptions.models import Subscription, SubscriptionSelector
+from soonish.subscriptions.queries import targets_select
+
+
+async def require_own(
+    session: AsyncSession, event_id: int, user_id: int, *, lock: bool = False
+) -> Subscription:
+    """The user's subscription to the event that has not ended, FOR UPDATE if asked.
+
+    Raises NotFound with the code `not_subscribed`.
+    """
+    subscription = await own(session, event_id, user_id, lock=lock)
+    if subscription is None:
+        raise not_subscribed()
+    return subscription
+
+
+def not_subscribed() -> NotFound:
+    return NotFound("You are not subscribed to this event.", code="not_subscribed")
+
+
+async def own(
+    session: AsyncSession, event_id: int, user_id: int, *, lock: bool = False
+) -> Subscription | None:
+    query = select(Subscription).where(
+        Subscription.event_id == event_id,
+        Subscription.user_id == user_id,
+        Subscription.ended_at.is_(None),
+    )
+    return (await session.scalars(_locked(query) if lock else query)).one_or_none()
+
+
+def _locked(query: Select[Subscription]) -> Select[Subscription]:
+    # FOR NO KEY UPDATE: rows that refer to the subscription can still be written
+    return query.with_for_update(key_share=True).execution_options(populate_existing=True)
+
+
+async def exists(session: AsyncSession, which: ColumnElement[bool]) -> bool:
+    """Whether there is such a subscription, ended or not."""
+    return (
+        await session.scalars(select(Subscription.id).where(which).limit(1))
+    ).first() is not None
+
+
+async def insert_unless_active(
+    session: AsyncSession, event_id: int, user_id: int, now: datetime
+) -> int | None:
+    """Make an active subscription; its id, or None where the user already has one."""
+    query = (
+        insert(session, Subscription)
+        .values(event_id=event_id, user_id=user_id, created_at=now)
+        .on_conflict_do_nothing()
+        .returning(Subscription.id)
+    )
+    return (await session.scalars(query)).one_or_none()
+
+
+async def end(
+    session: AsyncSession, reason: str, now: datetime, which: ColumnElement[bool]
+) -> tuple[int, int, str] | None:
+    """End the subscription: its id, its event's id and workflow. None if it had ended before."""
+    query = (
+        update(Subscription)
+        .where(which, Subscription.ended_at.is_(None))
+        .values(ended_at=now, end_reason=reason)
+        .returning(Subscription.id, Subscription.event_id)
+        .execution_options(synchronize_session=False)
+    )
+    ended = (await session.execute(query)).tuples().one_or_none()
+    if ended is None:
+        return None
+    workflow = select(Event.temporal_workflow_id).where(Event.id == ended[1])
+    return *ended, (await session.scalars(workflow)).one()
+
+
+async def event_and_user(
+    session: AsyncSession, event_id: int, user_id: int
+) -> tuple[Event, User] | None:
+    query = select(Event, User).where(Event.id == event_id, User.id == user_id)
+    return (await session.execute(query)).tuples().one_or_none()
+
+
+async def selectors_of(
+    session: AsyncSession, subscription_ids: Iterable[int]
+) -> dict[int, list[SubscriptionSelector]]:
+    """The selectors of each subscription, oldest first."""
+    ids = list(subscription_ids)
+    made: dict[int, list[SubscriptionSelector]] = {one: [] for one in ids}
+    query = select(SubscriptionSelector).where(SubscriptionSelector.subscription_id.in_(ids))
+    for selector in await session.scalars(query.order_by(SubscriptionSelector.id)):
+        made[selector.subscription_id].append(selector)
+    return made
+
+
+async def add_selectors(
+    session: AsyncSession, subscription_id: int, integration_ids: list[int], tags: list[str]
+) -> None:
+    """Add what the subscription does not have yet."""
+    by_id = [{"integration_id": one, "tag": None} for one in integration_ids]
+    by_tag = [{"integration_id": None, "tag": one} for one in tags]
+    rows = [{"subscription_id": subscription_id, **one} for one in by_id + by_tag]
+    if rows:
+        query = insert(session, SubscriptionSelector).values(rows)
+        await session.execute(query.on_conflict_do_nothing())
+
+
+async def delete_selectors(
+    session: AsyncSession, selectors: Iterable[SubscriptionSelector]
+) -> None:
+    ids = [one.id for one in selectors]
+    if ids:
+        query = delete(SubscriptionSelector).where(SubscriptionSelector.id.in_(ids))
+        await session.execute(query.execution_options(synchronize_session=False))
+
+
+async def channels_of(session: AsyncSession, user_id: int) -> Sequence[Integration]:
+    """The user's integrations, deleted ones too."""
+    query = select(Integration).where(Integration.user_id == user_id).order_by(Integration.id)
+    return (await session.scalars(query)).all()
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """A subscription of an event with what its organizer may know of the person."""
+
+    subscription: Subscription
+    name: str | None
+    address: str | None
+    channels: list[str] = field(default_factory=list[str])
+
+
+async def subscribers(
+    session: AsyncSession, limit: int, *conditions: ColumnElement[bool]
+) -> list[Subscriber]:
+    """Subscriptions with name, address and the kinds of channels they reach, newest first."""
+    query = (
+        select(Subscription, User.name, User.email)
+        .join(User, User.id == Subscription.user_id)
+        .where(Subscription.ended_at.is_(None), *conditions)
+        .order_by(Subscription.id.desc())
+        .limit(limit)
+    )
+    rows = (await session.execute(query)).tuples().all()
+    kinds = await _kinds(session, [subscription.id for subscription, _, _ in rows])
+    return [Subscriber(s, name, address, kinds.get(s.id, [])) for s, name, address in rows]
+
+
+def matches(text: str, fingerprint: str | None) -> ColumnElement[bool]:
+    """The name contains the text, or the address is exactly the one with this fingerprint."""
+    by_name = func.lower(User.name).contains(text.lower(), autoescape=True)
+    return or_(by_name, User.email_fingerprint == fingerprint) if fingerprint else by_name
+
+
+async def _kinds(session: AsyncSession, subscription_ids: list[int]) -> dict[int, list[str]]:
+    reached = targets_select(Subscription.id.in_(subscription_ids)).subquery()
+    query = (
+        select(reached.c.subscription_id, func.coalesce(Integration.kind, reached.c.target_key))
+        .join(Integration, Integration.id == reached.c.integration_id, isouter=True)
+        .where(reached.c.outcome.is_(None))
+        .distinct()
+    )
+    made: dict[int, list[str]] = {}
+    for subscription_id, kind in sorted((await session.execute(query)).tuples()):
+        made.setdefault(subscription_id, []).append(kind)
+    return made
+
+
+async def of_user(
+    session: AsyncSession, user_id: int, limit: int, before: int | None
+) -> Sequence[tuple[Subscription, Event]]:
+    """The user's subscriptions that have not ended, with their events, newest first."""
+    query = (
+        select(Subscription, Event)
+        .join(Event, Event.id == Subscription.event_id)
+        .where(Subscription.user_id == user_id, Subscription.ended_at.is_(None))
+    )
+    if before is not None:
+        query = query.where(Subscription.id < before)
+    rows = await session.execute(query.order_by(Subscription.id.desc()).limit(limit))
+    return rows.tuples().all()

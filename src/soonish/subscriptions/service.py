@@ -1,0 +1,236 @@
+"""Rules of subscriptions: begin, choose channels, end (DESIGN 7, CONTRACT)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
+
+from soonish.accounts.addresses import fingerprint_of, normalise
+from soonish.accounts.models import User
+from soonish.accounts.service import find_or_create_by_address
+from soonish.errors import Gone, InvalidInput, NotFound
+from soonish.events.models import Event
+from soonish.events.policy import require_open, require_organizer, require_visible
+from soonish.integrations import service as integrations
+from soonish.outbox import service as outbox
+from soonish.outbox import streams
+from soonish.reminders import service as reminders
+from soonish.subscriptions import queries_api as queries
+from soonish.subscriptions import selection
+from soonish.subscriptions.models import Subscription, SubscriptionSelector
+from soonish.subscriptions.schemas import Selection, SelectionPatch
+from soonish.subscriptions.tokens import Claims
+
+EndReason = Literal["unsubscribed", "removed", "erased"]
+_TRIES = 5  # against somebody who subscribes and unsubscribes at the same time
+
+
+@dataclass(frozen=True)
+class Own:
+    """A user's subscription with its selectors and what to warn about; `is_new`: just begun."""
+
+    subscription: Subscription
+    selectors: list[SubscriptionSelector]
+    warnings: list[str]
+    is_new: bool = False
+
+
+async def subscribe_address(
+    session: AsyncSession, event_id: int, address: str, name: str | None, now: datetime
+) -> None:
+    """Subscribe an address by service mail; nothing happens where it is subscribed already.
+
+    NotFound for an event that is not public, Conflict for one that is over or cancelled,
+    InvalidInput for what is no address.
+    """
+    event = await require_visible(session, event_id, None, lock="share")
+    require_open(event, now)
+    user = await find_or_create_by_address(session, address, name)
+    if user.deactivated_at is None:
+        await _begin(session, event, user.id, now)
+
+
+async def subscribe_user(
+    session: AsyncSession, event_id: int, user: User, wanted: Selection, now: datetime
+) -> Own:
+    """Subscribe a signed-in user by channels and tags of theirs, or add these to what they have.
+
+    NotFound for an event they may not see, Conflict for one that is over or cancelled,
+    InvalidInput for channels or tags that are not theirs.
+    """
+    event = await require_visible(session, event_id, user, lock="share")
+    require_open(event, now)
+    channels = await queries.channels_of(session, user.id)
+    selection.check_known(wanted, channels)
+    for _ in range(_TRIES):
+        is_new = await _begin(session, event, user.id, now) is not None
+        subscription = await queries.own(session, event.id, user.id, lock=True)
+        if subscription is not None:
+            await queries.add_selectors(
+                session, subscription.id, wanted.integration_ids, wanted.tags
+            )
+            return await _describe(session, subscription, is_new=is_new)
+    raise RuntimeError("the subscription keeps vanishing")
+
+
+async def choose(
+    session: AsyncSession, event_id: int, user: User, wanted: SelectionPatch, now: datetime
+) -> Own:
+    """Add, remove or replace the selectors of the user's subscription.
+
+    Errors as subscribe_user; NotFound `not_subscribed` without a subscription.
+    """
+    event = await require_visible(session, event_id, user, lock="share")
+    subscription = await queries.require_own(session, event_id, user.id, lock=True)
+    require_open(event, now)
+    channels = await queries.channels_of(session, user.id)
+    chosen = (await queries.selectors_of(session, [subscription.id]))[subscription.id]
+    selection.check_known(wanted, channels, chosen if wanted.mode == "remove" else ())
+    await queries.delete_selectors(session, selection.dropped(wanted, chosen))
+    if wanted.mode != "remove":
+        await queries.add_selectors(session, subscription.id, wanted.integration_ids, wanted.tags)
+        await integrations.revive_pending(session, user.id)
+    own = await _describe(session, subscription)
+    if not own.selectors:
+        own.warnings.append(selection.NO_CHANNEL)
+    return own
+
+
+async def view(session: AsyncSession, event_id: int, user: User) -> Own:
+    """The user's subscription to an event. NotFound `not_subscribed` without one."""
+    await require_visible(session, event_id, user)
+    return await _describe(session, await queries.require_own(session, event_id, user.id))
+
+
+async def leave(session: AsyncSession, event_id: int, user: User, now: datetime) -> None:
+    """End the user's own subscription, whatever the event's state; a second time does nothing.
+
+    NotFound for somebody who never was subscribed.
+    """
+    own = (Subscription.event_id == event_id) & (Subscription.user_id == user.id)
+    if await end(session, "unsubscribed", now, own) or await queries.exists(session, own):
+        return
+    await require_visible(session, event_id, user)
+    raise queries.not_subscribed()
+
+
+async def remove(
+    session: AsyncSession,
+    event_id: int,
+    organizer: User,
+    subscription_id: int,
+    now: datetime,
+    *,
+    notify_others: bool = False,
+) -> None:
+    """End somebody's subscription as the organizer; they are told, others only if asked.
+
+    NotFound or Forbidden as require_organizer, NotFound for a subscription of another event.
+    """
+    event = await require_organizer(session, event_id, organizer)
+    this = (Subscription.id == subscription_id) & (Subscription.event_id == event.id)
+    if await end(session, "removed", now, this, notify_others=notify_others):
+        return
+    if not await queries.exists(session, this):
+        raise NotFound("There is no such subscription.")
+
+
+async def token_subject(session: AsyncSession, claims: Claims) -> tuple[Event, User]:
+    """Whom and what a token speaks for. Gone where either is no more, or the epoch has moved on."""
+    found = await queries.event_and_user(session, claims.event_id, claims.user_id)
+    if found is None or found[1].erased_at or found[1].token_epoch != claims.epoch:
+        raise Gone
+    return found
+
+
+async def unsubscribe(session: AsyncSession, claims: Claims, now: datetime) -> Event:
+    """End whatever subscription the token's user has to its event; the event, for the page.
+
+    Idempotent (mail programs repeat the POST). Gone as token_subject.
+    """
+    event, user = await token_subject(session, claims)
+    own = (Subscription.event_id == event.id) & (Subscription.user_id == user.id)
+    await end(session, "unsubscribed", now, own)
+    return event
+
+
+async def end(
+    session: AsyncSession,
+    reason: EndReason,
+    now: datetime,
+    which: ColumnElement[bool],
+    *,
+    notify_others: bool = False,
+) -> bool:
+    """End the one subscription that meets the condition, with its reminders, and say so in the
+    outbox. False where it had ended before (or never was)."""
+    ended = await queries.end(session, reason, now, which)
+    if ended is None:
+        return False
+    subscription_id, event_id, stream = ended
+    if await reminders.drop_subscription(session, subscription_id):
+        outbox.add(session, stream, streams.WAKE, {"event_id": event_id})
+    others = {"notify_others": True} if notify_others else {}
+    payload = {"subscription_id": subscription_id, **others}
+    outbox.add(session, stream, streams.PARTICIPANT_REMOVED, payload)
+    return True
+
+
+async def subscribers(
+    session: AsyncSession,
+    event_id: int,
+    organizer: User,
+    *,
+    query: str = "",
+    status: str | None = None,
+    limit: int = 50,
+    before_id: int | None = None,
+) -> list[queries.Subscriber]:
+    """An event's subscribers, newest first, with addresses in full: for its organizers only.
+
+    `query` is looked for in names and compared with whole addresses. Errors as require_organizer.
+    """
+    event = await require_organizer(session, event_id, organizer)
+    conditions = [Subscription.event_id == event.id]
+    if query.strip():
+        conditions.append(queries.matches(query.strip(), _fingerprint(query)))
+    if status:
+        conditions.append(Subscription.status == status)
+    if before_id is not None:
+        conditions.append(Subscription.id < before_id)
+    return await queries.subscribers(session, limit, *conditions)
+
+
+async def of_user(
+    session: AsyncSession, user: User, limit: int, before_id: int | None = None
+) -> Sequence[tuple[Subscription, Event]]:
+    """The user's subscriptions that have not ended, with their events, newest first."""
+    return await queries.of_user(session, user.id, limit, before_id)
+
+
+async def _begin(session: AsyncSession, event: Event, user_id: int, now: datetime) -> int | None:
+    subscription_id = await queries.insert_unless_active(session, event.id, user_id, now)
+    if subscription_id is not None:
+        payload = {"subscription_id": subscription_id}
+        outbox.add(session, event.temporal_workflow_id, streams.PARTICIPANT_ADDED, payload)
+    return subscription_id
+
+
+async def _describe(
+    session: AsyncSession, subscription: Subscription, *, is_new: bool = False
+) -> Own:
+    chosen = (await queries.selectors_of(session, [subscription.id]))[subscription.id]
+    channels = await queries.channels_of(session, subscription.user_id) if chosen else ()
+    return Own(subscription, chosen, selection.warnings(chosen, channels), is_new)
+
+
+def _fingerprint(query: str) -> str | None:
+    try:
+        return fingerprint_of(normalise(query))
+    except InvalidInput:
+        return None

@@ -1,0 +1,63 @@
+"""The signed tokens in every mail: stored nowhere, revoked by the user's epoch (DESIGN 11).
+
+The same claims issued at the same second make the same token, so a retried mail is the same mail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, cast
+
+from itsdangerous import BadSignature, URLSafeSerializer
+
+from soonish.errors import Gone
+
+Purpose = Literal["unsubscribe", "manage"]
+LIFETIME = timedelta(days=60)
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a token speaks for: whatever subscription of the user to the event is active."""
+
+    event_id: int
+    user_id: int
+    epoch: int  # must be the user's token_epoch; whoever loads the user checks it
+    issued_at: datetime
+
+
+def make_token(
+    secret_key: str,
+    purpose: Purpose,
+    *,
+    event_id: int,
+    user_id: int,
+    epoch: int,
+    issued_at: datetime,
+) -> str:
+    """A URL-safe token, valid for 60 days from `issued_at` (whole seconds)."""
+    claims = [event_id, user_id, epoch, int(issued_at.timestamp())]
+    return _serializer(secret_key, purpose).dumps(claims)
+
+
+def read_token(secret_key: str, purpose: Purpose, token: str, now: datetime) -> Claims:
+    """The claims of a token made for this purpose. Raises Gone for any other and after 60 days."""
+    try:
+        values = _serializer(secret_key, purpose).loads(token)
+    except (BadSignature, UnicodeError) as error:
+        raise Gone from error
+    event_id, user_id, epoch, issued = cast(list[Any], values)
+    claims = Claims(event_id, user_id, epoch, datetime.fromtimestamp(issued, UTC))
+    if now >= claims.issued_at + LIFETIME:
+        raise Gone
+    return claims
+
+
+def _serializer(secret_key: str, purpose: Purpose) -> URLSafeSerializer:
+    return URLSafeSerializer(
+        secret_key,
+        salt=f"soonish.subscriptions.{purpose}",
+        signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+    )
