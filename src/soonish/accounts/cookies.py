@@ -1,0 +1,59 @@
+"""The two cookies of accounts: who is signed in, and which browser registered."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from soonish.config import Settings
+
+SESSION = "soonish_session"
+REGISTER = "soonish_register"
+_REGISTER_LIFETIME = timedelta(days=7)
+
+
+def set_session(response: Response, settings: Settings, token: str) -> None:
+    _set(response, settings, SESSION, token, timedelta(days=settings.session_max_days))
+
+
+def clear_session(response: Response, settings: Settings) -> None:
+    _set(response, settings, SESSION, "", timedelta())
+
+
+def read_session(request: Request, settings: Settings) -> str | None:
+    return request.cookies.get(_name(SESSION, settings))
+
+
+def set_register(response: Response, settings: Settings, token: str) -> None:
+    _set(response, settings, REGISTER, token, _REGISTER_LIFETIME)
+
+
+def clear_register(response: Response, settings: Settings) -> None:
+    _set(response, settings, REGISTER, "", timedelta())
+
+
+def read_register(request: Request, settings: Settings) -> str | None:
+    return request.cookies.get(_name(REGISTER, settings))
+
+
+def _set(response: Response, settings: Settings, name: str, value: str, life: timedelta) -> None:
+    """A browser refuses a `__Host-` cookie that a sibling domain or plain http could plant."""
+    response.set_cookie(
+        _name(name, settings),
+        value,
+        max_age=int(life.total_seconds()),
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=_is_https(settings),
+    )
+
+
+def _name(name: str, settings: Settings) -> str:
+    return f"__Host-{name}" if _is_https(settings) else name
+
+
+def _is_https(settings: Settings) -> bool:
+    return settings.base_url.startswith("https://")

@@ -1,0 +1,210 @@
+"""What the API, the pages and the CLI call. Each reads, hashes outside of any transaction, then
+writes in one, so that no lock waits for a password."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts import access_tokens, merging, passwords, service, sessions, tokens
+from soonish.accounts.access_tokens import AccessToken
+from soonish.accounts.addresses import normalise
+from soonish.accounts.limits import LoginGuard
+from soonish.accounts.models import Registration, Session, Token, User
+from soonish.accounts.queries import is_live, lock_user
+from soonish.accounts.tokens import SIGN_IN, Purpose
+from soonish.config import Settings
+from soonish.db.session import Database
+from soonish.errors import Unauthorized
+
+_SAME_SECONDS = 0.1  # how long an answer takes that must not tell whether an address is known
+
+
+@dataclass(frozen=True)
+class Browser:
+    """What is known about who asks: its limit key, its user agent, and the cookies it sent."""
+
+    client: str
+    user_agent: str | None = None
+    session_token: str | None = None
+    register_token: str | None = None
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """`token` is for the cookie. `password_needed`: the account has none yet."""
+
+    user: User
+    session: Session
+    token: str
+    access: AccessToken
+
+    @property
+    def password_needed(self) -> bool:
+        return self.user.password_hash is None
+
+
+async def register(
+    db: Database, *, email: str, password: str | None = None, name: str | None = None
+) -> str:
+    """Ask for proof of the address; return the secret for this browser's register cookie.
+
+    The same for every address, in content and in time. Raises InvalidInput.
+    """
+    address, browser_token = normalise(email), tokens.new_secret()
+    hashed = await passwords.hash_password(passwords.check(password)) if password else None
+    async with _same_time(), db.write() as session:
+        await service.register(
+            session, address, name=name, password_hash=hashed, browser_token=browser_token
+        )
+    return browser_token
+
+
+async def magic_link(db: Database, *, email: str) -> None:
+    """Mail a link that signs in, to a known address. Raises InvalidInput."""
+    address = normalise(email)
+    async with _same_time(), db.write() as session:
+        await service.send_magic_link(session, address)
+
+
+async def forgot_password(db: Database, *, email: str) -> None:
+    """Mail a link to a new password, to an account's address. Raises InvalidInput."""
+    address = normalise(email)
+    async with _same_time(), db.write() as session:
+        await service.send_password_reset(session, address)
+
+
+async def verify(
+    db: Database, settings: Settings, browser: Browser, *, token: str, password: str | None = None
+) -> SignedIn:
+    """Use up a token of a registration, a magic link or a new address, and sign in with it.
+
+    `password` may repeat the one of the registration (DESIGN 12). Raises Gone, InvalidInput.
+    """
+    async with db.read() as session:
+        row = await tokens.find(session, SIGN_IN, token)
+        registration = await session.get(Registration, row.registration_id or 0)
+    hashed = None
+    if row.purpose == Purpose.VERIFICATION and registration is not None:
+        hashed = await _proven_password(registration, browser, password)
+    async with db.write() as session:
+        redeemed = await tokens.redeem(session, row.purpose, token)
+        user = await _grant(session, settings, redeemed, hashed)
+        return await _sign_in(session, settings, browser, user)
+
+
+async def _proven_password(
+    registration: Registration, browser: Browser, password: str | None
+) -> str | None:
+    """The hash of a password that its registrant knows; None where that is not shown.
+
+    Somebody else may have registered the address with a password of his own, and wait.
+    """
+    if password is not None:
+        passwords.check(password)
+    if registration.password_hash is None:
+        return await passwords.hash_password(password) if password else None
+    if _is_same_browser(registration, browser):
+        return registration.password_hash
+    if password is None:
+        return None
+    fits, _ = await passwords.verify_password(password, registration.password_hash)
+    return registration.password_hash if fits else None
+
+
+def _is_same_browser(registration: Registration, browser: Browser) -> bool:
+    token = browser.register_token
+    return token is not None and tokens.hash_of(token) == registration.browser_hash
+
+
+async def _grant(
+    session: AsyncSession, settings: Settings, token: Token, password_hash: str | None
+) -> User:
+    if token.purpose == Purpose.NEW_EMAIL:
+        return await merging.take_address(session, token, settings.base_url)
+    return await service.confirm_address(session, token, password_hash=password_hash)
+
+
+async def _sign_in(
+    session: AsyncSession, settings: Settings, browser: Browser, user: User
+) -> SignedIn:
+    """A new session; the one that the browser had before ends (it may have been planted)."""
+    if browser.session_token:
+        await sessions.end_token(session, browser.session_token)
+    row, token = await sessions.start(session, settings, user.id, browser.user_agent)
+    return SignedIn(user, row, token, access_tokens.make(settings, row))
+
+
+async def log_in(
+    db: Database,
+    settings: Settings,
+    guard: LoginGuard,
+    browser: Browser,
+    *,
+    email: str,
+    password: str,
+) -> SignedIn:
+    """Sign in with a password. Raises Unauthorized, TooManyRequests.
+
+    The same answer, after the same work, for a wrong password and an address without an account.
+    """
+    async with db.read() as session:
+        user = await service.find_account(session, email)
+    hashed = user.password_hash if user else None
+    better = await check_password(guard, browser, password, hashed)
+    if user is None:
+        raise wrong_credentials()
+    async with db.write() as session:
+        now = await lock_user(session, user.id)
+        if now is None or not is_live(now) or now.password_hash != hashed:
+            raise wrong_credentials()
+        now.password_hash = better or hashed
+        return await _sign_in(session, settings, browser, now)
+
+
+async def check_password(
+    guard: LoginGuard, browser: Browser, password: str, hashed: str | None
+) -> str | None:
+    """Return a better hash to store, if there is one. Raises Unauthorized, TooManyRequests."""
+    guard.check(browser.client)
+    fits, better = await passwords.verify_password(password, hashed)
+    guard.check(browser.client)
+    if not fits:
+        guard.failed(browser.client)
+        raise wrong_credentials()
+    return better
+
+
+def wrong_credentials() -> Unauthorized:
+    return Unauthorized("Address or password is wrong.", code="invalid_credentials")
+
+
+async def log_out(db: Database, access: sessions.Access) -> None:
+    """End the session that asks, with its cookie and its access tokens."""
+    async with db.write() as session:
+        await sessions.end(session, access.user.id, access.session.id)
+
+
+async def reset_password(db: Database, *, token: str, password: str) -> None:
+    """Use up a reset token; every session of the account ends. Raises Gone, InvalidInput."""
+    passwords.check(password)
+    async with db.read() as session:
+        await tokens.find(session, (Purpose.PASSWORD_RESET,), token)
+    hashed = await passwords.hash_password(password)
+    async with db.write() as session:
+        await service.reset_password(session, token, hashed)
+
+
+@asynccontextmanager
+async def _same_time() -> AsyncGenerator[None]:
+    """Leave the block no sooner than _SAME_SECONDS after entering it, its commit included."""
+    loop = asyncio.get_running_loop()
+    earliest = loop.time() + _SAME_SECONDS
+    try:
+        yield
+    finally:
+        await asyncio.sleep(earliest - loop.time())

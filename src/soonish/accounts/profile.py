@@ -1,0 +1,93 @@
+"""What account owners change about themselves: profile, password, address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts import flows, merging, passwords, service, sessions
+from soonish.accounts.addresses import normalise
+from soonish.accounts.flows import Browser
+from soonish.accounts.limits import LoginGuard
+from soonish.accounts.models import User
+from soonish.accounts.queries import lock_live_user
+from soonish.accounts.schemas import ProfileInput
+from soonish.accounts.sessions import Access
+from soonish.config import Settings
+from soonish.db.session import Database
+from soonish.errors import Conflict, InvalidInput, Unauthorized
+
+_PLAIN = ("name", "timezone", "locale")
+
+
+@dataclass(frozen=True)
+class Updated:
+    """`new_token`: the secret for the cookie of the session that replaced the asking one."""
+
+    user: User
+    new_token: str | None
+
+
+async def update(
+    db: Database,
+    settings: Settings,
+    guard: LoginGuard,
+    browser: Browser,
+    access: Access,
+    changes: ProfileInput,
+) -> Updated:
+    """Apply the fields that were set. A new address counts once it is proven (DESIGN 12).
+
+    Raises InvalidInput, Conflict, TooManyRequests (wrong `current_password`).
+    """
+    wanted = changes.model_fields_set
+    address = normalise(changes.email) if "email" in wanted else None
+    hashed = await _new_hash(guard, browser, access, changes) if "password" in wanted else None
+    if address is not None:
+        async with db.write() as session:
+            await merging.claim_address(session, access.user, address)
+    async with db.write() as session:
+        user = await lock_live_user(session, access.user.id)
+        for name in wanted.intersection(_PLAIN):
+            setattr(user, name, getattr(changes, name))
+        token = None
+        if hashed is not None:
+            token = await _replace_password(session, settings, browser, access, user, hashed)
+    return Updated(user, token)
+
+
+async def _new_hash(
+    guard: LoginGuard, browser: Browser, access: Access, changes: ProfileInput
+) -> str:
+    if access.user.password_hash is not None:
+        try:
+            await flows.check_password(
+                guard, browser, changes.current_password, access.user.password_hash
+            )
+        except Unauthorized:
+            raise InvalidInput("current_password", "This is not the present password.") from None
+    return await passwords.hash_password(passwords.check(changes.password))
+
+
+async def _replace_password(
+    session: AsyncSession,
+    settings: Settings,
+    browser: Browser,
+    access: Access,
+    user: User,
+    hashed: str,
+) -> str | None:
+    """Set it, end the sessions, and give a browser a new one in place of its own.
+
+    An access token ends with the password it was got with; it stays where there was none before.
+    """
+    if user.password_hash != access.user.password_hash:
+        raise Conflict("The password was changed meanwhile.")
+    stays = not access.by_cookie and user.password_hash is None
+    keep = access.session.id if stays else None
+    await service.set_password(session, user, hashed, keep_session=keep)
+    if not access.by_cookie:
+        return None
+    _, token = await sessions.start(session, settings, user.id, browser.user_agent)
+    return token

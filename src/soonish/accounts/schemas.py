@@ -1,0 +1,140 @@
+"""What the accounts API takes and answers."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
+
+from babel import Locale, UnknownLocaleError
+from pydantic import AfterValidator, StringConstraints
+
+from soonish.accounts.passwords import MAX_LENGTH, MIN_LENGTH
+from soonish.schemas import Input, Instant, Output, Text
+
+
+def _one_line(value: str) -> str | None:
+    return " ".join(value.split()) or None
+
+
+def _printable(value: str | None) -> str | None:
+    if value is not None and not value.isprintable():
+        raise ValueError("must not contain control characters")
+    return value
+
+
+def _known_zone(value: str) -> str:
+    if value not in _zones():
+        raise ValueError("must be an IANA timezone, such as Europe/Berlin")
+    return value
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _known_locale(value: str) -> str:
+    try:
+        return str(Locale.parse(value.replace("_", "-"), sep="-")).replace("_", "-")
+    except (ValueError, UnknownLocaleError):
+        raise ValueError("must be a language tag, such as en or pt-BR") from None
+
+
+Address = Annotated[Text, StringConstraints(max_length=320)]
+Name = Annotated[
+    Text | None,
+    StringConstraints(max_length=200),
+    AfterValidator(lambda value: value if value is None else _printable(_one_line(value))),
+]
+Timezone = Annotated[str, AfterValidator(_known_zone)]
+LanguageTag = Annotated[str, StringConstraints(max_length=16), AfterValidator(_known_locale)]
+# Passwords are taken as typed, space at their ends included.
+AnyPassword = Annotated[Text, StringConstraints(strip_whitespace=False, max_length=1024)]
+NewPassword = Annotated[
+    Text, StringConstraints(strip_whitespace=False, min_length=MIN_LENGTH, max_length=MAX_LENGTH)
+]
+TokenText = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+
+
+class RegisterInput(Input):
+    email: Address
+    password: NewPassword | None = None
+    name: Name = None
+
+
+class EmailInput(Input):
+    email: Address
+
+
+class VerifyInput(Input):
+    token: TokenText
+    password: NewPassword | None = None
+
+
+class LoginInput(Input):
+    email: Address
+    password: AnyPassword
+
+
+class ResetInput(Input):
+    token: TokenText
+    password: NewPassword
+
+
+class ProfileInput(Input):
+    """What is left out stays as it is; null takes a name, timezone or locale away."""
+
+    name: Name = None
+    timezone: Timezone | None = None
+    locale: LanguageTag | None = None
+    email: Address = ""
+    password: NewPassword = ""
+    current_password: AnyPassword = ""
+
+
+class Accepted(Output):
+    status: Literal["accepted"] = "accepted"
+
+
+class PasswordChanged(Output):
+    status: Literal["password_changed"] = "password_changed"
+
+
+class UserOut(Output):
+    """The account as its owner sees it."""
+
+    id: int
+    email: str
+    is_verified: bool
+    name: str | None
+    timezone: str | None
+    locale: str | None
+    has_password: bool
+    created_at: Instant
+
+
+class TokenOut(Output):
+    """OAuth2's token answer (RFC 6749, 5.1); `expires_in` is in seconds."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 (no password: RFC 6750's name)
+    expires_in: int
+
+
+class SignedInOut(TokenOut):
+    """`password_needed`: the account has no password yet and should be asked to set one."""
+
+    user: UserOut
+    password_needed: bool
+
+
+class SessionOut(Output):
+    """`current`: the session of this very request."""
+
+    id: int
+    user_agent: str | None
+    created_at: Instant
+    last_seen_at: Instant
+    expires_at: Instant
+    current: bool

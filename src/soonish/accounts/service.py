@@ -1,0 +1,168 @@
+"""The rules of accounts (DESIGN 12): one row per address, and nothing changes before proof."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts import sessions, tokens, verification
+from soonish.accounts.addresses import fingerprint_of, normalise
+from soonish.accounts.models import Registration, Token, User
+from soonish.accounts.queries import (
+    find_by_address,
+    is_live,
+    keep_by_address,
+    lock_live_user,
+)
+from soonish.accounts.tokens import LIFETIMES, Purpose
+from soonish.db.sql import insert
+from soonish.db.types import utc_now
+from soonish.errors import InvalidInput
+from soonish.notifications.account_mail import add_account_mail
+from soonish.outbox import service as outbox
+from soonish.outbox import streams
+
+_TRIES = 5  # to find a row that others make and remove at the same time
+
+
+async def find_or_create_by_address(
+    session: AsyncSession, address: str, name: str | None = None
+) -> User:
+    """The one row of this address, made if it is missing; nobody removes it meanwhile.
+
+    `name` is kept only where there is none yet and no account owns the row. Raises InvalidInput
+    on `email`.
+    """
+    address = normalise(address)
+    for _ in range(_TRIES):
+        await _insert_unless_there(session, address)
+        user = await keep_by_address(session, address)
+        if user is not None:
+            if name and not user.name and not user.is_verified:
+                user.name = name
+            return user
+    raise RuntimeError("the row of an address keeps vanishing")
+
+
+async def _insert_unless_there(session: AsyncSession, address: str) -> None:
+    row = {
+        "email": address,
+        "email_fingerprint": fingerprint_of(address),
+        "is_verified": False,
+        "is_admin": False,
+        "token_epoch": 0,
+        "created_at": utc_now(),
+    }
+    made = insert(session, User).values(row)
+    await session.execute(made.on_conflict_do_nothing(index_elements=["email_fingerprint"]))
+
+
+async def register(
+    session: AsyncSession,
+    address: str,
+    *,
+    name: str | None,
+    password_hash: str | None,
+    browser_token: str,
+) -> Registration:
+    """Note that somebody wants this address to be an account; its workflow sends the mail.
+
+    The same statements for every address: what kind of mail it is, is decided in the workflow.
+    """
+    user = await find_or_create_by_address(session, address)
+    return await open_registration(
+        session,
+        Registration(
+            user_id=user.id,
+            name=name,
+            password_hash=password_hash,
+            browser_hash=tokens.hash_of(browser_token),
+        ),
+    )
+
+
+async def open_registration(session: AsyncSession, row: Registration) -> Registration:
+    """Add the row and have its UserVerificationWorkflow started."""
+    row.workflow_id = streams.verification(row.user_id)
+    row.expires_at = utc_now() + LIFETIMES[Purpose.VERIFICATION]
+    session.add(row)
+    await session.flush()
+    payload = {"user_id": row.user_id, "registration_id": row.id}
+    outbox.add(session, row.workflow_id, streams.WAKE, payload)
+    return row
+
+
+async def send_magic_link(session: AsyncSession, address: str) -> None:
+    """Mail a link that signs in, if the address is known (an account's or a subscriber's)."""
+    user = await find_by_address(session, address)
+    if user is not None and is_live(user):
+        await _mail_token(session, user, Purpose.MAGIC_LINK)
+
+
+async def send_password_reset(session: AsyncSession, address: str) -> None:
+    """Mail a link to a new password, if the address is an account's."""
+    user = await find_by_address(session, address)
+    if user is not None and is_live(user) and user.is_verified:
+        await _mail_token(session, user, Purpose.PASSWORD_RESET)
+
+
+async def _mail_token(session: AsyncSession, user: User, purpose: Purpose) -> None:
+    await add_account_mail(
+        session,
+        user.id,
+        purpose,
+        dedup_key=f"{purpose}:{uuid.uuid4()}",
+        lifetime=LIFETIMES[purpose],
+        extra={"purpose": purpose.value},
+    )
+
+
+async def find_account(session: AsyncSession, address: str) -> User | None:
+    """The account that signs in with this address, as it was typed; None also if it is none."""
+    try:
+        user = await find_by_address(session, normalise(address))
+    except InvalidInput:
+        return None
+    return user if user and user.is_verified and is_live(user) else None
+
+
+async def confirm_address(
+    session: AsyncSession, token: Token, *, password_hash: str | None = None
+) -> User:
+    """The redeemed token proves its user's address: make it an account, and return it.
+
+    `password_hash` becomes its password where it has none. Raises Gone.
+    """
+    user = await lock_live_user(session, token.user_id)
+    if token.registration_id is not None:
+        registration = await verification.require_open(session, token.registration_id)
+        user.name = user.name or registration.name
+        user.password_hash = user.password_hash or password_hash
+    await mark_verified(session, user)
+    return user
+
+
+async def mark_verified(session: AsyncSession, user: User) -> None:
+    """The address is proven. Whoever else claimed it, with whatever password, is out."""
+    if not user.is_verified:
+        user.is_verified, user.verified_at = True, utc_now()
+    await verification.complete_all(session, user.id)
+
+
+async def set_password(
+    session: AsyncSession, user: User, password_hash: str, *, keep_session: int | None = None
+) -> None:
+    """Replace the password: every session (but one), and every link that signs in, ends."""
+    user.password_hash = password_hash
+    await sessions.end_all(session, user.id, but=keep_session)
+    await tokens.revoke(session, user.id, Purpose.PASSWORD_RESET, Purpose.MAGIC_LINK)
+
+
+async def reset_password(session: AsyncSession, token: str, password_hash: str) -> User:
+    """Use a reset token up. Raises Gone."""
+    row = await tokens.redeem(session, Purpose.PASSWORD_RESET, token)
+    user = await lock_live_user(session, row.user_id)
+    await mark_verified(session, user)
+    await set_password(session, user, password_hash)
+    return user

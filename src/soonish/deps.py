@@ -1,0 +1,114 @@
+"""What routes and pages ask FastAPI for: settings, database, and who is asking."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import BackgroundTasks, Depends, Request
+from fastapi.security import APIKeyCookie, OAuth2PasswordBearer
+
+from soonish.accounts import access_tokens, clients, cookies, sessions
+from soonish.accounts.flows import Browser
+from soonish.accounts.limits import LoginGuard
+from soonish.accounts.models import User
+from soonish.accounts.sessions import Access
+from soonish.config import Settings
+from soonish.db.session import Database
+from soonish.errors import Unauthorized
+
+
+def get_settings(request: Request) -> Settings:
+    return cast(Settings, request.app.state.soonish.settings)
+
+
+def get_database(request: Request) -> Database:
+    return cast(Database, request.app.state.soonish.db)
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+DbDep = Annotated[Database, Depends(get_database)]
+
+
+def get_login_guard(request: Request, settings: SettingsDep) -> LoginGuard:
+    """One for the process: it counts wrong passwords by client."""
+    state = request.app.state
+    if not hasattr(state, "login_guard"):
+        state.login_guard = LoginGuard(settings.rate_limits_enabled)
+    return cast(LoginGuard, state.login_guard)
+
+
+def get_browser(request: Request, settings: SettingsDep) -> Browser:
+    return Browser(
+        client=clients.limit_key(clients.client_address(request, settings)),
+        user_agent=request.headers.get("user-agent"),
+        session_token=cookies.read_session(request, settings),
+        register_token=cookies.read_register(request, settings),
+    )
+
+
+# These two are here for the OpenAPI document; get_access reads what is sent itself.
+_bearer = OAuth2PasswordBearer("/api/auth/token", auto_error=False)
+_cookie = APIKeyCookie(name=cookies.SESSION, auto_error=False)
+
+
+async def get_access(
+    request: Request,
+    settings: SettingsDep,
+    db: DbDep,
+    background: BackgroundTasks,
+    _header: Annotated[str | None, Depends(_bearer)] = None,
+    _session: Annotated[str | None, Depends(_cookie)] = None,
+) -> Access | None:
+    """The session that asks, or None. An Authorization header alone decides when it is there.
+
+    Raises Unauthorized for a header that is not good, even beside a good cookie.
+    """
+    header = request.headers.get("authorization")
+    if header is not None:
+        access = await _by_header(header, settings, db)
+    else:
+        access = await _by_cookie(cookies.read_session(request, settings), settings, db)
+    if access is not None and sessions.is_due(access.session):
+        background.add_task(sessions.touch, db, access.session.id)
+    return access
+
+
+async def _by_header(header: str, settings: Settings, db: Database) -> Access:
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthorized
+    claims = access_tokens.read(settings, token.strip())
+    async with db.read() as session:
+        found = await sessions.find_by_id(session, settings, claims.session_id, claims.user_id)
+    if found is None:
+        raise Unauthorized
+    return found
+
+
+async def _by_cookie(token: str | None, settings: Settings, db: Database) -> Access | None:
+    if not token:
+        return None
+    async with db.read() as session:
+        return await sessions.find_by_token(session, settings, token)
+
+
+def require_access(access: Annotated[Access | None, Depends(get_access)]) -> Access:
+    """Raises Unauthorized where nobody is signed in."""
+    if access is None:
+        raise Unauthorized
+    return access
+
+
+def get_user(access: Annotated[Access | None, Depends(get_access)]) -> User | None:
+    return access.user if access else None
+
+
+def require_user(access: Annotated[Access, Depends(require_access)]) -> User:
+    return access.user
+
+
+BrowserDep = Annotated[Browser, Depends(get_browser)]
+LoginGuardDep = Annotated[LoginGuard, Depends(get_login_guard)]
+OptionalUser = Annotated[User | None, Depends(get_user)]
+CurrentAccess = Annotated[Access, Depends(require_access)]
+CurrentUser = Annotated[User, Depends(require_user)]
