@@ -16,6 +16,7 @@ from soonish.ops.temporal_server import (
     MODULE,
     TEMPORAL_VERSION,
     find_temporal,
+    forget_stale_log,
     server_command,
     works,
 )
@@ -80,3 +81,14 @@ def test_a_program_that_does_not_work_is_passed_over(
     assert not works(tmp_path / "nothing")
     cached = make_program(module.cached_binary(), WORKING)
     assert find_temporal() == cached
+
+
+def test_the_log_of_a_deleted_store_goes_with_it(tmp_path: Path) -> None:
+    store, log = tmp_path / "temporal.db", tmp_path / "temporal.db-wal"
+    store.touch()
+    log.touch()
+    forget_stale_log(tmp_path)
+    assert log.exists()
+    store.unlink()
+    forget_stale_log(tmp_path)
+    assert not log.exists()

@@ -100,9 +100,16 @@ def check_ports(settings: Settings) -> None:
 def _temporal_binary(settings: Settings) -> Path | None:
     if settings.temporal_url:
         return None
-    from soonish.ops.temporal_server import ensure_temporal
+    from soonish.ops.temporal_server import ensure_temporal, forget_stale_log
 
+    # So that a build which takes minutes is interrupted by `kill` as it is by Ctrl-C.
+    signal.signal(signal.SIGTERM, _leave)
+    forget_stale_log(settings.soonish_home)
     return ensure_temporal(say)
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 async def _run(settings: Settings, binary: Path | None) -> None:

@@ -133,6 +133,8 @@ class Child:
             *command,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
+            # A foreign program's greetings are not ours to print; its errors are.
+            stdout=asyncio.subprocess.DEVNULL if self.part.foreign else None,
             pass_fds=descriptors,
             start_new_session=True,
         )

@@ -56,6 +56,16 @@ def server_command(binary: Path, settings: Settings) -> list[str]:
     return command
 
 
+def forget_stale_log(home: Path) -> None:
+    """Remove the write-ahead log of a store that somebody deleted.
+
+    SQLite would replay it into the new, empty store and leave that malformed.
+    """
+    if not (home / "temporal.db").exists():
+        for name in ("temporal.db-wal", "temporal.db-shm"):
+            (home / name).unlink(missing_ok=True)
+
+
 def cache_folder() -> Path:
     """Where programs are kept between runs and between clones."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -172,7 +182,7 @@ def _run_with_progress(command: list[str], folder: Path, say: Say) -> None:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""}
     lines: list[str] = []
     started = last = time.monotonic()
-    with subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603
         command,
         cwd=folder,
         env=environment,
@@ -180,13 +190,18 @@ def _run_with_progress(command: list[str], folder: Path, say: Say) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as process:
-        for line in process.stdout or ():
-            lines.append(line.strip())
-            now = time.monotonic()
-            if now - last > PROGRESS_SECONDS:
-                last = now
-                say(f"  {now - started:4.0f} s: {len(lines)} packages, now {lines[-1]}")
+    )
+    with process:
+        try:
+            for line in process.stdout or ():
+                lines.append(line.strip())
+                now = time.monotonic()
+                if now - last > PROGRESS_SECONDS:
+                    last = now
+                    say(f"  {now - started:4.0f} s: {len(lines)} packages, now {lines[-1]}")
+        except BaseException:
+            process.terminate()
+            raise
     if process.returncode:
         tail = "\n".join(lines[-15:])
         raise ConfigurationError(f"Building the Temporal CLI failed:\n{tail}")
