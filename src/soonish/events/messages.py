@@ -10,7 +10,7 @@ from soonish.notifications.messages import BroadcastWork
 
 @dataclass
 class EventInput:
-    """`sent_first_pass` and the like never travel: the database is the truth."""
+    """Only the id travels: the database is the truth about everything else."""
 
     event_id: int
 
@@ -46,6 +46,12 @@ class EventPlan:
     subscriber_count: int
     over_at: str | None
     close_at: str | None
+    reminders: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+@dataclass
+class EventRef:
+    event_id: int
 
 
 @dataclass

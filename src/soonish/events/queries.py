@@ -87,7 +87,7 @@ async def subscriber_counts(session: AsyncSession, event_ids: Sequence[int]) -> 
         )
         .group_by(Subscription.event_id)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 async def list_updates(

@@ -13,7 +13,7 @@ from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.notifications import ledger, reroute
 from soonish.notifications.deliver import Deliverer
-from soonish.notifications.messages import BroadcastState, DeliverInput, DeliveryReport
+from soonish.notifications.messages import BroadcastState, DeliverInput, Pass
 
 HEARTBEAT_SECONDS = 2.0
 
@@ -40,20 +40,17 @@ class BroadcastActivities:
     deliverer: Deliverer
 
     @activity.defn
-    async def deliver(self, work: DeliverInput) -> DeliveryReport:
-        """Send what is claimable of a notification until nothing is left or the worker stops."""
+    async def deliver(self, work: DeliverInput) -> Pass:
+        """Send what is claimable until nothing is left or the worker stops; then settle."""
         info = activity.info()
         owner = f"{info.workflow_run_id}:{info.activity_id}"
         async with heartbeats():
-            return await self.deliverer.run(
+            report = await self.deliverer.run(
                 work.notification_id, owner, info.attempt, activity.is_worker_shutdown
             )
-
-    @activity.defn
-    async def settle(self, work: DeliverInput) -> BroadcastState:
-        """Complete the notification if all its rows are at rest; else say what is open."""
-        async with self.db.write() as session:
-            return await ledger.settle(session, work.notification_id, utc_now())
+            async with self.db.write() as session:
+                state = await ledger.settle(session, work.notification_id, utc_now())
+        return Pass(report, state)
 
     @activity.defn
     async def advance_broadcast(self, work: DeliverInput) -> BroadcastState:

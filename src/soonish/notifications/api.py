@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, status
 from soonish.db.types import utc_now
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.events import policy
+from soonish.events.models import Event
 from soonish.notifications import queries, service
 from soonish.notifications.models import State
 from soonish.notifications.queries import Counted, Recipient
@@ -29,12 +30,12 @@ States = Annotated[list[State] | None, Query(description="Only deliveries in the
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 
 
-def notification_out(found: Counted) -> NotificationOut:
+def notification_out(event: Event, found: Counted) -> NotificationOut:
     row = found.notification
     return NotificationOut(
         id=row.id,
         kind=row.kind,
-        title=queries.title_of(row),
+        title=queries.title_of(event, row),
         created_at=row.created_at,
         completed_at=row.completed_at,
         counts=Counts(**found.counts),
@@ -79,11 +80,11 @@ async def list_notifications(
 ) -> Page[NotificationOut]:
     """Everything that was sent about the event, newest first, with counts by state."""
     async with db.read() as session:
-        await policy.require_organizer(session, event_id, user)
+        event = await policy.require_organizer(session, event_id, user)
         found, following = await queries.list_of_event(
             session, event_id, limit=limit, cursor=cursor
         )
-    return Page(items=[notification_out(one) for one in found], next_cursor=following)
+    return Page(items=[notification_out(event, one) for one in found], next_cursor=following)
 
 
 @router.get("/notifications/{notification_id}")
@@ -91,10 +92,10 @@ async def get_notification(
     event_id: RowId, notification_id: RowId, user: CurrentUser, db: DbDep
 ) -> NotificationOut:
     async with db.read() as session:
-        await policy.require_organizer(session, event_id, user)
+        event = await policy.require_organizer(session, event_id, user)
         row = await queries.require(session, event_id, notification_id)
         found = await queries.counted(session, [row])
-    return notification_out(found[0])
+    return notification_out(event, found[0])
 
 
 @router.get("/notifications/{notification_id}/deliveries")

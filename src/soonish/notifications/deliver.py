@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.delivery.mail import ServiceMail
 from soonish.delivery.outcome import Outcome, SendResult
-from soonish.delivery.sender import Sender
+from soonish.delivery.sender import NOT_STARTED, Sender
 from soonish.notifications import ledger, recipients
 from soonish.notifications.ledger import Claimed
 from soonish.notifications.marks import Marks
@@ -24,7 +23,7 @@ from soonish.subscriptions.queries import MAIL
 
 LANES = 3  # while one sub-batch is sent, the next is claimed and the last one marked
 CHUNK = 50  # rows that are checked with one query just before they are sent
-MAX_CHECK_AGE = timedelta(seconds=3)
+MAX_CHECK_AGE_SECONDS = 3.0
 _GONE = SendResult(Outcome.INVALID_TARGET, "there is no address any more")
 
 
@@ -48,10 +47,6 @@ class Deliverer:
     settings: Settings
     sender: Sender
     mailer: ServiceMail
-    _slots: asyncio.Semaphore = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._slots = asyncio.Semaphore(self.sender.threads)
 
     async def run(
         self, notification_id: int, owner: str, attempt: int, stopping: Callable[[], bool]
@@ -122,7 +117,6 @@ class Deliverer:
         return [row for row in rows if row.id in good]
 
     async def _send_chunk(self, run: Run, chunk: Sequence[Claimed]) -> None:
-        checked_at = utc_now()
         rows = await self._sendable(run, chunk)
         by_mail = [row for row in rows if row.target_key == MAIL]
         by_channel = [row for row in rows if row.target_key != MAIL]
@@ -131,10 +125,7 @@ class Deliverer:
             channels = await recipients.channels(session, by_channel)
         await asyncio.gather(
             self._send_mails(run, by_mail, mailboxes),
-            *(
-                self._send_to_channel(run, row, channels.get(row.id), checked_at)
-                for row in by_channel
-            ),
+            *(self._send_to_channel(run, row, channels.get(row.id)) for row in by_channel),
         )
 
     async def _send_mails(
@@ -150,15 +141,14 @@ class Deliverer:
         for row, result in zip(reachable, await self.mailer.send_batch(mails), strict=True):
             run.marks.add(row, result)
 
-    async def _send_to_channel(
-        self, run: Run, row: Claimed, channel: Channel | None, checked_at: datetime
-    ) -> None:
+    async def _send_to_channel(self, run: Run, row: Claimed, channel: Channel | None) -> None:
+        """Send unless its turn comes too late: then the row is given back to be checked again."""
         if channel is None:
             run.marks.unreachable(row, Outcome.CHANNEL_INACTIVE)
             return
-        async with self._slots:
-            if utc_now() - checked_at > MAX_CHECK_AGE and not await self._sendable(run, [row]):
-                return
-            message = run.outgoing.message(row, channel.locale)
-            result = await self.sender.send(channel.url, message)
-        run.marks.add(row, result, channel.integration_id)
+        message = run.outgoing.message(row, channel.locale)
+        result = await self.sender.send(channel.url, message, start_within=MAX_CHECK_AGE_SECONDS)
+        if result is NOT_STARTED:
+            await self._release(run, [row])
+        else:
+            run.marks.add(row, result, channel.integration_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import TracebackType
 
 import structlog
@@ -66,10 +67,8 @@ class Marks:
 
     async def _run(self) -> None:
         while not self._closing or self._results or self._unreachable:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._full.wait(), FLUSH_SECONDS)
-            except TimeoutError:
-                pass
             if not self._closing:
                 self._full.clear()
             if self._results or self._unreachable:

@@ -45,6 +45,14 @@ class BroadcastState:
 
 
 @dataclass
+class Pass:
+    """One delivery activity's report, and the state in which it left the broadcast."""
+
+    report: DeliveryReport
+    state: BroadcastState
+
+
+@dataclass
 class BroadcastProgress:
     """Answer of the query `get_progress`."""
 

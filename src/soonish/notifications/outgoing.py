@@ -71,9 +71,10 @@ class Outgoing:
         return Mail(to=address, template=template, message_id=identity, values=values)
 
     def _links(self, row: Claimed, mailbox: Mailbox) -> dict[str, str]:
+        base = self.settings.base_url
         return {
-            UNSUBSCRIBE_SLOT: f"{self.settings.base_url}/u/{self._token('unsubscribe', row, mailbox)}",
-            MANAGE_SLOT: f"{self.settings.base_url}/manage/{self._token('manage', row, mailbox)}",
+            UNSUBSCRIBE_SLOT: f"{base}/u/{self._token('unsubscribe', row, mailbox)}",
+            MANAGE_SLOT: f"{base}/manage/{self._token('manage', row, mailbox)}",
         }
 
     def _token(self, purpose: str, row: Claimed, mailbox: Mailbox) -> str:

@@ -11,11 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from soonish.accounts.models import User
 from soonish.db.sql import id_list
 from soonish.errors import NotFound
+from soonish.events.models import Event
 from soonish.integrations.models import Integration
 from soonish.masking import mask_address
-from soonish.notifications.content import Content
+from soonish.notifications.content import Content, EventFacts
+from soonish.notifications.event_texts import EVENT_KINDS, event_draft
+from soonish.notifications.i18n import language
 from soonish.notifications.models import Delivery, Notification, State
-from soonish.notifications.texts import compose
+from soonish.notifications.safe_text import one_line
 from soonish.paging import id_cursor
 from soonish.schemas import encode_cursor
 from soonish.subscriptions.models import ACTIVE, Subscription
@@ -106,13 +109,28 @@ async def audience_size(session: AsyncSession, notification: Notification) -> in
     return await session.scalar(query) or 0
 
 
-def title_of(notification: Notification) -> str:
-    """The organizer's title, or the one its content is given in English, or its kind."""
-    if notification.title:
-        return notification.title
-    if (notification.content or {}).get("facts"):
-        return compose(Content.from_json(notification.content or {})).title
-    return notification.kind
+def title_of(event: Event, notification: Notification) -> str:
+    """The title in English: the organizer's own, or the one that the text of its kind has."""
+    kind = notification.kind
+    if kind not in EVENT_KINDS or (kind == "manual" and notification.title):
+        return notification.title or kind
+    stored = {**(notification.content or {}), "facts": None, "kind": kind}
+    return one_line(event_draft(Content.from_json(stored), _facts(event), language("en")).title)
+
+
+def _facts(event: Event) -> EventFacts:
+    """As much as a title says."""
+    return EventFacts(
+        name=event.name,
+        start=event.start_date,
+        end=event.end_date,
+        timezone=event.timezone,
+        location=None,
+        contact=None,
+        organizer_name=None,
+        description=None,
+        url="",
+    )
 
 
 def _recipients() -> Select[Delivery, str | None, str | None]:

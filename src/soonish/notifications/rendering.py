@@ -91,8 +91,8 @@ class Rendering:
         text, html = mail_document(
             composed,
             base_url=self._settings.base_url,
-            unsubscribe_slot="{{%s}}" % UNSUBSCRIBE_SLOT if with_links else None,
-            manage_slot="{{%s}}" % MANAGE_SLOT if with_links else None,
+            unsubscribe_slot=_slot(UNSUBSCRIBE_SLOT) if with_links else None,
+            manage_slot=_slot(MANAGE_SLOT) if with_links else None,
             locale=self._locale,
         )
         slots = [UNSUBSCRIBE_SLOT, MANAGE_SLOT] if with_links else [ACTION_SLOT]
@@ -106,6 +106,10 @@ class Rendering:
     def _reply_to(self) -> str | None:
         contact = self._content.facts.contact if self._content.facts else None
         return contact if contact and is_address(contact) else None
+
+
+def _slot(name: str) -> str:
+    return "{{" + name + "}}"
 
 
 def is_address(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.notifications import expansion
@@ -12,13 +12,13 @@ from soonish.notifications.models import Delivery, State
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
 from soonish.subscriptions.models import Subscription
+from soonish.subscriptions.queries import targets_select
 
 
 async def take(session: AsyncSession, notification_id: int, now: datetime) -> None:
     """Mark the broadcast's outbox rows done; route again the users whom they name."""
     rows = await outbox.undone(session, streams.broadcast(notification_id))
-    users = {row.payload["user_id"] for row in rows if "user_id" in row.payload}
-    for user_id in users:
+    for user_id in {row.payload["user_id"] for row in rows if "user_id" in row.payload}:
         await _route_again(session, notification_id, user_id, now)
     outbox.finish_rows(rows, now)
 
@@ -26,33 +26,29 @@ async def take(session: AsyncSession, notification_id: int, now: datetime) -> No
 async def _route_again(
     session: AsyncSession, notification_id: int, user_id: int, now: datetime
 ) -> None:
-    """New rows for the channels reachable now; the unreachable rows become suppressed."""
+    """Rows that wait for a channel: to be claimed again, or replaced by what is reachable now."""
     notification = await expansion.lock(session, notification_id)
-    stuck = and_(
-        Delivery.notification_id == notification_id,
-        Delivery.user_id == user_id,
-        Delivery.state == State.PENDING,
-        Delivery.outcome.is_not(None),
-        Delivery.expires_at > now,
+    waiting = select(Delivery).where(
+        and_(
+            Delivery.notification_id == notification_id,
+            Delivery.user_id == user_id,
+            Delivery.state == State.PENDING,
+            Delivery.outcome.is_not(None),
+            Delivery.expires_at > now,
+        )
     )
-    old = (await session.execute(select(Delivery).where(stuck))).scalars().all()
-    if notification is None or not old:
+    stuck = (await session.scalars(waiting)).all()
+    if notification is None or not stuck:
         return
-    await session.execute(
-        update(Delivery)
-        .where(stuck, ~Delivery.target_key.startswith("selector:"))
-        .values(outcome=None)
-    )
+    mine = Subscription.id.in_([row.subscription_id for row in stuck if row.subscription_id])
+    targets = (await session.execute(targets_select(mine))).all()
+    unreachable = {(subscription_id, key) for subscription_id, _, key, _, why in targets if why}
+    for row in stuck:
+        if not row.target_key.startswith("selector:"):
+            row.outcome = None
+        elif (row.subscription_id, row.target_key) not in unreachable:
+            row.state, row.finished_at = State.SUPPRESSED, now
+    await session.flush()
+    expires_at = min(row.expires_at for row in stuck if row.expires_at)
+    await expansion.expand(session, notification, mine, now=now, expires_at=expires_at)
     notification.completed_at = None
-    await expansion.expand(
-        session,
-        notification,
-        Subscription.id.in_([row.subscription_id for row in old if row.subscription_id]),
-        now=now,
-        expires_at=min(row.expires_at for row in old if row.expires_at),
-    )
-    await session.execute(
-        update(Delivery)
-        .where(stuck, Delivery.target_key.startswith("selector:"))
-        .values(state=State.SUPPRESSED, finished_at=now)
-    )

@@ -57,16 +57,15 @@ def _values(wanted: Wanted) -> dict[str, Any]:
 
 async def mark_removed(
     session: AsyncSession, *conditions: ColumnElement[bool], now: datetime
-) -> bool:
-    """Mark the reminders as no longer wanted; True if there was one."""
+) -> None:
+    """Mark the reminders as no longer wanted."""
     query = (
         update(Reminder)
         .where(*conditions, Reminder.removed_at.is_(None))
         .values(removed_at=now)
-        .returning(Reminder.id)
         .execution_options(synchronize_session=False)
     )
-    return bool((await session.scalars(query)).all())
+    await session.execute(query)
 
 
 async def with_own_reminders(session: AsyncSession, event_id: int) -> Sequence[Subscription]:

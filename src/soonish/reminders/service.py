@@ -54,14 +54,12 @@ async def plan_subscription(
     return await _make_match(session, event, wanted, now, own)
 
 
-async def drop_subscription(session: AsyncSession, subscription_id: int) -> bool:
-    """Take away the reminders and remind-mes of a subscription that ends.
-
-    True if a schedule has to go, so that the event's workflow must be woken.
-    """
+async def drop_subscription(session: AsyncSession, subscription_id: int) -> None:
+    """Take away the reminders and remind-mes of a subscription that ends; the caller wakes the
+    event's workflow, which deletes the schedules."""
     now = utc_now()
     await _cancel_remind_mes(session, RemindMe.subscription_id == subscription_id, now=now)
-    return await queries.mark_removed(session, Reminder.subscription_id == subscription_id, now=now)
+    await queries.mark_removed(session, Reminder.subscription_id == subscription_id, now=now)
 
 
 async def drop_event(session: AsyncSession, event_id: int) -> None:

@@ -1,0 +1,83 @@
+"""The API process: `uvicorn soonish.app:app`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from soonish import __version__
+from soonish.accounts.api import router as accounts_router
+from soonish.config import Settings, load_settings
+from soonish.events.api import router as events_router
+from soonish.integrations.api import router as integrations_router
+from soonish.notifications.api import router as notifications_router
+from soonish.ops.access_log import AccessLog
+from soonish.ops.api import router as ops_router
+from soonish.ops.installation import check_fingerprint_key
+from soonish.ops.logging import configure_logging
+from soonish.parts import make_parts
+from soonish.reminders.api import router as reminders_router
+from soonish.subscriptions.api import router as subscriptions_router
+from soonish.web.install import install_web
+from soonish.web.pages import pages_router
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The whole API and web application; needs a migrated database, but not Temporal."""
+    settings = settings or load_settings()
+    configure_logging(settings, "api")
+    parts = make_parts(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+        await check_fingerprint_key(parts.db)
+        yield
+        await parts.close()
+
+    app = FastAPI(
+        title="Soonish",
+        version=__version__,
+        description="Notification-first events.",
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.soonish = parts
+    _include(app, settings)
+    return app
+
+
+def _include(app: FastAPI, settings: Settings) -> None:
+    for router in (
+        accounts_router,
+        events_router,
+        notifications_router,
+        subscriptions_router,
+        reminders_router,
+        integrations_router,
+        ops_router,
+        pages_router(settings),
+    ):
+        app.include_router(router)
+    install_web(app, settings)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+    app.add_middleware(AccessLog)
+
+
+def __getattr__(name: str) -> FastAPI:
+    """`app` is made when it is first asked for, so that importing this module starts nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    made = create_app()
+    globals()["app"] = made
+    return made

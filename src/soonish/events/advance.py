@@ -1,0 +1,144 @@
+"""What an event's outbox rows ask for, done in one transaction (DESIGN 4).
+
+`advance` is the only consumer of an event's stream: it takes up to 500 undone rows in id order,
+writes the notifications and ledger rows they ask for and marks them done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.config import Settings
+from soonish.errors import SoonishError
+from soonish.events import announcements
+from soonish.events.messages import EventPlan, HandItem
+from soonish.events.models import Event
+from soonish.events.service import status_of
+from soonish.notifications import ledger
+from soonish.outbox import service as outbox
+from soonish.outbox.models import OutboxRow
+from soonish.reminders import service as reminders
+from soonish.reminders.models import Reminder
+from soonish.schemas import as_z
+from soonish.subscriptions.models import Subscription
+from soonish.subscriptions.queries import is_active
+
+log = structlog.get_logger()
+Handler = Callable[[AsyncSession, Event, Sequence[dict[str, Any]], datetime], Awaitable[None]]
+
+
+@dataclass
+class Advance:
+    """One call: the session is the caller's transaction."""
+
+    session: AsyncSession
+    event: Event
+    settings: Settings
+    now: datetime
+
+    async def run(self, by_hand: Sequence[HandItem]) -> EventPlan:
+        """Take what is undone and what was sent by hand; say what the workflow does next."""
+        await announcements.created(self.session, self.event, self.now)
+        if self.event.cancelled_at or self.event.over_at <= self.now:
+            await reminders.drop_event(self.session, self.event.id)
+        for item in by_hand:
+            await self._take_by_hand(item)
+        rows = await outbox.undone(self.session, self.event.temporal_workflow_id)
+        for kind, group in groupby(rows, key=lambda row: row.kind):
+            await self._take(kind, list(group))
+        await self.session.flush()
+        return await plan(
+            self.session, self.event, self.settings, self.now, more=len(rows) == outbox.TAKE
+        )
+
+    async def _take_by_hand(self, item: HandItem) -> None:
+        try:
+            async with self.session.begin_nested():
+                await announcements.by_hand(self.session, self.event, item, self.now)
+        except (SoonishError, TypeError, ValueError, KeyError):
+            log.exception("a signal sent by hand cannot be done", kind=item.kind)
+
+    async def _take(self, kind: str, rows: list[OutboxRow]) -> None:
+        """A run of rows of one kind together; one by one if one of them cannot be done."""
+        handler = announcements.HANDLERS.get(kind, announcements.nothing)
+        try:
+            await self._in_savepoint(handler, rows)
+        except DBAPIError as error:
+            if error.connection_invalidated or _is_passing(error):
+                raise
+            await self._one_by_one(handler, rows)
+        except Exception:
+            await self._one_by_one(handler, rows)
+
+    async def _one_by_one(self, handler: Handler, rows: Sequence[OutboxRow]) -> None:
+        for row in rows:
+            try:
+                await self._in_savepoint(handler, [row])
+            except Exception as error:
+                if isinstance(error, DBAPIError) and _is_passing(error):
+                    raise
+                row.error = f"{type(error).__name__}: see the log of this time"
+                row.done_at = self.now
+                log.exception("outbox row cannot be done", outbox_id=row.id, kind=row.kind)
+
+    async def _in_savepoint(self, handler: Handler, rows: Sequence[OutboxRow]) -> None:
+        async with self.session.begin_nested():
+            await handler(self.session, self.event, [row.payload for row in rows], self.now)
+        outbox.finish_rows(rows, self.now)
+
+
+def _is_passing(error: DBAPIError) -> bool:
+    """Locks, lost connections, a full disk: the activity tries again, the row is not to blame."""
+    return isinstance(error, (OperationalError, InterfaceError))
+
+
+async def plan(
+    session: AsyncSession, event: Event, settings: Settings, now: datetime, *, more: bool
+) -> EventPlan:
+    """What is open for the event, as read from the database."""
+    close_at = event.over_at + timedelta(days=settings.event_grace_days)
+    return EventPlan(
+        exists=True,
+        more=more,
+        sync_reminders=await _reminders_differ(session, event),
+        broadcasts=await ledger.open_broadcasts(session, event.id, now),
+        status=status_of(event, now),
+        subscriber_count=await _count_subscribers(session, event.id),
+        over_at=as_z(event.over_at),
+        close_at=None if event.cancelled_at else as_z(close_at),
+        reminders=await _upcoming(session, event.id),
+    )
+
+
+async def _reminders_differ(session: AsyncSession, event: Event) -> bool:
+    unarmed = and_(
+        Reminder.armed_at.is_(None), Reminder.fired_at.is_(None), Reminder.expired_at.is_(None)
+    )
+    query = select(Reminder.id).where(
+        Reminder.event_id == event.id, or_(unarmed, Reminder.removed_at.is_not(None))
+    )
+    return await session.scalar(query.limit(1)) is not None
+
+
+async def _upcoming(session: AsyncSession, event_id: int) -> list[dict[str, Any]]:
+    """What the query `get_status` shows: the next 50 reminders."""
+    query = select(Reminder).where(
+        Reminder.event_id == event_id, Reminder.fired_at.is_(None), Reminder.removed_at.is_(None)
+    )
+    rows = (await session.scalars(query.order_by(Reminder.due_at).limit(50))).all()
+    return [{"schedule_id": row.schedule_id, "at": as_z(row.due_at)} for row in rows]
+
+
+async def _count_subscribers(session: AsyncSession, event_id: int) -> int:
+    mine: ColumnElement[bool] = Subscription.event_id == event_id
+    query = select(func.count()).select_from(Subscription).where(mine, is_active())
+    return int(await session.scalar(query) or 0)

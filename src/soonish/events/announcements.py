@@ -1,0 +1,192 @@
+"""What each kind of outbox row announces: the notification and its ledger rows.
+
+Every handler takes the payloads of a run of rows of its kind, and may be called again with the
+same ones: notifications have a deterministic `dedup_key`, ledger rows a unique target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.db import sql
+from soonish.errors import InvalidInput
+from soonish.events.messages import HandItem
+from soonish.events.models import Event, EventUpdate
+from soonish.events.service import cancel
+from soonish.notifications import expansion
+from soonish.notifications.models import Delivery, Notification, State
+from soonish.outbox import streams
+from soonish.subscriptions.models import Subscription
+from soonish.subscriptions.queries import MAIL
+
+Payloads = Sequence[dict[str, Any]]
+
+
+async def nothing(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
+    """A wake: the plan that follows says what there is to do."""
+
+
+async def created(session: AsyncSession, event: Event, now: datetime) -> None:
+    """The organizer's creation notice, once per event."""
+    known = select(Notification.id).where(Notification.dedup_key == f"created:{event.id}")
+    if await session.scalar(known) is not None:
+        return
+    notification = await _ensure(session, event, "created", f"created:{event.id}", now)
+    session.add(
+        Delivery(
+            notification_id=notification.id,
+            user_id=event.owner_user_id,
+            target_key=MAIL,
+            state=State.PENDING,
+            expires_at=now + expansion.MESSAGE_LIFETIME,
+            created_at=now,
+        )
+    )
+    notification.expanded_at = now
+    await session.flush()
+
+
+async def added(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
+    """Welcome these subscriptions: one notification per event, a delivery each."""
+    welcome = await _ensure(session, event, "welcome", f"welcome:{event.id}", now)
+    chosen = Subscription.id.in_(sql.id_list(session, _ids(payloads, "subscription_id")))
+    await expansion.expand(session, welcome, chosen, _of(event), now=now)
+
+
+async def removed(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
+    """Say goodbye: by the service's mail, since the person may have no channel any more."""
+    ids = _ids(payloads, "subscription_id")
+    for kind in ("removed", "unsubscribed"):
+        farewell = await _ensure(session, event, kind, f"{kind}:{event.id}", now)
+        ended = and_(
+            Subscription.id.in_(sql.id_list(session, ids)),
+            Subscription.end_reason == kind,
+            _of(event),
+        )
+        await expansion.add_mail(session, farewell, ended, now=now)
+    for payload in payloads:
+        if payload.get("notify_others"):
+            await _tell_others(session, event, int(payload["subscription_id"]), now)
+
+
+async def _tell_others(
+    session: AsyncSession, event: Event, subscription_id: int, now: datetime
+) -> None:
+    notification = await _ensure(
+        session,
+        event,
+        "manual",
+        f"removed-others:{subscription_id}",
+        now,
+        title=f"Somebody left {event.name}",
+        body=f"The organizer of {event.name} removed a subscriber.",
+    )
+    await expansion.expand(session, notification, _of(event), now=now)
+
+
+async def updated(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
+    """Tell everybody what changed, old and new; by hand without `update_id`: only a wake."""
+    for update_id in _ids(payloads, "update_id"):
+        update = await session.get(EventUpdate, update_id)
+        if update is None or update.event_id != event.id:
+            raise InvalidInput("update_id", "is not of this event")
+        notification = await _ensure(
+            session,
+            event,
+            "update",
+            f"update:{update_id}",
+            update.created_at,
+            title=update.title,
+            body=update.body,
+            content={"changes": update.changes or [], "title": None, "body": None},
+        )
+        await _expand_as_of(session, event, notification, now)
+
+
+async def manual(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
+    """The organizer's own message, to all or to the chosen ones."""
+    for notification_id in _ids(payloads, "notification_id"):
+        notification = await expansion.lock(session, notification_id)
+        if notification is None or notification.event_id != event.id:
+            raise InvalidInput("notification_id", "is not of this event")
+        await _expand_as_of(session, event, notification, now)
+
+
+async def cancelled(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
+    """Tell everybody; what was not sent of earlier notifications is not sent any more."""
+    key = f"cancelled:{event.id}"
+    notification = await _ensure(session, event, "cancelled", key, event.cancelled_at or now)
+    await expansion.suppress_open(session, event.id, notification.id, now)
+    await _expand_as_of(session, event, notification, now)
+
+
+HANDLERS = {
+    streams.PARTICIPANT_ADDED: added,
+    streams.PARTICIPANT_REMOVED: removed,
+    streams.EVENT_UPDATED: updated,
+    streams.SEND_MANUAL_NOTIFICATION: manual,
+    streams.CANCEL_EVENT: cancelled,
+    streams.WAKE: nothing,
+}
+
+
+async def by_hand(session: AsyncSession, event: Event, item: HandItem, now: datetime) -> None:
+    """A signal that did not come from the outbox; refused content is logged by the caller."""
+    if item.kind == streams.SEND_MANUAL_NOTIFICATION and "notification_id" not in item.payload:
+        await _manual_by_hand(session, event, item, now)
+    elif item.kind == streams.CANCEL_EVENT and event.cancelled_at is None:
+        await cancel(session, event, now)
+    else:
+        handler = HANDLERS.get(item.kind, nothing)
+        await handler(session, event, [item.payload], now)
+
+
+async def _manual_by_hand(
+    session: AsyncSession, event: Event, item: HandItem, now: datetime
+) -> None:
+    notification = await _ensure(
+        session,
+        event,
+        "manual",
+        f"hand:{item.key}",
+        now,
+        title=str(item.payload.get("title", ""))[:300],
+        body=str(item.payload.get("body", "")),
+        audience=item.payload.get("subscription_ids"),
+    )
+    await _expand_as_of(session, event, notification, now)
+
+
+async def _expand_as_of(
+    session: AsyncSession, event: Event, notification: Notification, now: datetime
+) -> None:
+    """The audience as of the request: whoever subscribed later has the newer facts already."""
+    if notification.expanded_at is not None:
+        return
+    conditions = [_of(event), Subscription.created_at <= notification.created_at]
+    if notification.audience is not None:
+        chosen = sql.id_list(session, [int(i) for i in notification.audience])
+        conditions.append(Subscription.id.in_(chosen))
+    expires_at = max(notification.created_at, now) + expansion.MESSAGE_LIFETIME
+    await expansion.expand(session, notification, *conditions, now=now, expires_at=expires_at)
+
+
+async def _ensure(
+    session: AsyncSession, event: Event, kind: str, key: str, at: datetime, **values: Any
+) -> Notification:
+    return await expansion.ensure(
+        session, event_id=event.id, kind=kind, dedup_key=key, created_at=at, **values
+    )
+
+
+def _of(event: Event) -> Any:
+    return Subscription.event_id == event.id
+
+
+def _ids(payloads: Payloads, name: str) -> list[int]:
+    return [int(payload[name]) for payload in payloads if name in payload]

@@ -1,0 +1,150 @@
+"""Is every part well? Each is judged within 500 ms."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from pydantic import BaseModel
+from sqlalchemy import func, select, text
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+from temporalio.service import RPCError
+
+from soonish.db.types import utc_now
+from soonish.integrations.models import Integration
+from soonish.ops.models import Lease
+from soonish.outbox.models import OutboxRow
+from soonish.parts import Parts
+
+LIMIT_SECONDS = 0.5
+LATE_SECONDS = 60.0  # an undone outbox row older than this degrades
+
+
+class Part(BaseModel):
+    ok: bool
+    detail: str
+    latency_ms: float
+
+
+class IntegrationsHealth(BaseModel):
+    ok: bool
+    open_circuits: int
+    failing: int
+
+
+class Health(BaseModel):
+    status: str
+    parts: dict[str, Part]
+    integrations: IntegrationsHealth
+
+
+class TemporalConnection(BaseModel):
+    connected: bool
+    namespace: str
+    server_version: str | None
+    latency_ms: float
+
+
+async def check(parts: Parts) -> Health:
+    """Look at database, Temporal, workers, mail and outbox, all at once."""
+    checks: dict[str, Callable[[Parts], Awaitable[tuple[bool, str]]]] = {
+        "database": _database,
+        "temporal": _temporal,
+        "worker": _worker,
+        "mail": _mail,
+        "outbox": _outbox,
+    }
+    judged = await asyncio.gather(*(_judge(one, parts) for one in checks.values()))
+    found = dict(zip(checks, judged, strict=True))
+    status = "ok" if all(part.ok for part in found.values()) else "degraded"
+    return Health(status=status, parts=found, integrations=await _integrations(parts, found))
+
+
+async def _judge(one: Callable[[Parts], Awaitable[tuple[bool, str]]], parts: Parts) -> Part:
+    started = time.perf_counter()
+    try:
+        ok, detail = await asyncio.wait_for(one(parts), LIMIT_SECONDS)
+    except TimeoutError:
+        ok, detail = False, "does not answer within 500 ms"
+    except Exception as error:
+        ok, detail = False, type(error).__name__
+    return Part(ok=ok, detail=detail, latency_ms=round((time.perf_counter() - started) * 1000, 1))
+
+
+async def _database(parts: Parts) -> tuple[bool, str]:
+    async with parts.db.read() as session:
+        await session.execute(text("SELECT 1"))
+    return True, "SQLite" if parts.settings.is_sqlite else "PostgreSQL"
+
+
+async def _temporal(parts: Parts) -> tuple[bool, str]:
+    version = await server_version(parts)
+    return True, f"Temporal {version}"
+
+
+async def server_version(parts: Parts) -> str:
+    """Temporal's version. Raises RPCError or RuntimeError while it is away."""
+    client = await parts.temporal.client()
+    answer = await client.workflow_service.get_system_info(
+        GetSystemInfoRequest(), timeout=timedelta(seconds=LIMIT_SECONDS)
+    )
+    return answer.server_version
+
+
+async def _worker(parts: Parts) -> tuple[bool, str]:
+    async with parts.db.read() as session:
+        query = select(func.count()).select_from(Lease)
+        alive = await session.scalar(
+            query.where(Lease.name.startswith("worker:"), Lease.until > utc_now())
+        )
+    return bool(alive), f"{alive} running"
+
+
+async def _mail(parts: Parts) -> tuple[bool, str]:
+    if not parts.settings.smtp_server:
+        return False, "SMTP_SERVER is not set"
+    result = await parts.mailer.check()
+    return result.ok, "answers" if result.ok else result.detail
+
+
+async def _outbox(parts: Parts) -> tuple[bool, str]:
+    async with parts.db.read() as session:
+        query = select(func.min(OutboxRow.created_at)).where(OutboxRow.done_at.is_(None))
+        oldest = await session.scalar(query)
+    age = (utc_now() - oldest).total_seconds() if oldest else 0.0
+    return age < LATE_SECONDS, f"oldest undone row is {age:.0f} s old" if oldest else "empty"
+
+
+async def _integrations(parts: Parts, found: dict[str, Part]) -> IntegrationsHealth:
+    if not found["database"].ok:
+        return IntegrationsHealth(ok=False, open_circuits=0, failing=0)
+    async with parts.db.read() as session:
+        row = (
+            await session.execute(
+                select(
+                    func.count().filter(Integration.open_until > utc_now()),
+                    func.count().filter(Integration.failing_since.is_not(None)),
+                ).where(Integration.deleted_at.is_(None))
+            )
+        ).one()
+    return IntegrationsHealth(ok=not row[0] and not row[1], open_circuits=row[0], failing=row[1])
+
+
+async def temporal_connection(parts: Parts) -> TemporalConnection:
+    """Whether Temporal answers, within 500 ms."""
+    started = time.perf_counter()
+    version = None
+    try:
+        version = await asyncio.wait_for(server_version(parts), LIMIT_SECONDS)
+    except (TimeoutError, RPCError, RuntimeError):
+        connected = False
+    else:
+        connected = True
+    return TemporalConnection(
+        connected=connected,
+        namespace=parts.settings.temporal_namespace,
+        server_version=version,
+        latency_ms=round((time.perf_counter() - started) * 1000, 1),
+    )

@@ -1,0 +1,75 @@
+"""What every process of an installation must agree on, and which workers are alive."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import delete, select
+from sqlalchemy.exc import DBAPIError
+
+from soonish.db import crypto, sql
+from soonish.db.session import Database
+from soonish.db.types import utc_now
+from soonish.errors import ConfigurationError
+from soonish.ops.models import Installation, Lease
+
+WORKER_LEASE = timedelta(seconds=30)
+_BEAT_SECONDS = 10.0
+log = structlog.get_logger()
+
+
+async def check_fingerprint_key(db: Database) -> None:
+    """Raise ConfigurationError where FINGERPRINT_KEY is not the one this database was made with."""
+    expected = crypto.fingerprint("check", "soonish")
+    async with db.write() as session:
+        await session.execute(
+            sql.insert(session, Installation)
+            .values(name="fingerprint_check", value=expected)
+            .on_conflict_do_nothing()
+        )
+        query = select(Installation.value).where(Installation.name == "fingerprint_check")
+        stored = await session.scalar(query)
+    if stored != expected:
+        raise ConfigurationError(
+            "FINGERPRINT_KEY is not the one this database was made with: addresses could not be "
+            "found again. Set it back."
+        )
+
+
+def worker_name() -> str:
+    return f"worker:{socket.gethostname()}:{os.getpid()}"[:64]
+
+
+async def beat(db: Database) -> None:
+    """Keep this worker's lease, until cancelled: health counts the leases that are good."""
+    while True:
+        try:
+            await _renew(db)
+        except DBAPIError as error:
+            log.warning("the worker's lease was not renewed", error=type(error.orig).__name__)
+        await asyncio.sleep(_BEAT_SECONDS)
+
+
+async def _renew(db: Database) -> None:
+    until = utc_now() + WORKER_LEASE
+    async with db.write() as session:
+        statement = sql.insert(session, Lease).values(
+            name=worker_name(), holder=worker_name(), until=until
+        )
+        await session.execute(
+            statement.on_conflict_do_update(index_elements=["name"], set_={"until": until})
+        )
+        stale = utc_now() - timedelta(days=1)
+        await session.execute(
+            delete(Lease).where(Lease.name.startswith("worker:"), Lease.until < stale)
+        )
+
+
+async def sign_off(db: Database) -> None:
+    """This worker ends: health must not count it any longer."""
+    async with db.write() as session:
+        await session.execute(delete(Lease).where(Lease.name == worker_name()))

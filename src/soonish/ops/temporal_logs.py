@@ -1,0 +1,69 @@
+"""Log lines for workflows and activities: start, completion, failure, duration."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import structlog
+from temporalio import activity, workflow
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    ExecuteWorkflowInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+
+log = structlog.get_logger()
+
+
+class LogInterceptor(Interceptor):
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _Activities(next)
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor]:
+        return _Workflows
+
+
+class _Activities(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        info, started = activity.info(), time.perf_counter()
+        structlog.contextvars.bind_contextvars(workflow_id=info.workflow_id)
+        try:
+            result = await super().execute_activity(input)
+        except Exception as error:
+            log.warning(
+                "activity failed",
+                activity=info.activity_type,
+                attempt=info.attempt,
+                error=type(error).__name__,
+                exc_info=True,
+            )
+            raise
+        log.info(
+            "activity",
+            activity=info.activity_type,
+            attempt=info.attempt,
+            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        )
+        return result
+
+
+class _Workflows(WorkflowInboundInterceptor):
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+        name = workflow.info().workflow_type
+        workflow.logger.info("%s started", name)
+        try:
+            result = await super().execute_workflow(input)
+        except workflow.ContinueAsNewError:
+            workflow.logger.info("%s continues as new", name)
+            raise
+        except Exception:
+            workflow.logger.warning("%s failed", name)
+            raise
+        workflow.logger.info("%s completed", name)
+        return result

@@ -1,0 +1,204 @@
+"""Reconcile: compares the database with Temporal and restarts what is missing (DESIGN 4).
+
+The database is the truth. One process at a time leads, by a lease in the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Select, String, and_, cast, literal, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.service import RPCError
+
+from soonish.accounts.models import Registration, Session
+from soonish.config import Settings
+from soonish.db import sql
+from soonish.db.session import Database
+from soonish.db.types import utc_now
+from soonish.events.models import Event
+from soonish.notifications.models import Notification
+from soonish.ops.models import Lease
+from soonish.ops.temporal import Temporal
+from soonish.outbox.relay import Relay
+from soonish.reminders import schedules
+from soonish.reminders.models import Reminder, RemindMe
+from soonish.subscriptions.models import Subscription
+from soonish.subscriptions.queries import is_active
+
+EVERY_SECONDS = 30.0
+SETTLED = timedelta(seconds=60)  # younger rows are still the relay's
+LEASE = timedelta(seconds=60)
+PARALLEL = 20
+log = structlog.get_logger()
+
+
+@dataclass
+class Reconcile:
+    db: Database
+    temporal: Temporal
+    relay: Relay
+    settings: Settings
+
+    async def run(self) -> None:
+        """At start and every 30 s, until cancelled; an error is logged and the next turn tries."""
+        while True:
+            try:
+                await self.once()
+            except (DBAPIError, RPCError, RuntimeError) as error:
+                log.warning("reconcile will try again", error=type(error).__name__)
+            await asyncio.sleep(EVERY_SECONDS)
+
+    async def once(self) -> bool:
+        """One comparison, if this process leads; whether it did."""
+        if not await self._lead():
+            return False
+        now = utc_now()
+        await self._events(now)
+        await self._streams("BroadcastWorkflow", await self._read(_notifications(now)))
+        await self._streams("AdhocReminderWorkflow", await self._read(_remind_mes(now)))
+        await self._streams("UserVerificationWorkflow", await self._read(_registrations(now)))
+        await self._streams("SessionWorkflow", await self._read(_sessions(now)))
+        await self._overdue_reminders(now)
+        return True
+
+    async def _lead(self) -> bool:
+        holder, now = f"{socket.gethostname()}:{os.getpid()}", utc_now()
+        async with self.db.write() as session:
+            statement = sql.insert(session, Lease).values(
+                name="reconcile", holder=holder, until=now + LEASE
+            )
+            statement = statement.on_conflict_do_update(
+                index_elements=["name"],
+                set_={"holder": holder, "until": now + LEASE},
+                where=(Lease.until < now) | (Lease.holder == holder),
+            )
+            result: Any = await session.execute(statement)
+            return bool(result.rowcount)
+
+    async def _read(self, query: Select[Any]) -> Sequence[Any]:
+        async with self.db.read() as session:
+            return (await session.scalars(query)).all()
+
+    async def _running(self, workflow_type: str) -> set[str]:
+        client = await self.temporal.client()
+        query = f"WorkflowType = '{workflow_type}' AND ExecutionStatus = 'Running'"
+        return {execution.id async for execution in client.list_workflows(query)}
+
+    async def _streams(self, workflow_type: str, wanted: Sequence[str]) -> list[str]:
+        """Wake those of the wanted workflows that do not run; which they were."""
+        if not wanted:
+            return []
+        running = await self._running(workflow_type)
+        missing = [stream for stream in wanted if stream not in running]
+        if missing:
+            log.warning("restarting workflows", workflow_type=workflow_type, count=len(missing))
+            limit = asyncio.Semaphore(PARALLEL)
+            await asyncio.gather(*(self._wake(stream, limit) for stream in missing))
+        return missing
+
+    async def _wake(self, stream: str, limit: asyncio.Semaphore) -> None:
+        async with limit:
+            await self.relay.wake(stream)
+
+    async def _events(self, now: datetime) -> None:
+        """Live events without a workflow: Temporal may have lost their schedules too."""
+        wanted = await self._read(_live_events(now))
+        running = await self._running("EventWorkflow") if wanted else set[str]()
+        missing = [stream for stream in wanted if stream not in running]
+        if not missing:
+            return
+        for start in range(0, len(missing), 200):
+            async with self.db.write() as session:
+                await _disarm(session, missing[start : start + 200])
+        log.warning("restarting workflows", workflow_type="EventWorkflow", count=len(missing))
+        limit = asyncio.Semaphore(PARALLEL)
+        await asyncio.gather(*(self._wake(stream, limit) for stream in missing))
+
+    async def _overdue_reminders(self, now: datetime) -> None:
+        """What should have fired a minute ago: started if it still helps, else put down."""
+        overdue = await self._read(
+            select(Reminder)
+            .where(
+                Reminder.due_at < now - SETTLED,
+                Reminder.fired_at.is_(None),
+                Reminder.expired_at.is_(None),
+                Reminder.removed_at.is_(None),
+            )
+            .limit(500)
+        )
+        client = await self.temporal.client() if overdue else None
+        for reminder in overdue:
+            if reminder.anchor_at > now and client:
+                await schedules.start_now(client, reminder, self.settings.workflow_queue)
+        await self._expire([r.id for r in overdue if r.anchor_at <= now], now)
+
+    async def _expire(self, ids: Sequence[int], now: datetime) -> None:
+        if not ids:
+            return
+        log.warning("reminders were missed and have expired", count=len(ids))
+        async with self.db.write() as session:
+            await session.execute(
+                update(Reminder)
+                .where(Reminder.id.in_(sql.id_list(session, ids)), Reminder.fired_at.is_(None))
+                .values(expired_at=now)
+            )
+
+
+async def _disarm(session: AsyncSession, workflow_ids: Sequence[str]) -> None:
+    """Let `sync_reminders` make the schedules of these events again."""
+    events = select(Event.id).where(Event.temporal_workflow_id.in_(workflow_ids))
+    await session.execute(
+        update(Reminder)
+        .where(Reminder.event_id.in_(events), Reminder.fired_at.is_(None))
+        .values(armed_at=None)
+    )
+
+
+def _live_events(now: datetime) -> Select[Any]:
+    return select(Event.temporal_workflow_id).where(
+        Event.completed_at.is_(None), Event.created_at < now - SETTLED
+    )
+
+
+def _notifications(now: datetime) -> Select[Any]:
+    return select(literal("notification-") + cast(Notification.id, String)).where(
+        Notification.completed_at.is_(None), Notification.expanded_at < now - SETTLED
+    )
+
+
+def _remind_mes(now: datetime) -> Select[Any]:
+    return (
+        select(literal("remind-me-") + cast(RemindMe.id, String))
+        .join(Subscription, Subscription.id == RemindMe.subscription_id)
+        .join(Event, Event.id == Subscription.event_id)
+        .where(
+            RemindMe.fired_at.is_(None),
+            RemindMe.cancelled_at.is_(None),
+            RemindMe.created_at < now - SETTLED,
+            Event.cancelled_at.is_(None),
+            is_active(),
+        )
+    )
+
+
+def _registrations(now: datetime) -> Select[Any]:
+    return select(Registration.workflow_id).where(
+        Registration.completed_at.is_(None),
+        Registration.expires_at > now,
+        Registration.created_at < now - SETTLED,
+    )
+
+
+def _sessions(now: datetime) -> Select[Any]:
+    return select(literal("session-") + cast(Session.id, String)).where(
+        and_(Session.ended_at.is_(None), Session.created_at < now - SETTLED)
+    )

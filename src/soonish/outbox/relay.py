@@ -1,0 +1,172 @@
+"""The relay: pokes the workflow of each stream that has undone rows (DESIGN 4).
+
+It decides nothing and counts for nothing: lost and repeated pokes are harmless, since the
+workflow's `advance` reads the rows itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import or_, select, update
+from sqlalchemy.exc import DBAPIError
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from soonish.config import Settings
+from soonish.db import sql
+from soonish.db.session import Database
+from soonish.db.types import utc_now
+from soonish.ops.temporal import RPC_TIMEOUT, Temporal
+from soonish.outbox.models import OutboxRow
+from soonish.outbox.service import TAKE
+from soonish.outbox.streams import WAKE
+from soonish.outbox.workflows import start_of
+
+POLL_SECONDS = 1.0
+AGAIN_AFTER = timedelta(seconds=30)
+GAP_SECONDS = 0.05  # between two pokes of one stream: a burst shares them
+MAX_BACKOFF_SECONDS = 30.0
+STREAMS_AT_ONCE = 200
+log = structlog.get_logger()
+
+
+class Relay:
+    """One per process. `nudge` is called after this process's own commits; `run` polls."""
+
+    def __init__(self, db: Database, temporal: Temporal, settings: Settings) -> None:
+        self._db = db
+        self._temporal = temporal
+        self._queue = settings.workflow_queue
+        self._poking: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._failures = 0
+
+    def nudge(self, streams: Iterable[str]) -> None:
+        """Poke these streams now; those being poked already share the next poke."""
+        for stream in streams:
+            if stream in self._poking:
+                self._again.add(stream)
+            else:
+                self._poking[stream] = asyncio.create_task(self._poke_until_quiet(stream))
+
+    async def run(self) -> None:
+        """Poll until cancelled: SELECT first, poke what was not poked within 30 s."""
+        while True:
+            try:
+                self.nudge(await self._waiting_streams())
+            except DBAPIError as error:
+                log.warning("the relay cannot read the outbox", error=type(error.orig).__name__)
+            await asyncio.sleep(self._pause())
+
+    async def close(self) -> None:
+        """Let pokes that are under way end."""
+        pending = list(self._poking.values())
+        if pending:
+            await asyncio.wait(pending, timeout=2)
+
+    def _pause(self) -> float:
+        return min(POLL_SECONDS * 2 ** min(self._failures, 5), MAX_BACKOFF_SECONDS)
+
+    async def _waiting_streams(self) -> Sequence[str]:
+        async with self._db.read() as session:
+            query = (
+                select(OutboxRow.stream)
+                .where(OutboxRow.done_at.is_(None), _not_poked_lately())
+                .group_by(OutboxRow.stream)
+                .limit(STREAMS_AT_ONCE)
+            )
+            return (await session.scalars(query)).all()
+
+    async def _poke_until_quiet(self, stream: str) -> None:
+        try:
+            while True:
+                self._again.discard(stream)
+                await self._poke(stream)
+                if stream not in self._again:
+                    return
+                await asyncio.sleep(GAP_SECONDS)
+        except DBAPIError as error:
+            log.warning("the relay cannot use the outbox", error=type(error.orig).__name__)
+        finally:
+            del self._poking[stream]
+
+    async def _poke(self, stream: str) -> None:
+        rows = await self._first_rows(stream)
+        if not rows:
+            return
+        items = [{**row.payload, "outbox_id": row.id} for row in rows]
+        ids = [row.id for row in rows]
+        try:
+            await self.signal(stream, rows[0].kind, items)
+        except (RPCError, RuntimeError, ValueError) as error:
+            await self._note_failure(ids, stream, error)
+        else:
+            self._failures = 0
+            await self._note_poked(ids)
+
+    async def _first_rows(self, stream: str) -> Sequence[OutboxRow]:
+        """At most 500 undone rows of the first one's kind, those not poked lately."""
+        async with self._db.read() as session:
+            query = (
+                select(OutboxRow)
+                .where(OutboxRow.stream == stream, OutboxRow.done_at.is_(None), _not_poked_lately())
+                .order_by(OutboxRow.id)
+                .limit(TAKE)
+            )
+            rows = (await session.scalars(query)).all()
+        return [row for row in rows if row.kind == rows[0].kind]
+
+    async def signal(self, stream: str, kind: str, items: Any) -> None:
+        """Signal the stream's workflow, starting it where it does not run."""
+        name, argument = start_of(stream)
+        client = await self._temporal.client()
+        await client.start_workflow(
+            name,
+            argument,
+            id=stream,
+            task_queue=self._queue,
+            start_signal=kind,
+            start_signal_args=[items],
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            rpc_timeout=RPC_TIMEOUT,
+        )
+
+    async def wake(self, stream: str) -> None:
+        """Make the workflow look into the database; it is started where it does not run."""
+        await self.signal(stream, WAKE, {})
+
+    async def _note_poked(self, ids: Sequence[int]) -> None:
+        async with self._db.write() as session:
+            await session.execute(
+                update(OutboxRow)
+                .where(OutboxRow.id.in_(sql.id_list(session, ids)), OutboxRow.done_at.is_(None))
+                .values(poked_at=utc_now(), error=None)
+            )
+
+    async def _note_failure(
+        self, ids: Sequence[int], stream: str, error: RPCError | RuntimeError | ValueError
+    ) -> None:
+        """The row stays undone and shows the last error; what only we can mend alarms."""
+        self._failures += 1
+        refused = isinstance(error, ValueError) or (
+            isinstance(error, RPCError) and error.status is RPCStatusCode.INVALID_ARGUMENT
+        )
+        (log.error if refused else log.warning)(
+            "a workflow could not be told", stream=stream, error=type(error).__name__
+        )
+        async with self._db.write() as session:
+            await session.execute(
+                update(OutboxRow)
+                .where(OutboxRow.id.in_(sql.id_list(session, ids[:1])))
+                .values(error=str(error)[:500])
+            )
+
+
+def _not_poked_lately() -> Any:
+    return or_(OutboxRow.poked_at.is_(None), OutboxRow.poked_at < utc_now() - AGAIN_AFTER)

@@ -1,0 +1,41 @@
+"""What a process is made of; both composition roots (app.py, worker.py) start from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from soonish.config import Settings
+from soonish.db import crypto
+from soonish.db.session import Database
+from soonish.delivery.mail import ServiceMail
+from soonish.delivery.sender import Sender
+from soonish.ops.temporal import Temporal
+from soonish.outbox.relay import Relay
+
+
+@dataclass
+class Parts:
+    """The long-lived objects of one process."""
+
+    settings: Settings
+    db: Database
+    temporal: Temporal
+    relay: Relay
+    sender: Sender
+    mailer: ServiceMail
+
+    async def close(self) -> None:
+        await self.relay.close()
+        self.mailer.close()
+        self.sender.close()
+        await self.db.close()
+
+
+def make_parts(settings: Settings) -> Parts:
+    """Raises ConfigurationError where a secret is missing or unusable. Connects to nothing yet."""
+    crypto.configure(settings)
+    db = Database(settings)
+    temporal = Temporal(settings)
+    relay = Relay(db, temporal, settings)
+    db.on_commit = relay.nudge
+    return Parts(settings, db, temporal, relay, Sender(settings), ServiceMail(settings))

@@ -1,0 +1,178 @@
+"""A worker process: `python -m soonish.worker`. Runs workflows, activities, relay, reconcile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from soonish.accounts.activities import AccountActivities
+from soonish.accounts.workflow import SessionWorkflow, UserVerificationWorkflow
+from soonish.config import Settings, load_settings
+from soonish.events.activities import EventActivities
+from soonish.events.workflow import EventWorkflow
+from soonish.notifications.activities import BroadcastActivities
+from soonish.notifications.deliver import Deliverer
+from soonish.notifications.workflow import BroadcastWorkflow
+from soonish.ops import installation
+from soonish.ops.logging import configure_logging
+from soonish.ops.supervisor import notify_ready, watch_parent
+from soonish.ops.temporal_logs import LogInterceptor
+from soonish.outbox.reconcile import Reconcile
+from soonish.parts import Parts, make_parts
+from soonish.reminders.activities import ReminderActivities
+from soonish.reminders.workflow import AdhocReminderWorkflow, ReminderWorkflow
+
+WORKFLOWS = [
+    EventWorkflow,
+    BroadcastWorkflow,
+    ReminderWorkflow,
+    AdhocReminderWorkflow,
+    UserVerificationWorkflow,
+    SessionWorkflow,
+]
+GRACE = timedelta(seconds=8)  # what an attempt under way may still take at shutdown
+log = structlog.get_logger()
+
+
+def activities_of(parts: Parts) -> list[Any]:
+    """All activities, as bound methods of the objects that hold their dependencies."""
+    deliverer = Deliverer(parts.db, parts.settings, parts.sender, parts.mailer)
+    accounts = AccountActivities(parts.db, parts.settings)
+    broadcast = BroadcastActivities(parts.db, deliverer)
+    events = EventActivities(parts.db, parts.settings)
+    reminders = ReminderActivities(parts.db, parts.settings, parts.temporal)
+    return [
+        method
+        for owner in (accounts, broadcast, events, reminders)
+        for method in _activity_methods(owner)
+    ]
+
+
+def _activity_methods(owner: object) -> list[Any]:
+    methods = [getattr(owner, name) for name in dir(owner) if not name.startswith("_")]
+    return [m for m in methods if hasattr(m, "__temporal_activity_definition")]
+
+
+def make_workers(client: Client, parts: Parts) -> list[Worker]:
+    """One worker, or one for workflows and one for activities where their queues differ."""
+    settings = parts.settings
+    activities = activities_of(parts)
+    if settings.workflow_queue == settings.activity_queue:
+        return [_worker(client, settings, settings.workflow_queue, WORKFLOWS, activities)]
+    return [
+        _worker(client, settings, settings.workflow_queue, WORKFLOWS, []),
+        _worker(client, settings, settings.activity_queue, [], activities),
+    ]
+
+
+def _worker(
+    client: Client,
+    settings: Settings,
+    queue: str,
+    workflows: Sequence[type],
+    activities: Sequence[Any],
+) -> Worker:
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=workflows,
+        activities=activities,
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules("soonish")
+        ),
+        interceptors=[LogInterceptor()],
+        max_concurrent_activities=settings.max_concurrent_activities,
+        max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
+        max_concurrent_activity_task_polls=settings.max_concurrent_activity_task_polls,
+        max_concurrent_workflow_task_polls=settings.max_concurrent_workflow_task_polls,
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set; waits for Temporal as long as it takes."""
+    parts = make_parts(settings)
+    await installation.check_fingerprint_key(parts.db)
+    reconcile = Reconcile(parts.db, parts.temporal, parts.relay, settings)
+    background = [
+        asyncio.create_task(parts.relay.run()),
+        asyncio.create_task(installation.beat(parts.db)),
+    ]
+    try:
+        client = await _connected(parts, stop)
+        if client is not None:
+            background.append(asyncio.create_task(reconcile.run()))
+            await _work(client, parts, stop)
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await installation.sign_off(parts.db)
+        await parts.close()
+
+
+async def _connected(parts: Parts, stop: asyncio.Event) -> Client | None:
+    """The client once Temporal answers for the namespace; None if asked to stop before."""
+    tries = 0
+    while not stop.is_set():
+        try:
+            client = await parts.temporal.client()
+            await client.count_workflows("WorkflowType = 'EventWorkflow'")
+        except (RPCError, RuntimeError) as error:
+            if tries % 60 == 0:
+                log.warning("waiting for Temporal", error=type(error).__name__)
+            tries += 1
+            await _sleep_or_stop(stop, 0.1 if tries < 50 else 1.0)
+        else:
+            return client
+    return None
+
+
+async def _sleep_or_stop(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+async def _work(client: Client, parts: Parts, stop: asyncio.Event) -> None:
+    workers = make_workers(client, parts)
+    running = [asyncio.create_task(worker.run()) for worker in workers]
+    notify_ready()
+    log.info("worker ready", queue=parts.settings.workflow_queue)
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    await asyncio.gather(*(worker.shutdown() for worker in workers))
+    await asyncio.gather(*running)
+
+
+async def _main() -> None:
+    settings = load_settings()
+    configure_logging(settings, "worker")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    watch_parent()
+    await run(settings, stop)
+
+
+def main() -> None:
+    """Run one worker process until SIGTERM or SIGINT."""
+    from soonish.cli.exits import exiting_clearly
+
+    with exiting_clearly():
+        asyncio.run(_main())
+
+
+if __name__ == "__main__":
+    main()
