@@ -212,3 +212,9 @@ def test_a_taken_port_is_named_with_its_variable(free_port: Callable[[], int]) -
 def test_an_address_of_another_machine() -> None:
     with pytest.raises(ConfigurationError, match=r"192\.0\.2\.1 is no address of this machine"):
         check_port("192.0.2.1", 20_000, "PORT")
+
+
+def test_a_home_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="SOONISH_HOME"), only_one(tmp_path / "file"):
+        pytest.fail("a file is no home")

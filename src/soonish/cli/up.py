@@ -40,8 +40,10 @@ def up() -> None:
 
 
 def say(line: str) -> None:
-    typer.echo(line)
-    sys.stdout.flush()
+    """Print a line at once; a terminal or pipe that is gone must not keep us from stopping."""
+    with suppress(OSError):
+        typer.echo(line)
+        sys.stdout.flush()
 
 
 def prepare() -> Settings:
@@ -116,7 +118,9 @@ async def _run(settings: Settings, binary: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
+        # Ignored already: somebody used nohup.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
     parts = Supervisor(STOP_ORDER, say)
     starting = asyncio.create_task(_start(settings, binary, parts))
     stopped = asyncio.create_task(stop.wait())

@@ -234,8 +234,14 @@ def _wait_for_end(descriptor: int, stop: Callable[[], None]) -> None:
 @contextlib.contextmanager
 def only_one(home: Path) -> Generator[None]:
     """Hold the home for this process; raises ConfigurationError that names the holder."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "up.lock").open("a+") as file:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        file = (home / "up.lock").open("a+")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{home} cannot be used: {error.strerror}. Set SOONISH_HOME to another folder."
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
