@@ -24,7 +24,7 @@ from soonish.notifications.rendering import (
     content_of,
     message_id,
 )
-from soonish.subscriptions.tokens import make_token
+from soonish.subscriptions.tokens import Purpose, make_token
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Outgoing:
             MANAGE_SLOT: f"{base}/manage/{self._token('manage', row, mailbox)}",
         }
 
-    def _token(self, purpose: str, row: Claimed, mailbox: Mailbox) -> str:
+    def _token(self, purpose: Purpose, row: Claimed, mailbox: Mailbox) -> str:
         return make_token(
             self.settings.secret_key,
             purpose,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -49,16 +51,15 @@ async def content_of(session: AsyncSession, notification: Notification, base_url
         query = select(Event, User.name).join(User, User.id == Event.owner_user_id)
         row = (await session.execute(query.where(Event.id == notification.event_id))).one()
         facts = facts_of(row[0], row[1], base_url)
-    stored = notification.content or {}
-    content = Content.from_json(
-        {
-            "title": notification.title,
-            "body": notification.body,
-            **stored,
-            "kind": notification.kind,
-        }
-    )
-    return Content(**{**content.__dict__, "facts": facts})
+    own: dict[str, Any] = {
+        "kind": notification.kind,
+        "title": notification.title,
+        "body": notification.body,
+    }
+    content = replace(Content.from_json(own | (notification.content or {})), facts=facts)
+    if notification.kind == "created":
+        content.extra["url"] = f"{base_url}/events/{notification.event_id}"
+    return content
 
 
 class Rendering:

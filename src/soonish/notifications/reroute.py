@@ -42,7 +42,7 @@ async def _route_again(
         return
     mine = Subscription.id.in_([row.subscription_id for row in stuck if row.subscription_id])
     targets = (await session.execute(targets_select(mine))).all()
-    unreachable = {(subscription_id, key) for subscription_id, _, key, _, why in targets if why}
+    unreachable = {(row.subscription_id, row.target_key) for row in targets if row.outcome}
     for row in stuck:
         if not row.target_key.startswith("selector:"):
             row.outcome = None

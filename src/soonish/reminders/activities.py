@@ -20,7 +20,7 @@ from soonish.ops.temporal import Temporal
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
 from soonish.reminders import firing, schedules
-from soonish.reminders.messages import ReminderInput, RemindMePlan, RemindMeWork
+from soonish.reminders.messages import Fired, ReminderInput, RemindMePlan, RemindMeWork
 from soonish.reminders.models import Reminder
 from soonish.schemas import as_z
 
@@ -69,10 +69,10 @@ class ReminderActivities:
         log.info("reminder withdrawn", schedule_id=row.schedule_id)
 
     @activity.defn
-    async def fire_reminder(self, work: ReminderInput) -> int | None:
-        """The id of the reminder's notification; None where there is nothing to say."""
+    async def fire_reminder(self, work: ReminderInput) -> Fired:
+        """Write the reminder's notification and its ledger rows."""
         async with self.db.write() as session:
-            return await firing.fire(session, work, utc_now())
+            return Fired(await firing.fire(session, work, utc_now()))
 
     @activity.defn
     async def load_remind_me(self, work: RemindMeWork) -> RemindMePlan:
@@ -85,9 +85,10 @@ class ReminderActivities:
             return RemindMePlan(alive=True, at=as_z(remind_me.at))
 
     @activity.defn
-    async def fire_remind_me(self, work: RemindMeWork) -> int | None:
+    async def fire_remind_me(self, work: RemindMeWork) -> Fired:
+        """Write the remind-me's notification and its ledger rows."""
         async with self.db.write() as session:
-            return await firing.fire_remind_me(session, work.remind_me_id, utc_now())
+            return Fired(await firing.fire_remind_me(session, work.remind_me_id, utc_now()))
 
 
 def _differing(event_id: int) -> Select[Reminder]:

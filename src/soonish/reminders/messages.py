@@ -30,3 +30,10 @@ class RemindMePlan:
 
     alive: bool
     at: str
+
+
+@dataclass
+class Fired:
+    """The notification that a reminder became; None where there is nothing to say."""
+
+    notification_id: int | None

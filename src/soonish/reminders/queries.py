@@ -27,7 +27,7 @@ async def lock_rows(session: AsyncSession, *conditions: ColumnElement[bool]) -> 
         Reminder.removed_at,
     )
     query = select(*columns).where(*conditions).order_by(Reminder.id).with_for_update()
-    return [Existing(*row) for row in (await session.execute(query)).tuples()]
+    return [Existing(*row) for row in await session.execute(query)]
 
 
 async def apply(session: AsyncSession, event_id: int, changes: Changes, now: datetime) -> None:

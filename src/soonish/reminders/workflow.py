@@ -11,7 +11,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from soonish.notifications.broadcast import RETRY, broadcast_state, deliver_pass
     from soonish.notifications.messages import DeliveryReport
-    from soonish.reminders.messages import ReminderInput, RemindMePlan, RemindMeWork
+    from soonish.reminders.messages import Fired, ReminderInput, RemindMePlan, RemindMeWork
 
 
 async def broadcast_to_the_end(notification_id: int) -> str:
@@ -32,16 +32,16 @@ class ReminderWorkflow:
 
     @workflow.run
     async def run(self, work: ReminderInput) -> str:
-        notification_id = await workflow.execute_activity(
+        fired = await workflow.execute_activity(
             "fire_reminder",
             work,
-            result_type=int | None,
+            result_type=Fired,
             start_to_close_timeout=timedelta(minutes=2),
             retry_policy=RETRY,
         )
-        if notification_id is None:
+        if fired.notification_id is None:
             return "not wanted any more"
-        return await broadcast_to_the_end(notification_id)
+        return await broadcast_to_the_end(fired.notification_id)
 
     @workflow.signal
     def wake(self, payload: Any = None) -> None:
@@ -84,16 +84,16 @@ class AdhocReminderWorkflow:
         return False
 
     async def _fire(self, work: RemindMeWork) -> str:
-        notification_id = await workflow.execute_activity(
+        fired = await workflow.execute_activity(
             "fire_remind_me",
             work,
-            result_type=int | None,
+            result_type=Fired,
             start_to_close_timeout=timedelta(minutes=2),
             retry_policy=RETRY,
         )
-        if notification_id is None:
+        if fired.notification_id is None:
             return "not wanted any more"
-        return await broadcast_to_the_end(notification_id)
+        return await broadcast_to_the_end(fired.notification_id)
 
     @workflow.signal
     def wake(self, payload: Any = None) -> None:
