@@ -72,7 +72,6 @@ PAGE: dict[str, Any] = {
     "open": True,
     "subscription": None,
     "done": False,
-    "invitation": "",
     "user": None,
     "form": Form(),
     "integrations": [],
@@ -108,7 +107,8 @@ ORGANIZE: dict[str, Any] = {
     "event": event(),
     "user": USER,
     "open": True,
-    "form": Form.filled(idempotency_key="k"),
+    "form": Form(),
+    "idempotency_key": "k",
     "notifications": NOTIFICATIONS,
     "unfinished": False,
     "updates": UPDATES,
@@ -205,7 +205,8 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "account": (
         "accounts/account.html",
-        {"user": USER, "form": Form.filled(name="Ana"), "timezones": ZONES, "sessions": [
+        {"user": USER, "has_password": True, "form": Form.filled(name="Ana"), "timezones": ZONES,
+         "sessions": [
             Row(id=1, user_agent="Firefox on Linux", last_seen_at=NOW, current=True),
             Row(id=2, user_agent=None, last_seen_at=NOW - timedelta(days=1), current=False)]},
     ),
@@ -214,12 +215,9 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         "accounts/login.html", {"form": Form().failed(Conflict("No such pair.")), "next": ""},
     ),
     "register": ("accounts/register.html", {"form": Form()}),
-    "sent": ("accounts/sent.html", {"text": "If we can, we have sent a mail.", "catcher": True}),
-    "token": (
-        "accounts/token.html",
-        {"form": Form(), "heading": "Choose a password", "action": "/reset", "token": "t",
-         "text": "Almost there.", "label": "Save", "asks_password": True, "token_page": True},
-    ),
+    "sent": ("accounts/sent.html", {"kind": "forgot", "catcher": True}),
+    "verify": ("accounts/verify.html", {"form": Form(), "token": "t", "token_page": True}),
+    "reset": ("accounts/reset.html", {"form": wrong(), "token": "t", "token_page": True}),
     "forgot": ("accounts/forgot.html", {"form": Form()}),
     "integrations": (
         "integrations/page.html", {"user": USER, "integrations": INTEGRATIONS, "form": Form()},

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
+from soonish.accounts.cookies import SESSION
 from soonish.web.assets import FOLDER, manifest
-from soonish.web.security import SESSION_COOKIE
 
 BASE = "http://soonish.example"
-COOKIE = {"cookie": f"{SESSION_COOKIE}=abc"}
+COOKIE = {"cookie": f"{SESSION}=abc"}
 
 
 async def test_every_response_has_the_strict_headers(client: httpx2.AsyncClient):

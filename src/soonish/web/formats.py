@@ -84,6 +84,7 @@ class Formats:
     def iso(self, moment: datetime) -> str:
         return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
-    def local_input(self, moment: datetime, timezone: str = "UTC") -> str:
+    @staticmethod
+    def local_input(moment: datetime, timezone: str = "UTC") -> str:
         """The value of a `datetime-local` field."""
         return moment.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%dT%H:%M")

@@ -38,6 +38,15 @@ class Form:
     def values(self, name: str) -> list[str]:
         return self._values.get(name, [])
 
+    def names(self) -> set[str]:
+        return set(self._values)
+
+    def fill(self, **values: Any) -> None:
+        """Set fields that were not posted."""
+        for name, value in values.items():
+            if value is not None:
+                self._values.setdefault(name, [str(value)])
+
     def optional(self, name: str) -> str | None:
         return self.value(name) or None
 
@@ -98,4 +107,17 @@ def parse(schema: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise InvalidInput(errors=field_errors(error.errors())) from None
+        entries = [{**entry, "msg": _plain_message(entry)} for entry in error.errors()]
+        raise InvalidInput(errors=field_errors(entries)) from None
+
+
+def _plain_message(entry: Mapping[str, Any]) -> str:
+    """What was wrong, to somebody who filled in a form."""
+    match entry["type"]:
+        case "missing" | "string_too_short":
+            return "Please fill this in."
+        case "string_too_long":
+            return f"At most {entry['ctx']['max_length']} characters, please."
+        case _:
+            text = str(entry["msg"]).removeprefix("Value error, ")
+            return f"{text[:1].upper()}{text[1:].rstrip('.')}."

@@ -15,6 +15,10 @@ NOTICES = {
     "signed_out": _("You are signed out."),
     "verified": _("Your address is verified and you are signed in."),
     "password_changed": _("Your password is changed. You can sign in with it now."),
+    "choose_password": _(
+        "You are signed in. To sign in without a mail next time, choose a password in your account."
+    ),
+    "password_set": _("Your password is saved."),
     "profile_saved": _("Your profile is saved."),
     "session_ended": _("That session is signed out."),
     "event_created": _("Your event is ready. Share its link, and people can subscribe."),
@@ -24,10 +28,8 @@ NOTICES = {
     "message_sent": _("Your message is on its way."),
     "retrying": _("Trying the failed ones again."),
     "subscriber_removed": _("They are no longer subscribed, and are being told."),
-    "subscriber_approved": _("Approved. They are being welcomed."),
     "subscribed": _("You are subscribed."),
     "subscription_saved": _("Saved. That is where you will be told."),
-    "subscription_pending": _("The organizer has to approve your subscription first."),
     "unsubscribed": _("You are unsubscribed."),
     "reminders_saved": _("Your reminders are saved."),
     "remind_me_added": _("You will be reminded."),

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from soonish.accounts.cookies import SESSION
 from soonish.config import Settings
 from soonish.errors import Forbidden
 from soonish.web.problems import problem_response
 
-SESSION_COOKIE = "soonish_session"
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -96,7 +96,7 @@ class CsrfMiddleware:
 def _is_guarded(path: str, headers: Headers) -> bool:
     if "authorization" in headers or path.startswith("/u/"):
         return False
-    return not path.startswith("/api/") or f"{SESSION_COOKIE}=" in headers.get("cookie", "")
+    return not path.startswith("/api/") or f"{SESSION}=" in headers.get("cookie", "")
 
 
 def _origin(url: str) -> str:

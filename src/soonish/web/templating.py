@@ -54,9 +54,9 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     context.setdefault("token_page", False)
     notice = "" if context["token_page"] else request.cookies.get(NOTICE_COOKIE, "")
     html = (
-        environment(locale_of(request))
+        environment(_locale(context["user"]))
         .get_template(template)
-        .render(request=request, path=request.url.path, notice=notice_text(notice), **context)
+        .render(request=request, path=request.url.path, flash=notice_text(notice), **context)
     )
     response = HTMLResponse(html, status_code=status)
     if notice:
@@ -64,9 +64,8 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     return response
 
 
-def locale_of(request: Request) -> str:
-    """English until another catalogue is there; the user's own locale comes first then."""
-    user = getattr(request.state, "user", None)
+def _locale(user: Any) -> str:
+    """The profile's; English without one."""
     return getattr(user, "locale", None) or "en"
 
 

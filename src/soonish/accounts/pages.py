@@ -1,0 +1,226 @@
+"""Sign-in pages, the dashboard and the account. They call the functions of the API's routes."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from soonish.accounts import api, cookies, flows
+from soonish.accounts.schemas import LoginInput, ProfileInput, ResetInput, VerifyInput
+from soonish.deps import (
+    BrowserDep,
+    CurrentAccess,
+    CurrentUser,
+    DbDep,
+    LoginGuardDep,
+    OptionalUser,
+    SettingsDep,
+)
+from soonish.errors import SoonishError
+from soonish.events.api import list_events
+from soonish.events.pages import PAGE_SIZE, next_url, timezones
+from soonish.integrations.api import list_own as list_channels
+from soonish.schemas import MAX_PAGE, CursorText, RowId
+from soonish.subscriptions.api import list_own as list_subscriptions
+from soonish.web.forms import Form, parse, read_form
+from soonish.web.templating import redirect, render
+
+router = APIRouter(include_in_schema=False)
+
+_OWN_PATH = re.compile(r"/(?![/\\])[^\x00-\x1f\\]*")
+
+
+def own_path(target: str) -> str:
+    """`target` if it is a path of this site (never `//elsewhere`), else the dashboard."""
+    return target if _OWN_PATH.fullmatch(target) else "/dashboard"
+
+
+@router.get("/login")
+async def login_form(request: Request, user: OptionalUser, next: str = "") -> Response:
+    if user:
+        return redirect(own_path(next))
+    return render(request, "accounts/login.html", user=None, form=Form(), next=next)
+
+
+@router.post("/login")
+async def login(
+    request: Request, db: DbDep, settings: SettingsDep, guard: LoginGuardDep, browser: BrowserDep
+) -> Response:
+    form = await read_form(request)
+    target = form.value("next")
+    try:
+        values = {"email": form.value("email"), "password": form.secret("password")}
+        wanted = parse(LoginInput, values)
+        made = await flows.log_in(
+            db, settings, guard, browser, email=wanted.email, password=wanted.password
+        )
+    except SoonishError as error:
+        page = render(
+            request,
+            "accounts/login.html",
+            status=error.status,
+            user=None,
+            form=form.failed(error),
+            next=target,
+        )
+        return page
+    response = redirect(own_path(target))
+    cookies.set_session(response, settings, made.token)
+    return response
+
+
+@router.post("/logout")
+async def logout(db: DbDep, settings: SettingsDep, access: CurrentAccess) -> Response:
+    response = redirect("/", "signed_out")
+    await api.logout(response, db, settings, access)
+    return response
+
+
+@router.get("/verify")
+async def ask_to_verify(request: Request, token: str = "") -> Response:
+    """One click, because mail programs and scanners open every link."""
+    return _verify_page(request, Form(), token)
+
+
+@router.post("/verify")
+async def verify(
+    request: Request, db: DbDep, settings: SettingsDep, browser: BrowserDep
+) -> Response:
+    form = await read_form(request)
+    try:
+        wanted = parse(VerifyInput, {"token": form.value("token")})
+        made = await flows.verify(db, settings, browser, token=wanted.token)
+    except SoonishError as error:
+        return _verify_page(request, form.failed(error), form.value("token"), error.status)
+    response = redirect("/dashboard", "choose_password" if made.password_needed else "verified")
+    cookies.clear_register(response, settings)
+    cookies.set_session(response, settings, made.token)
+    return response
+
+
+@router.get("/reset")
+async def reset_form(request: Request, token: str = "") -> Response:
+    return _reset_page(request, Form(), token)
+
+
+@router.post("/reset")
+async def reset(request: Request, db: DbDep) -> Response:
+    form = await read_form(request)
+    token = form.value("token")
+    try:
+        await api.reset_password(
+            parse(ResetInput, {"token": token, "password": form.secret("password")}), db
+        )
+    except SoonishError as error:
+        return _reset_page(request, form.failed(error), token, error.status)
+    return redirect("/login", "password_changed")
+
+
+@router.get("/dashboard")
+async def dashboard(
+    request: Request,
+    user: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    cursor: CursorText = None,
+) -> Response:
+    mine = await list_events(db, settings, user, mine=True, limit=PAGE_SIZE, cursor=cursor)
+    subscribed = await list_subscriptions(user, db, settings, limit=PAGE_SIZE)
+    channels = await list_channels(user, db, limit=MAX_PAGE)
+    broken = [one for one in channels.items if one.is_active and one.failing_since]
+    return render(
+        request,
+        "accounts/dashboard.html",
+        user=user,
+        events=mine.items,
+        subscriptions=subscribed.items,
+        broken_channels=broken,
+        next_url=next_url("/dashboard", mine.next_cursor),
+    )
+
+
+@router.get("/account")
+async def account(
+    request: Request, db: DbDep, settings: SettingsDep, access: CurrentAccess
+) -> Response:
+    form = Form.filled(name=access.user.name, timezone=access.user.timezone)
+    return await _account_page(request, db, settings, access, form)
+
+
+@router.post("/account")
+async def save_account(
+    request: Request,
+    db: DbDep,
+    settings: SettingsDep,
+    guard: LoginGuardDep,
+    browser: BrowserDep,
+    access: CurrentAccess,
+) -> Response:
+    """The profile, or with `password` in the form a new password."""
+    form = await read_form(request)
+    is_password = "password" in form.names()
+    response = redirect("/account", "password_set" if is_password else "profile_saved")
+    try:
+        wanted = parse(ProfileInput, _password(form) if is_password else _profile(form))
+        await api.update_me(wanted, response, db, settings, guard, browser, access)
+    except SoonishError as error:
+        failed = form.failed(error)
+        return await _account_page(request, db, settings, access, failed, error.status)
+    return response
+
+
+@router.post("/account/sessions/{session_id}/end")
+async def end_session(session_id: RowId, db: DbDep, user: CurrentUser) -> Response:
+    await api.end_session(session_id, db, user)
+    return redirect("/account", "session_ended")
+
+
+def _profile(form: Form) -> dict[str, str | None]:
+    return {"name": form.optional("name"), "timezone": form.optional("timezone")}
+
+
+def _password(form: Form) -> dict[str, str]:
+    current = form.secret("current_password")
+    return {"password": form.secret("password")} | (
+        {"current_password": current} if current else {}
+    )
+
+
+async def _account_page(
+    request: Request,
+    db: DbDep,
+    settings: SettingsDep,
+    access: CurrentAccess,
+    form: Form,
+    status: int = 200,
+) -> Response:
+    user = access.user
+    found = await api.list_sessions(db, settings, access, limit=PAGE_SIZE)
+    if "password" in form.names():  # the other form of the page keeps its saved values
+        form.fill(name=user.name, timezone=user.timezone)
+    return render(
+        request,
+        "accounts/account.html",
+        status=status,
+        user=user,
+        has_password=user.password_hash is not None,
+        form=form,
+        sessions=found.items,
+        timezones=timezones(form.value("timezone", "UTC")),
+    )
+
+
+def _verify_page(request: Request, form: Form, token: str, status: int = 200) -> Response:
+    return render(
+        request, "accounts/verify.html", status=status, user=None, token_page=True, form=form,
+        token=token,
+    )  # fmt: skip
+
+
+def _reset_page(request: Request, form: Form, token: str, status: int = 200) -> Response:
+    return render(
+        request, "accounts/reset.html", status=status, user=None, token_page=True, form=form,
+        token=token,
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""Pages that end with a mail: register, a link that signs in, a forgotten password."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from soonish.accounts import api, cookies, flows
+from soonish.accounts.schemas import EmailInput, RegisterInput
+from soonish.deps import DbDep, SettingsDep
+from soonish.errors import SoonishError
+from soonish.web.forms import Form, parse, read_form
+from soonish.web.templating import render
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/register")
+async def register_form(request: Request) -> Response:
+    return render(request, "accounts/register.html", user=None, form=Form())
+
+
+@router.post("/register")
+async def register(request: Request, db: DbDep, settings: SettingsDep) -> Response:
+    form = await read_form(request)
+    try:
+        password = form.secret("password") or None
+        values = {"email": form.value("email"), "name": form.optional("name"), "password": password}
+        wanted = parse(RegisterInput, values)
+        token = await flows.register(
+            db, email=wanted.email, password=wanted.password, name=wanted.name
+        )
+    except SoonishError as error:
+        return _again(request, "accounts/register.html", form, error)
+    response = _sent_page(request, settings, "register")
+    cookies.set_register(response, settings, token)
+    return response
+
+
+@router.get("/forgot")
+async def forgot_form(request: Request) -> Response:
+    return render(request, "accounts/forgot.html", user=None, form=Form())
+
+
+@router.post("/forgot")
+async def forgot(request: Request, db: DbDep, settings: SettingsDep) -> Response:
+    form = await read_form(request)
+    try:
+        await api.forgot_password(parse(EmailInput, {"email": form.value("email")}), db)
+    except SoonishError as error:
+        return _again(request, "accounts/forgot.html", form, error)
+    return _sent_page(request, settings, "forgot")
+
+
+@router.post("/magic-link")
+async def magic_link(request: Request, db: DbDep, settings: SettingsDep) -> Response:
+    form = await read_form(request)
+    try:
+        await api.magic_link(parse(EmailInput, {"email": form.value("email")}), db)
+    except SoonishError as error:
+        return _again(request, "accounts/login.html", form, error, next="")
+    return _sent_page(request, settings, "magic_link")
+
+
+def _again(
+    request: Request, template: str, form: Form, error: SoonishError, **context: Any
+) -> Response:
+    return render(
+        request, template, status=error.status, user=None, form=form.failed(error), **context
+    )
+
+
+def _sent_page(request: Request, settings: SettingsDep, kind: str) -> Response:
+    """The same page for every address: it must not tell which ones are known."""
+    catcher = settings.uses_mail_catcher and not settings.production
+    return render(request, "accounts/sent.html", user=None, kind=kind, catcher=catcher)

@@ -1,0 +1,219 @@
+"""The event page with its subscribe form, and the organizer's list of subscribers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from soonish.accounts.models import User
+from soonish.db.types import utc_now
+from soonish.deps import CurrentUser, DbDep, OptionalUser, SettingsDep
+from soonish.errors import SoonishError
+from soonish.events import policy
+from soonish.events import queries as events
+from soonish.events.api import event_out
+from soonish.events.models import Event
+from soonish.events.pages import PAGE_SIZE, is_open, next_url, own_event
+from soonish.integrations import service as integrations
+from soonish.integrations.schemas import IntegrationOut
+from soonish.reminders.api import cancel_remind_me
+from soonish.schemas import MAX_PAGE, CursorText, RowId
+from soonish.subscriptions import api, queries_api, service
+from soonish.subscriptions.api import SearchText
+from soonish.subscriptions.reminder_forms import reminder_context, save_offsets, save_remind_me
+from soonish.subscriptions.schemas import SelectionPatch, SubscribeInput
+from soonish.web.forms import Form, parse, read_form
+from soonish.web.templating import is_htmx, redirect, render
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/e/{slug}")
+async def event_page(
+    request: Request,
+    slug: str,
+    db: DbDep,
+    settings: SettingsDep,
+    user: OptionalUser,
+    done: bool = False,
+) -> Response:
+    return await _event_page(request, slug, db, settings, user, Form(), done=done)
+
+
+@router.post("/e/{slug}/subscribe")
+async def subscribe_address(
+    request: Request, slug: str, db: DbDep, settings: SettingsDep, user: OptionalUser
+) -> Response:
+    """Anonymous, by address; the answer never tells whether it was subscribed already."""
+    form = await read_form(request)
+    event = await _event(db, slug, user)
+    try:
+        wanted = parse(SubscribeInput, {"email": form.value("email")})
+        async with db.write() as session:
+            await service.subscribe_address(
+                session, event.id, wanted.email or "", wanted.name, utc_now()
+            )
+    except SoonishError as error:
+        failed = form.failed(error)
+        return await _event_page(request, slug, db, settings, user, failed, status=error.status)
+    if is_htmx(request):
+        return await _event_page(request, slug, db, settings, user, Form(), done=True)
+    return redirect(f"/e/{slug}?done=1#subscribe")
+
+
+@router.post("/e/{slug}/channels")
+async def choose_channels(
+    request: Request, slug: str, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> Response:
+    """Subscribe the signed-in user, or change where they are told."""
+    form = await read_form(request)
+    event = await _event(db, slug, user)
+    try:
+        wanted = _selection(form)
+        async with db.write() as session:
+            own = await service.subscribe_user(session, event.id, user, wanted, utc_now())
+            if not own.is_new:
+                await service.choose(session, event.id, user, wanted, utc_now())
+    except SoonishError as error:
+        failed = form.failed(error)
+        return await _event_page(request, slug, db, settings, user, failed, status=error.status)
+    return redirect(f"/e/{slug}", "subscribed" if own.is_new else "subscription_saved")
+
+
+@router.post("/e/{slug}/leave")
+async def leave(slug: str, user: CurrentUser, db: DbDep) -> Response:
+    event = await _event(db, slug, user)
+    async with db.write() as session:
+        await service.leave(session, event.id, user, utc_now())
+    # A private event is not to be seen any more by somebody who left it.
+    return redirect(f"/e/{slug}" if event.is_public else "/dashboard", "unsubscribed")
+
+
+@router.post("/e/{slug}/reminders")
+async def set_reminders(
+    request: Request, slug: str, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> Response:
+    event = await _event(db, slug, user)
+    await save_offsets(await read_form(request), event.id, user, db, settings)
+    return redirect(f"/e/{slug}", "reminders_saved")
+
+
+@router.post("/e/{slug}/remind-me")
+async def remind_me(request: Request, slug: str, user: CurrentUser, db: DbDep) -> Response:
+    event = await _event(db, slug, user)
+    await save_remind_me(await read_form(request), event.id, user, db)
+    return redirect(f"/e/{slug}", "remind_me_added")
+
+
+@router.post("/e/{slug}/remind-me/{remind_me_id}/delete")
+async def remove_remind_me(
+    slug: str, remind_me_id: RowId, user: CurrentUser, db: DbDep
+) -> Response:
+    event = await _event(db, slug, user)
+    await cancel_remind_me(event.id, remind_me_id, user, db)
+    return redirect(f"/e/{slug}", "remind_me_removed")
+
+
+@router.get("/events/{event_id}/subscribers")
+async def subscribers(
+    request: Request,
+    event_id: RowId,
+    user: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    query: SearchText = "",
+    cursor: CursorText = None,
+) -> Response:
+    """A page of the list; HTMX gets the list alone while somebody types."""
+    event = await own_event(event_id, user, db, settings)
+    found = await api.list_subscribers(event_id, user, db, query, limit=PAGE_SIZE, cursor=cursor)
+    template = "events/subscriber_list.html" if is_htmx(request) else "events/subscribers_page.html"
+    return render(
+        request,
+        template,
+        user=user,
+        event=event,
+        query=query,
+        subscribers=found.items,
+        subscribers_next=next_url(
+            f"/events/{event_id}/subscribers", found.next_cursor, query=query
+        ),
+    )
+
+
+@router.post("/events/{event_id}/subscribers/{subscription_id}/remove")
+async def remove(event_id: RowId, subscription_id: RowId, user: CurrentUser, db: DbDep) -> Response:
+    await api.remove(event_id, subscription_id, user, db)
+    return redirect(f"/events/{event_id}", "subscriber_removed")
+
+
+async def _event(db: DbDep, slug: str, user: User | None) -> Event:
+    async with db.read() as session:
+        return await policy.require_visible_slug(session, slug, user)
+
+
+def _selection(form: Form) -> SelectionPatch:
+    ids = [int(one) for one in form.values("integration_ids") if one.isdigit()]
+    return parse(
+        SelectionPatch,
+        {"mode": "replace", "integration_ids": ids, "tags": form.values("tags")},
+    )
+
+
+async def _event_page(
+    request: Request,
+    slug: str,
+    db: DbDep,
+    settings: SettingsDep,
+    user: User | None,
+    form: Form,
+    *,
+    done: bool = False,
+    status: int = 200,
+) -> Response:
+    """The page, or for HTMX its subscribe card alone."""
+    async with db.read() as session:
+        event = await policy.require_visible_slug(session, slug, user)
+        shown = event_out(await events.details_of(session, event), settings)
+        updates, _ = await events.list_updates(session, event.id, limit=PAGE_SIZE, cursor=None)
+        owner = await session.get(User, event.owner_user_id)
+    context = await _own_context(db, settings, event, user) if user else {}
+    return render(
+        request,
+        "events/subscribe.html" if is_htmx(request) else "events/page.html",
+        status=status,
+        user=user,
+        event=shown,
+        open=is_open(shown),
+        organizer_name=owner and owner.name,
+        is_organizer=policy.can_manage(event, user),
+        updates=updates,
+        form=form,
+        done=done and not user,
+        **({"subscription": None} | context),
+    )
+
+
+async def _own_context(
+    db: DbDep, settings: SettingsDep, event: Event, user: User
+) -> dict[str, Any]:
+    """What a signed-in visitor can choose, and has chosen."""
+    async with db.read() as session:
+        rows = await integrations.listed(session, user, MAX_PAGE, None)
+        subscription = await queries_api.own(session, event.id, user.id)
+        ids = [subscription.id] if subscription else []
+        chosen = (await queries_api.selectors_of(session, ids)).values()
+    selectors = [selector for group in chosen for selector in group]
+    context: dict[str, Any] = {
+        "subscription": subscription,
+        "integrations": [IntegrationOut.of(row, utc_now()) for row in rows],
+        "tags": sorted({row.tag for row in rows}),
+        "chosen_ids": [one.integration_id for one in selectors if one.integration_id],
+        "chosen_tags": [one.tag for one in selectors if one.tag],
+    }
+    if subscription:
+        base = f"/e/{event.slug}"
+        context |= await reminder_context(base, event.id, user, db, settings)
+    return context

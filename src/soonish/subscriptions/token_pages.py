@@ -1,0 +1,138 @@
+"""Pages behind the links of a mail: manage a subscription, leave it. No cookie, no account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from soonish.accounts.models import User
+from soonish.db.types import utc_now
+from soonish.deps import DbDep, SettingsDep
+from soonish.events import queries as events
+from soonish.events.api import event_out
+from soonish.events.models import Event
+from soonish.events.pages import is_open
+from soonish.reminders.api import cancel_remind_me
+from soonish.schemas import RowId
+from soonish.subscriptions import queries_api, service
+from soonish.subscriptions.reminder_forms import reminder_context, save_offsets, save_remind_me
+from soonish.subscriptions.tokens import Purpose, read_token
+from soonish.web.forms import Form, read_form
+from soonish.web.templating import redirect, render
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/u/{token}")
+async def ask_to_unsubscribe(
+    request: Request, token: str, db: DbDep, settings: SettingsDep
+) -> Response:
+    """Asks for one click, because mail programs and scanners open every link."""
+    event, _ = await _subject(db, settings, "unsubscribe", token)
+    return _page(
+        request,
+        heading="Unsubscribe?",
+        text=f"You will hear nothing more about “{event.name}”.",
+        action=f"/u/{token}/confirmed",
+        label="Unsubscribe",
+    )
+
+
+@router.post("/u/{token}/confirmed")
+async def unsubscribe(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
+    """What the page's button does; `POST /u/{token}` itself belongs to mail programs."""
+    claims = read_token(settings.secret_key, "unsubscribe", token, utc_now())
+    async with db.write() as session:
+        event = await service.unsubscribe(session, claims, utc_now())
+    return _left(request, event)
+
+
+@router.get("/manage/{token}")
+async def manage(
+    request: Request, token: str, db: DbDep, settings: SettingsDep, said: str = ""
+) -> Response:
+    event, user = await _subject(db, settings, "manage", token)
+    async with db.read() as session:
+        shown = event_out(await events.details_of(session, event), settings)
+        subscription = await queries_api.own(session, event.id, user.id)
+    if subscription is None:
+        return _left(request, event)
+    context = await reminder_context(f"/manage/{token}", event.id, user, db, settings)
+    return render(
+        request,
+        "subscriptions/manage.html",
+        user=None,
+        token_page=True,
+        token=token,
+        event=shown,
+        open=is_open(shown),
+        form=Form(),
+        said=_SAID.get(said, ""),
+        **context,
+    )
+
+
+@router.post("/manage/{token}/reminders")
+async def set_reminders(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
+    event, user = await _subject(db, settings, "manage", token)
+    await save_offsets(await read_form(request), event.id, user, db, settings)
+    return redirect(f"/manage/{token}?said=reminders")
+
+
+@router.post("/manage/{token}/remind-me")
+async def remind_me(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
+    event, user = await _subject(db, settings, "manage", token)
+    await save_remind_me(await read_form(request), event.id, user, db)
+    return redirect(f"/manage/{token}?said=added")
+
+
+@router.post("/manage/{token}/remind-me/{remind_me_id}/delete")
+async def remove_remind_me(
+    token: str, remind_me_id: RowId, db: DbDep, settings: SettingsDep
+) -> Response:
+    event, user = await _subject(db, settings, "manage", token)
+    await cancel_remind_me(event.id, remind_me_id, user, db)
+    return redirect(f"/manage/{token}?said=removed")
+
+
+@router.post("/manage/{token}/leave")
+async def leave(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
+    event, user = await _subject(db, settings, "manage", token)
+    async with db.write() as session:
+        await service.leave(session, event.id, user, utc_now())
+    return _left(request, event)
+
+
+_SAID = {
+    "reminders": "Your reminders are saved.",
+    "added": "You will be reminded.",
+    "removed": "That reminder is gone.",
+}
+
+
+async def _subject(
+    db: DbDep, settings: SettingsDep, purpose: Purpose, token: str
+) -> tuple[Event, User]:
+    """The event and the user a token speaks for. Raises Gone."""
+    claims = read_token(settings.secret_key, purpose, token, utc_now())
+    async with db.read() as session:
+        return await service.token_subject(session, claims)
+
+
+def _left(request: Request, event: Event) -> Response:
+    return _page(
+        request,
+        heading="You are unsubscribed",
+        text=f"You will hear nothing more about “{event.name}”.",
+        link=f"/e/{event.slug}" if event.is_public else "",
+        link_label="Changed your mind? Subscribe again",
+    )
+
+
+def _page(request: Request, **context: str) -> Response:
+    empty: dict[str, Any] = {"action": "", "label": "", "link": "", "link_label": ""}
+    return render(
+        request, "subscriptions/token.html", user=None, token_page=True, **(empty | context)
+    )

@@ -1,0 +1,71 @@
+"""/dev/mail: what the built-in mail catcher caught. Development and loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import HTMLResponse, Response
+
+from soonish.config import Settings
+from soonish.deps import OptionalUser, SettingsDep
+from soonish.errors import NotFound
+from soonish.ops.mail_catcher import list_mails, read_mail
+from soonish.web.security import CONTENT_SECURITY_POLICY
+from soonish.web.templating import render
+
+# The mail's own styles may apply within its frame; nothing is loaded and no script runs.
+_MAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'; "
+    "sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation"
+)
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+def require_loopback(request: Request, settings: SettingsDep) -> None:
+    """NotFound for everybody but a browser on this very machine in development."""
+    is_proxied = any(name in request.headers for name in _FORWARDED)
+    if not is_offered(settings) or is_proxied or not _is_loopback(request):
+        raise NotFound
+
+
+def is_offered(settings: Settings) -> bool:
+    return settings.uses_mail_catcher and not settings.production
+
+
+def _is_loopback(request: Request) -> bool:
+    try:
+        return ipaddress.ip_address(request.client.host if request.client else "").is_loopback
+    except ValueError:
+        return False
+
+
+router = APIRouter(
+    prefix="/dev/mail", include_in_schema=False, dependencies=[Depends(require_loopback)]
+)
+
+
+@router.get("")
+async def mails(
+    request: Request, settings: SettingsDep, user: OptionalUser, query: str = ""
+) -> Response:
+    found = await asyncio.to_thread(list_mails, settings.soonish_home, 100, query)
+    return render(request, "dev/mails.html", user=user, mails=found, query=query)
+
+
+@router.get("/{name}")
+async def mail(request: Request, name: str, settings: SettingsDep, user: OptionalUser) -> Response:
+    message = await asyncio.to_thread(read_mail, settings.soonish_home, name)
+    page = render(request, "dev/mail.html", user=user, mail=message.mail, message=message)
+    page.headers["Content-Security-Policy"] = f"{CONTENT_SECURITY_POLICY}; frame-src 'self'"
+    return page
+
+
+@router.get("/{name}/html")
+async def mail_html(name: str, settings: SettingsDep) -> Response:
+    """The HTML part as its own sandboxed document, for the frame."""
+    message = await asyncio.to_thread(read_mail, settings.soonish_home, name)
+    headers = {"Content-Security-Policy": _MAIL_POLICY, "Cross-Origin-Opener-Policy": "unsafe-none"}
+    return HTMLResponse(message.html, headers=headers)

@@ -1,0 +1,26 @@
+"""All pages of the application, as one router."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from soonish.accounts import pages as accounts
+from soonish.accounts import sign_up_pages
+from soonish.config import Settings
+from soonish.events import pages as events
+from soonish.integrations import pages as integrations
+from soonish.notifications import pages as notifications
+from soonish.subscriptions import pages as subscriptions
+from soonish.subscriptions import token_pages
+from soonish.web import dev_pages
+
+
+def pages_router(settings: Settings) -> APIRouter:
+    """The router of every page; `/dev/mail` only in development with the built-in catcher."""
+    router = APIRouter(include_in_schema=False)
+    parts = (events, notifications, subscriptions, token_pages, accounts, sign_up_pages)
+    for module in (*parts, integrations):
+        router.include_router(module.router)
+    if dev_pages.is_offered(settings):
+        router.include_router(dev_pages.router)
+    return router
