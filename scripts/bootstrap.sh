@@ -47,6 +47,7 @@ sync_python() {
   # Compiled once here, or the first start of every process would do it.
   uv sync --locked --compile-bytecode ||
     fail "uv sync failed. Python 3.11 or newer is needed; see above."
+  .venv/bin/python -m compileall -q src || true # a syntax error is for the linter to tell
   pwd >.venv/.soonish-synced
 }
 
