@@ -74,8 +74,8 @@ async def insert_unless_active(
 
 async def end(
     session: AsyncSession, reason: str, now: datetime, which: ColumnElement[bool]
-) -> tuple[int, int, str] | None:
-    """End the subscription: its id, its event's id and workflow. None if it had ended before."""
+) -> tuple[int, str] | None:
+    """End the subscription: its id and its event's workflow. None if it had ended before."""
     query = (
         update(Subscription)
         .where(which, Subscription.ended_at.is_(None))
@@ -83,18 +83,19 @@ async def end(
         .returning(Subscription.id, Subscription.event_id)
         .execution_options(synchronize_session=False)
     )
-    ended = (await session.execute(query)).tuples().one_or_none()
+    ended = (await session.execute(query)).one_or_none()
     if ended is None:
         return None
     workflow = select(Event.temporal_workflow_id).where(Event.id == ended[1])
-    return *ended, (await session.scalars(workflow)).one()
+    return ended[0], (await session.scalars(workflow)).one()
 
 
 async def event_and_user(
     session: AsyncSession, event_id: int, user_id: int
 ) -> tuple[Event, User] | None:
     query = select(Event, User).where(Event.id == event_id, User.id == user_id)
-    return (await session.execute(query)).tuples().one_or_none()
+    row = (await session.execute(query)).one_or_none()
+    return (row[0], row[1]) if row else None
 
 
 async def selectors_of(
@@ -157,7 +158,7 @@ async def subscribers(
         .order_by(Subscription.id.desc())
         .limit(limit)
     )
-    rows = (await session.execute(query)).tuples().all()
+    rows = (await session.execute(query)).all()
     kinds = await _kinds(session, [subscription.id for subscription, _, _ in rows])
     return [Subscriber(s, name, address, kinds.get(s.id, [])) for s, name, address in rows]
 
@@ -177,7 +178,7 @@ async def _kinds(session: AsyncSession, subscription_ids: list[int]) -> dict[int
         .distinct()
     )
     made: dict[int, list[str]] = {}
-    for subscription_id, kind in sorted((await session.execute(query)).tuples()):
+    for subscription_id, kind in sorted(await session.execute(query)):
         made.setdefault(subscription_id, []).append(kind)
     return made
 
@@ -194,4 +195,4 @@ async def of_user(
     if before is not None:
         query = query.where(Subscription.id < before)
     rows = await session.execute(query.order_by(Subscription.id.desc()).limit(limit))
-    return rows.tuples().all()
+    return [(subscription, event) for subscription, event in rows]

@@ -172,9 +172,8 @@ async def end(
     ended = await queries.end(session, reason, now, which)
     if ended is None:
         return False
-    subscription_id, event_id, stream = ended
-    if await reminders.drop_subscription(session, subscription_id):
-        outbox.add(session, stream, streams.WAKE, {"event_id": event_id})
+    subscription_id, stream = ended
+    await reminders.drop_subscription(session, subscription_id)
     others = {"notify_others": True} if notify_others else {}
     payload = {"subscription_id": subscription_id, **others}
     outbox.add(session, stream, streams.PARTICIPANT_REMOVED, payload)

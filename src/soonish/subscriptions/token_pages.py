@@ -133,6 +133,5 @@ def _left(request: Request, event: Event) -> Response:
 
 def _page(request: Request, **context: str) -> Response:
     empty: dict[str, Any] = {"action": "", "label": "", "link": "", "link_label": ""}
-    return render(
-        request, "subscriptions/token.html", user=None, token_page=True, **(empty | context)
-    )
+    shown: dict[str, Any] = {**empty, **context, "user": None, "token_page": True}
+    return render(request, "subscriptions/token.html", **shown)

@@ -1,0 +1,108 @@
+"""`scene`: the stage of tests/events with channels, subscriptions and reminders on it.
+
+A folder's conftest imports `scene` and the fixtures it needs; each test then runs on SQLite and on
+PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from soonish.accounts.models import User
+from soonish.db import crypto
+from soonish.db.session import Database
+from soonish.db.types import utc_now
+from soonish.delivery.sender import Sender
+from soonish.integrations import api as integrations_api
+from soonish.outbox.models import OutboxRow
+from soonish.reminders import api as reminders_api
+from soonish.subscriptions import api as subscriptions_api
+from soonish.subscriptions.tokens import Purpose, make_token
+from tests.events.conftest import _empty, database_url, migrated_postgres, migrated_sqlite
+from tests.events.stage import PEOPLE, Parts, Stage, make_app
+from tests.support.settings import make_settings
+
+__all__ = ["Scene", "database_url", "migrated_postgres", "migrated_sqlite", "scene", "sender"]
+
+
+@dataclass
+class PartsWithSender(Parts):
+    sender: Sender | None = None
+
+
+class Scene(Stage):
+    async def add_channel(self, who: str, **fields: Any) -> dict[str, Any]:
+        """One of the person's channels, active and untested unless the fields say otherwise."""
+        body = {"name": "Chat", "apprise_url": "json://127.0.0.1:9/a", "tag": "chat", **fields}
+        body.setdefault("verify", False)
+        answer = await self.ask(who, "POST", "/api/integrations", json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    async def subscribe_as(self, who: str, event_id: int, **body: Any) -> dict[str, Any]:
+        answer = await self.ask(who, "POST", f"/api/events/{event_id}/subscribe", json=body)
+        assert answer.status_code in (200, 201), answer.text
+        return answer.json()
+
+    async def kinds(self, event: dict[str, Any]) -> list[str]:
+        """What Temporal is to be told of the event after its creation."""
+        return [kind for kind, _ in (await self.outbox_of(event))[1:]]
+
+    async def stream(self, stream: str) -> list[dict[str, Any]]:
+        return [row.payload for row in await self.rows(OutboxRow, OutboxRow.stream == stream)]
+
+    def token(
+        self,
+        purpose: Purpose,
+        event_id: int,
+        user: User,
+        *,
+        epoch: int = 0,
+        issued_at: datetime | None = None,
+    ) -> str:
+        return make_token(
+            self.parts.settings.secret_key,
+            purpose,
+            event_id=event_id,
+            user_id=user.id,
+            epoch=epoch,
+            issued_at=issued_at or utc_now(),
+        )
+
+
+@pytest.fixture(scope="session")
+def sender(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sender]:
+    settings = make_settings(
+        tmp_path_factory.mktemp("sender"), egress_allowed_networks=["127.0.0.0/8"]
+    )
+    made = Sender(settings, threads=4)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def scene(database_url: str, tmp_path: Path, sender: Sender) -> AsyncGenerator[Scene]:
+    settings = make_settings(
+        tmp_path, database_url=database_url, egress_allowed_networks=["127.0.0.0/8"]
+    )
+    crypto.configure(settings)
+    db = Database(settings)
+    await _empty(db)
+    parts = PartsWithSender(settings, db, sender=sender)
+    app = make_app(parts)
+    for part in (integrations_api, subscriptions_api, reminders_api):
+        app.include_router(part.router)
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url=settings.base_url) as client:
+        made = Scene(parts, client)
+        for name in PEOPLE:
+            await made.add_person(name)
+        yield made
+    await db.close()
