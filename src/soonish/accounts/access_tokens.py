@@ -47,7 +47,7 @@ def make(settings: Settings, row: Session) -> AccessToken:
         "iat": now,
         "exp": expires,
     }
-    token = jwt.encode(claims, _key(settings), algorithm=settings.jwt_algorithm)
+    token = jwt.encode(claims, signing_key(settings), algorithm=settings.jwt_algorithm)
     return AccessToken(token, int((expires - now).total_seconds()))
 
 
@@ -56,7 +56,7 @@ def read(settings: Settings, token: str) -> Claims:
     try:
         claims = jwt.decode(
             token,
-            _key(settings),
+            signing_key(settings),
             algorithms=[settings.jwt_algorithm],
             audience=AUDIENCE,
             issuer=settings.base_url,
@@ -70,6 +70,6 @@ def read(settings: Settings, token: str) -> Claims:
     return Claims(user_id=int(user), session_id=session)
 
 
-def _key(settings: Settings) -> bytes:
+def signing_key(settings: Settings) -> bytes:
     """64 bytes that nothing else is signed with."""
     return hmac.new(settings.secret_key.encode(), b"soonish access token", hashlib.sha512).digest()

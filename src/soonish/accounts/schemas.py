@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 from babel import Locale, UnknownLocaleError
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, ConfigDict, StringConstraints
 
 from soonish.accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from soonish.schemas import Input, Instant, Output, Text
@@ -49,15 +49,18 @@ Name = Annotated[
 ]
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LanguageTag = Annotated[str, StringConstraints(max_length=16), AfterValidator(_known_locale)]
-# Passwords are taken as typed, space at their ends included.
-AnyPassword = Annotated[Text, StringConstraints(strip_whitespace=False, max_length=1024)]
-NewPassword = Annotated[
-    Text, StringConstraints(strip_whitespace=False, min_length=MIN_LENGTH, max_length=MAX_LENGTH)
-]
+AnyPassword = Annotated[Text, StringConstraints(max_length=1024)]
+NewPassword = Annotated[Text, StringConstraints(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]
 TokenText = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 
 
-class RegisterInput(Input):
+class SecretInput(Input):
+    """A body with a password, which is taken as typed: with the space at its ends."""
+
+    model_config = ConfigDict(str_strip_whitespace=False)
+
+
+class RegisterInput(SecretInput):
     email: Address
     password: NewPassword | None = None
     name: Name = None
@@ -67,22 +70,22 @@ class EmailInput(Input):
     email: Address
 
 
-class VerifyInput(Input):
+class VerifyInput(SecretInput):
     token: TokenText
     password: NewPassword | None = None
 
 
-class LoginInput(Input):
+class LoginInput(SecretInput):
     email: Address
     password: AnyPassword
 
 
-class ResetInput(Input):
+class ResetInput(SecretInput):
     token: TokenText
     password: NewPassword
 
 
-class ProfileInput(Input):
+class ProfileInput(SecretInput):
     """What is left out stays as it is; null takes a name, timezone or locale away."""
 
     name: Name = None
