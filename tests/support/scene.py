@@ -58,6 +58,10 @@ class Scene(Stage):
     async def stream(self, stream: str) -> list[dict[str, Any]]:
         return [row.payload for row in await self.rows(OutboxRow, OutboxRow.stream == stream)]
 
+    async def person(self, user_id: int) -> User:
+        [user] = await self.rows(User, User.id == user_id)
+        return user
+
     def token(
         self,
         purpose: Purpose,

@@ -93,9 +93,8 @@ async def end(
 async def event_and_user(
     session: AsyncSession, event_id: int, user_id: int
 ) -> tuple[Event, User] | None:
-    query = select(Event, User).where(Event.id == event_id, User.id == user_id)
-    row = (await session.execute(query)).one_or_none()
-    return (row[0], row[1]) if row else None
+    event, user = await session.get(Event, event_id), await session.get(User, user_id)
+    return (event, user) if event and user else None
 
 
 async def selectors_of(
