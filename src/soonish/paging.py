@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from soonish.errors import InvalidInput
@@ -33,10 +33,9 @@ def _instant(value: Any) -> datetime:
         instant = datetime.fromisoformat(value)
         if instant.tzinfo is None:
             raise ValueError
-        instant.timestamp()
+        return instant.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         raise _not_ours() from None
-    return instant
 
 
 def _not_ours() -> InvalidInput:

@@ -1,0 +1,163 @@
+"""Three people (owner, member, outsider) before the real routers on a real database."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+from sqlalchemy import select
+
+from soonish.accounts import access_tokens, sessions
+from soonish.accounts.addresses import fingerprint_of
+from soonish.accounts.models import User
+from soonish.config import Settings
+from soonish.db.session import Database
+from soonish.db.types import utc_now
+from soonish.errors import Unavailable
+from soonish.events import api as events_api
+from soonish.events.models import Event
+from soonish.notifications import api as notifications_api
+from soonish.notifications.models import Delivery, Notification
+from soonish.outbox.models import OutboxRow
+from soonish.schemas import as_z
+from soonish.subscriptions.models import Subscription
+from soonish.web.errors import install_error_handlers
+from soonish.web.limits import LimitsMiddleware
+
+PEOPLE = ("owner", "member", "outsider")
+
+
+class KnownWorkflows:
+    """Answers for Temporal: what is in `known`, or nothing at all while it is away."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, tuple[str, str]] = {}
+        self.away = False
+
+    async def describe(self, workflow_id: str) -> tuple[str, str] | None:
+        if self.away:
+            raise Unavailable
+        return self.known.get(workflow_id)
+
+
+@dataclass
+class Parts:
+    """What the application finds at `app.state.soonish`."""
+
+    settings: Settings
+    db: Database
+    temporal: KnownWorkflows = field(default_factory=KnownWorkflows)
+
+
+@dataclass
+class Stage:
+    parts: Parts
+    client: httpx2.AsyncClient
+    users: dict[str, User] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def db(self) -> Database:
+        return self.parts.db
+
+    async def add_person(self, name: str, *, verified: bool = True) -> User:
+        address = f"{name}@example.com"
+        async with self.db.write() as session:
+            user = User(
+                email=address, email_fingerprint=fingerprint_of(address), is_verified=verified
+            )
+            session.add(user)
+            await session.flush()
+            row, _ = await sessions.start(session, self.parts.settings, user.id, None)
+        self.users[name] = user
+        self.tokens[name] = access_tokens.make(self.parts.settings, row).token
+        return user
+
+    async def ask(
+        self, who: str | None, method: str, path: str, **arguments: Any
+    ) -> httpx2.Response:
+        headers = dict(arguments.pop("headers", {}))
+        if who:
+            headers["Authorization"] = f"Bearer {self.tokens[who]}"
+        return await self.client.request(method, path, headers=headers, **arguments)
+
+    async def make_event(self, **fields: Any) -> dict[str, Any]:
+        body = {"name": "Summer party", "start_date": in_hours(48), **fields}
+        answer = await self.ask("owner", "POST", "/api/events", json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    async def subscribe(self, event_id: int, name: str = "member", **values: Any) -> int:
+        async with self.db.write() as session:
+            row = Subscription(event_id=event_id, user_id=self.users[name].id, **values)
+            session.add(row)
+        return row.id
+
+    async def change(self, event_id: int, **values: Any) -> None:
+        """Set columns that no request could set, such as a start in the past."""
+        async with self.db.write() as session:
+            event = await session.get_one(Event, event_id)
+            for name, value in values.items():
+                setattr(event, name, value)
+
+    async def rows(self, model: type[Any], *conditions: Any) -> Sequence[Any]:
+        async with self.db.read() as session:
+            return (await session.scalars(select(model).where(*conditions))).all()
+
+    async def outbox_of(self, event: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        """(kind, payload) of what Temporal is to be told about the event, in order."""
+        stream = event["temporal_workflow_id"]
+        rows = await self.rows(OutboxRow, OutboxRow.stream == stream)
+        return [(row.kind, row.payload) for row in sorted(rows, key=lambda row: row.id)]
+
+    async def add_notification(self, event_id: int, **values: Any) -> int:
+        async with self.db.write() as session:
+            key = f"test:{uuid.uuid4()}"
+            given = {"kind": "manual", "title": "News", "dedup_key": key, **values}
+            row = Notification(event_id=event_id, **given)
+            session.add(row)
+        return row.id
+
+    async def add_delivery(self, notification_id: int, name: str = "member", **values: Any) -> int:
+        async with self.db.write() as session:
+            given = {"target_key": "mail", **values}
+            user_id = self.users[name].id
+            row = Delivery(notification_id=notification_id, user_id=user_id, **given)
+            session.add(row)
+        return row.id
+
+
+def make_app(parts: Parts) -> FastAPI:
+    app = FastAPI()
+    app.state.soonish = parts
+    app.include_router(events_api.router)
+    app.include_router(notifications_api.router)
+    install_error_handlers(app)
+    app.add_middleware(LimitsMiddleware)
+    return app
+
+
+def in_hours(hours: float) -> str:
+    return as_z(instant(hours))
+
+
+def instant(hours: float) -> datetime:
+    return utc_now() + timedelta(hours=hours)
+
+
+def fields_of(answer: httpx2.Response) -> list[str]:
+    """The fields that a 422 names."""
+    assert answer.status_code == 422, (answer.status_code, answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"], answer.text
+    return [error["field"] for error in answer.json()["errors"]]
+
+
+def code_of(answer: httpx2.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return answer.status_code, answer.json()["code"]
