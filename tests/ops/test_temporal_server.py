@@ -11,10 +11,12 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
 from soonish.config import Settings
+from soonish.errors import ConfigurationError
 from soonish.ops import temporal_server as module
 from soonish.ops.temporal_server import (
     MODULE,
     TEMPORAL_VERSION,
+    ensure_temporal,
     find_temporal,
     forget_stale_log,
     server_command,
@@ -92,3 +94,51 @@ def test_the_log_of_a_deleted_store_goes_with_it(tmp_path: Path) -> None:
     store.unlink()
     forget_stale_log(tmp_path)
     assert not log.exists()
+
+
+def no_download(say: Callable[[str], None]) -> None:
+    say("no download here")
+
+
+@pytest.fixture
+def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No Temporal anywhere and no way to download it; returns the folder that PATH starts with."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    monkeypatch.setattr(module, "_download", no_download)
+    return tmp_path / "bin"
+
+
+def test_builds_with_go_and_keeps_the_program(bare_machine: Path) -> None:
+    build = 'while [ "$1" != -o ]; do shift; done; printf "#!/bin/sh\\n%s\\n" "$WORKING" > "$2"'
+    script = f"""
+WORKING="{WORKING}"
+case "$1" in
+version) echo go version go1.26.8 linux/amd64 ;;
+build) [ -f go.mod ] || exit 9; {build}; chmod 755 "$2" ;;
+esac"""
+    go = make_program(bare_machine / "go", script)
+    said: list[str] = []
+    binary = ensure_temporal(said.append)
+    assert binary == module.cached_binary()
+    assert works(binary)
+    assert any(str(go) in line for line in said)
+    assert sorted(path.name for path in binary.parent.iterdir()) == ["install.lock", "temporal"]
+    said.clear()
+    assert ensure_temporal(said.append) == binary
+    assert said == []
+
+
+def test_a_build_that_fails_says_why(bare_machine: Path) -> None:
+    script = 'if [ "$1" = version ]; then echo go version go1.25.0 x; else echo broken; exit 1; fi'
+    make_program(bare_machine / "go", script)
+    with pytest.raises(ConfigurationError, match=r"(?s)failed:.*broken"):
+        ensure_temporal(lambda line: None)
+    assert not module.cached_binary().exists()
+
+
+def test_an_old_go_is_not_used(bare_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_program(bare_machine / "go", "echo go version go1.22.1 linux/amd64")
+    make_program(bare_machine / "uv", "exit 1")
+    with pytest.raises(ConfigurationError, match="install Go"):
+        ensure_temporal(lambda line: None)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import subprocess
 import tempfile
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from soonish.config import Settings
-from soonish.ops.temporal_server import ensure_temporal, server_command
+from soonish.ops.temporal_server import answers, ensure_temporal, server_command
 from tests.support.ports import accepts, free_port
 from tests.support.settings import make_settings
 from tests.support.wait import wait_for
@@ -39,7 +41,14 @@ def temporal() -> Generator[TemporalServer]:
             port = settings.temporal_port
             wait_for(lambda: accepts(port) or process.poll() is not None, 30, "Temporal to listen")
             assert process.poll() is None, (Path(folder) / "log").read_text()
+            wait_for(lambda: _answers(settings), 30, "Temporal to answer")
             yield TemporalServer(settings.temporal_address, binary, settings)
         finally:
             process.terminate()
             process.wait(timeout=20)
+
+
+def _answers(settings: Settings) -> bool:
+    """Asked from a thread, because the test's own event loop may be running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(answers(settings))).result()

@@ -158,16 +158,16 @@ async def _temporal_ready(settings: Settings, binary: Path | None, parts: Superv
     if binary:
         await parts.start(_temporal(settings, binary)).ready.wait()
         return
-    while not await _answers_tcp(settings.temporal_address):
+    while not await _answers_temporal(settings):
         say(f"Waiting for Temporal at {settings.temporal_address} (TEMPORAL_URL) ...")
-        await _wait_for_tcp(settings.temporal_address, TEMPORAL_REMINDER_SECONDS)
+        await _wait_for_temporal(settings)
     say(f"Temporal is ready: {settings.temporal_address}")
 
 
-async def _wait_for_tcp(address: str, seconds: float) -> None:
+async def _wait_for_temporal(settings: Settings) -> None:
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while not await _answers_tcp(address):  # noqa: ASYNC110, another machine has no Event
+        async with asyncio.timeout(TEMPORAL_REMINDER_SECONDS):
+            while not await _answers_temporal(settings):  # noqa: ASYNC110, it has no Event for us
                 await asyncio.sleep(1)
 
 
@@ -224,7 +224,7 @@ def _temporal(settings: Settings, binary: Path) -> Part:
         command=server_command(binary, settings),
         address=f"{address}, its page http://127.0.0.1:{settings.temporal_ui_port}",
         stop_seconds=3.0,
-        probe=lambda: _answers_tcp(address),
+        probe=lambda: _answers_temporal(settings),
         foreign=True,
     )
 
@@ -257,6 +257,15 @@ def _worker(number: int) -> Part:
         command=[sys.executable, "-m", "soonish.worker"],
         stop_seconds=10.5,
     )
+
+
+async def _answers_temporal(settings: Settings) -> bool:
+    """Look at the port first: the SDK, a heavy import, would wait and retry by itself."""
+    if not await _answers_tcp(settings.temporal_address):
+        return False
+    from soonish.ops.temporal_server import answers
+
+    return await answers(settings)
 
 
 async def _answers_tcp(address: str) -> bool:

