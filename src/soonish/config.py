@@ -115,12 +115,20 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies", "cors_origins", "egress_allowed_networks", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(",") if part.strip()]
+            if isinstance(value, str)
+            else value
+        )
 
     @field_validator("default_reminders", mode="before")
     @classmethod
     def _split_numbers(cls, value: Any) -> Any:
-        return [int(part) for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return (
+            [int(part) for part in value.split(",") if part.strip()]
+            if isinstance(value, str)
+            else value
+        )
 
     @field_validator("egress_allowed_networks", "trusted_proxies")
     @classmethod
@@ -218,7 +226,9 @@ def _apply_mail_presets(settings: Settings) -> None:
         _take_credentials(settings, settings.gmail_user, settings.gmail_app_password)
     elif settings.proton_user and not settings.smtp_username:
         if not settings.smtp_server:
-            raise ConfigurationError("PROTON_USER needs SMTP_SERVER, the address of Proton's bridge.")
+            raise ConfigurationError(
+                "PROTON_USER needs SMTP_SERVER, the address of Proton's bridge."
+            )
         _take_credentials(settings, settings.proton_user, settings.proton_app_password)
     if not settings.smtp_server and not settings.production:
         settings.smtp_server, settings.smtp_port = "127.0.0.1", settings.mail_catcher_port

@@ -13,8 +13,11 @@ from soonish.delivery.schemes import ALLOWED, HOSTED
 
 READ_SECONDS: Final = 15.0
 
-# Apprise's log lines carry tokens and addresses.
-logging.getLogger("apprise").disabled = True
+# Apprise's log lines carry tokens and addresses. A filter outlives a later logging set-up, which
+# may clear `disabled`.
+_apprise_log = logging.getLogger("apprise")
+_apprise_log.addFilter(lambda record: False)
+_apprise_log.setLevel(logging.CRITICAL + 1)
 
 
 class InvalidTarget(ValueError):
@@ -42,6 +45,7 @@ def _asset() -> AppriseAsset:
         storage_mode="memory",
         http_redirects=False,
         interpret_escapes=False,
+        secure_logging=False,  # nothing is logged, and masking costs half the parsing
         plugin_paths=[],
     )
 

@@ -217,6 +217,7 @@ def _open(settings: Settings) -> smtplib.SMTP:
             client.close()
         if isinstance(error, Unusable):
             raise
+        import traceback; traceback.print_exc()
         raise _unusable(error) from error
     return client
 

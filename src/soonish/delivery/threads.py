@@ -68,8 +68,7 @@ class FairThreads:
                 if self._busy.get(key, 0) < self.per_key:
                     self._ready.append(key)
             queue.append(job)
-            self._wake_one()
-            if self._ready and self._running >= self._allowed:
+            if not self._wake_one():
                 self._backlog.set()
 
     def work(self, worker: _Worker) -> None:
@@ -132,12 +131,16 @@ class FairThreads:
         if key in self._jobs and busy == self.per_key - 1:
             self._ready.append(key)
 
-    def _wake_one(self) -> None:
-        """Wake the worker that slept last (its plugins and connections are warm), or make one."""
+    def _wake_one(self) -> bool:
+        """Wake the worker that slept last (its plugins and connections are warm), or make one.
+        False if all are at work."""
         if self._idle:
             self._idle.pop().gate.release()
         elif len(self._workers) < self._allowed:
             self._workers.append(_Worker(self, len(self._workers) + 1))
+        else:
+            return False
+        return True
 
     def _grow(self) -> None:
         while not self._closed:

@@ -146,7 +146,10 @@ def _ask(
         connection.begin(attempt)
         attempt.contacted = True
         connection.request(method, path, body, headers)
-        return connection.getresponse()
+        answer = connection.getresponse()
+        if attempt.expired:  # http.client takes a head that ends early for a whole one
+            raise TimeoutError("the attempt's time is over")
+        return answer
     except BaseException:
         connection.close()
         if attempt.expired:
@@ -167,7 +170,7 @@ def _finish(
     attempt.statuses.append(answer.status)
     if answer.status in (429, 503):
         attempt.retry_after = asked_wait(answer.getheader, content)
-    if answer.isclosed() and not answer.will_close:
+    if answer.isclosed() and not answer.will_close and not attempt.expired:
         connections.keep(connection)
     else:
         connection.close()

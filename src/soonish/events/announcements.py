@@ -60,14 +60,11 @@ async def added(session: AsyncSession, event: Event, payloads: Payloads, now: da
 
 async def removed(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
     """Say goodbye: by the service's mail, since the person may have no channel any more."""
-    ids = _ids(payloads, "subscription_id")
-    for kind in ("removed", "unsubscribed"):
+    chosen = Subscription.id.in_(sql.id_list(session, _ids(payloads, "subscription_id")))
+    reasons = select(Subscription.end_reason).where(chosen, _of(event)).distinct()
+    for kind in {"removed", "unsubscribed"} & set((await session.scalars(reasons)).all()):
         farewell = await _ensure(session, event, kind, f"{kind}:{event.id}", now)
-        ended = and_(
-            Subscription.id.in_(sql.id_list(session, ids)),
-            Subscription.end_reason == kind,
-            _of(event),
-        )
+        ended = and_(chosen, Subscription.end_reason == kind, _of(event))
         await expansion.add_mail(session, farewell, ended, now=now)
     for payload in payloads:
         if payload.get("notify_others"):

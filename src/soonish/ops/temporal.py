@@ -6,12 +6,14 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-from temporalio.client import Client, TLSConfig, WorkflowExecutionDescription
+from temporalio.client import Client, TLSConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from soonish.config import Settings
+from soonish.errors import Unavailable
 
 RPC_TIMEOUT = timedelta(seconds=5)
+DESCRIBE_SECONDS = 2.0
 
 
 def _tls(settings: Settings) -> TLSConfig | bool:
@@ -36,27 +38,41 @@ class Temporal:
         self._connecting = asyncio.Lock()
 
     async def client(self) -> Client:
-        """The connected client. Raises RPCError or RuntimeError while Temporal is away."""
+        """The client, connected at first use; it then reconnects by itself.
+
+        Raises RPCError or RuntimeError (TimeoutError is turned into it) while Temporal is away.
+        """
         async with self._connecting:
             if self._client is None:
-                self._client = await Client.connect(
+                self._client = await self._connect()
+        return self._client
+
+    async def _connect(self) -> Client:
+        try:
+            async with asyncio.timeout(RPC_TIMEOUT.total_seconds()):
+                return await Client.connect(
                     self._settings.temporal_address,
                     namespace=self._settings.temporal_namespace,
                     api_key=self._settings.temporal_api_key or None,
                     tls=_tls(self._settings),
-                    lazy=True,
                 )
-        return self._client
+        except TimeoutError as error:
+            raise RuntimeError("Temporal does not answer") from error
 
-    async def describe(self, workflow_id: str) -> WorkflowExecutionDescription | None:
-        """What Temporal knows of the workflow; None where it does not know it.
+    async def describe(self, workflow_id: str) -> tuple[str, str] | None:
+        """(status, run id) of the workflow's latest run; None where Temporal does not know it.
 
-        Raises RPCError or RuntimeError while Temporal is away.
+        The status is Temporal's in lower case, such as `running`. Raises Unavailable while
+        Temporal is away.
         """
-        handle = (await self.client()).get_workflow_handle(workflow_id)
         try:
-            return await handle.describe(rpc_timeout=RPC_TIMEOUT)
+            async with asyncio.timeout(DESCRIBE_SECONDS):
+                handle = (await self.client()).get_workflow_handle(workflow_id)
+                found = await handle.describe()
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
-            raise
+            raise Unavailable("Temporal does not answer") from error
+        except (RuntimeError, TimeoutError) as error:
+            raise Unavailable("Temporal does not answer") from error
+        return (found.status.name.lower() if found.status else "unknown", found.run_id)
