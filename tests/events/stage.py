@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from soonish.accounts import access_tokens, sessions
 from soonish.accounts.addresses import fingerprint_of
@@ -18,11 +18,11 @@ from soonish.accounts.models import User
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
-from soonish.errors import Unavailable
 from soonish.events import api as events_api
 from soonish.events.models import Event
 from soonish.notifications import api as notifications_api
 from soonish.notifications.models import Delivery, Notification
+from soonish.ops.temporal import Temporal
 from soonish.outbox.models import OutboxRow
 from soonish.schemas import as_z
 from soonish.subscriptions.models import Subscription
@@ -32,26 +32,19 @@ from soonish.web.limits import LimitsMiddleware
 PEOPLE = ("owner", "member", "outsider")
 
 
-class KnownWorkflows:
-    """Answers for Temporal: what is in `known`, or nothing at all while it is away."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, tuple[str, str]] = {}
-        self.away = False
-
-    async def describe(self, workflow_id: str) -> tuple[str, str] | None:
-        if self.away:
-            raise Unavailable
-        return self.known.get(workflow_id)
-
-
 @dataclass
 class Parts:
-    """What the application finds at `app.state.soonish`."""
+    """What the application finds at `app.state.soonish`; nobody listens where Temporal should."""
 
     settings: Settings
     db: Database
-    temporal: KnownWorkflows = field(default_factory=KnownWorkflows)
+    temporal: Temporal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reach_temporal("127.0.0.1:1")
+
+    def reach_temporal(self, address: str) -> None:
+        self.temporal = Temporal(self.settings.model_copy(update={"temporal_url": address}))
 
 
 @dataclass
@@ -114,6 +107,12 @@ class Stage:
         stream = event["temporal_workflow_id"]
         rows = await self.rows(OutboxRow, OutboxRow.stream == stream)
         return [(row.kind, row.payload) for row in sorted(rows, key=lambda row: row.id)]
+
+    async def mark_outbox_done(self, event: dict[str, Any]) -> None:
+        stream = event["temporal_workflow_id"]
+        async with self.db.write() as session:
+            told = update(OutboxRow).where(OutboxRow.stream == stream)
+            await session.execute(told.values(done_at=utc_now()))
 
     async def add_notification(self, event_id: int, **values: Any) -> int:
         async with self.db.write() as session:

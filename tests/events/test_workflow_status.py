@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 from datetime import timedelta
-
-import pytest
+from typing import Any
 
 from soonish.db.types import utc_now
 from soonish.outbox.models import OutboxRow
 from soonish.reminders.models import Reminder
 from soonish.schemas import as_z
 from tests.events.stage import Stage, instant
+from tests.support.temporal import TemporalServer
 
 
-@pytest.mark.parametrize("away", [False, True])
-async def test_starting_until_temporal_has_it(stage: Stage, away: bool) -> None:
-    event = await stage.make_event()
-    stage.parts.temporal.away = away
+async def status_of(stage: Stage, event: dict[str, Any]) -> dict[str, Any]:
     answer = await stage.ask("owner", "GET", f"/api/events/{event['id']}/workflow/status")
-    assert answer.status_code == 200
-    told = answer.json()
-    assert (told["workflow_id"], told["run_id"], told["status"]) == (
-        event["temporal_workflow_id"],
-        None,
-        "starting",
-    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_starting_while_temporal_is_away_and_has_heard_nothing(stage: Stage) -> None:
+    event = await stage.make_event()
+    told = await status_of(stage, event)
+    assert told["workflow_id"] == event["temporal_workflow_id"]
+    assert (told["run_id"], told["status"]) == (None, "starting")
     assert 0 <= told["outbox_lag"] < 60
 
 
-async def test_what_temporal_says_and_what_is_still_to_come(stage: Stage) -> None:
+async def test_unreachable_once_temporal_has_had_it(stage: Stage) -> None:
+    event = await stage.make_event()
+    await stage.mark_outbox_done(event)
+    assert (await status_of(stage, event))["status"] == "unreachable"
+
+
+async def test_what_temporal_says(stage: Stage, temporal_server: TemporalServer) -> None:
+    event = await stage.make_event()
+    stage.parts.reach_temporal(temporal_server.address)
+    assert (await status_of(stage, event))["status"] == "starting"
+    workflow_id = event["temporal_workflow_id"]
+    client = await stage.parts.temporal.client()
+    handle = await client.start_workflow("EventWorkflow", id=workflow_id, task_queue="nobody")
+    told = await status_of(stage, event)
+    assert (told["status"], told["run_id"]) == ("running", handle.first_execution_run_id)
+    await handle.terminate()
+    assert (await status_of(stage, event))["status"] == "terminated"
+
+
+async def test_what_is_still_to_come(stage: Stage) -> None:
     start = instant(48)
     event = await stage.make_event(start_date=as_z(start))
     subscription = await stage.subscribe(event["id"])
@@ -41,9 +59,7 @@ async def test_what_temporal_says_and_what_is_still_to_come(stage: Stage) -> Non
         session.add(
             Reminder(schedule_id="c", offset_seconds=1, due_at=start, fired_at=utc_now(), **own)
         )
-    stage.parts.temporal.known[event["temporal_workflow_id"]] = ("RUNNING", "run-1")
-    told = (await stage.ask("owner", "GET", f"/api/events/{event['id']}/workflow/status")).json()
-    assert (told["status"], told["run_id"]) == ("running", "run-1")
+    told = await status_of(stage, event)
     prefix = f"event-{event['id']}-reminder"
     assert [(r["schedule_id"], r["kind"]) for r in told["reminders"]] == [
         (f"{prefix}-86400s", "reminder_1day"),
@@ -56,21 +72,18 @@ async def test_what_temporal_says_and_what_is_still_to_come(stage: Stage) -> Non
 
 async def test_the_lag_is_the_age_of_the_oldest_undone_row(stage: Stage) -> None:
     event = await stage.make_event()
-    path = f"/api/events/{event['id']}/workflow/status"
     (row,) = await stage.rows(OutboxRow, OutboxRow.stream == event["temporal_workflow_id"])
     async with stage.db.write() as session:
         (await session.get_one(OutboxRow, row.id)).created_at = instant(-1)
-    assert 3600 <= (await stage.ask("owner", "GET", path)).json()["outbox_lag"] < 3660
-    async with stage.db.write() as session:
-        (await session.get_one(OutboxRow, row.id)).done_at = utc_now()
-    assert (await stage.ask("owner", "GET", path)).json()["outbox_lag"] == 0
+    assert 3600 <= (await status_of(stage, event))["outbox_lag"] < 3660
+    await stage.mark_outbox_done(event)
+    assert (await status_of(stage, event))["outbox_lag"] == 0
 
 
 async def test_a_cancelled_event_has_no_reminders(stage: Stage) -> None:
     event = await stage.make_event()
     await stage.ask("owner", "DELETE", f"/api/events/{event['id']}")
-    answer = await stage.ask("owner", "GET", f"/api/events/{event['id']}/workflow/status")
-    assert answer.json()["reminders"] == []
+    assert (await status_of(stage, event))["reminders"] == []
 
 
 async def test_organizers_only(stage: Stage) -> None:

@@ -25,8 +25,8 @@ from soonish.outbox.models import OutboxRow
 from soonish.reminders import api as reminders_api
 from soonish.subscriptions import api as subscriptions_api
 from soonish.subscriptions.tokens import Purpose, make_token
-from tests.events.conftest import _empty, database_url, migrated_postgres, migrated_sqlite
 from tests.events.stage import PEOPLE, Parts, Stage, make_app
+from tests.support.database import _empty, database_url, migrated_postgres, migrated_sqlite
 from tests.support.settings import make_settings
 
 __all__ = ["Scene", "database_url", "migrated_postgres", "migrated_sqlite", "scene", "sender"]
@@ -98,7 +98,8 @@ async def scene(database_url: str, tmp_path: Path, sender: Sender) -> AsyncGener
     )
     crypto.configure(settings)
     db = Database(settings)
-    await _empty(db)
+    if not db.is_sqlite:
+        await _empty(db)
     parts = PartsWithSender(settings, db, sender=sender)
     app = make_app(parts)
     for part in (integrations_api, subscriptions_api, reminders_api):

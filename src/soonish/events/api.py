@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Query, Request, status
 
@@ -13,7 +13,7 @@ from soonish.db.types import utc_now
 from soonish.deps import CurrentUser, DbDep, OptionalUser, SettingsDep
 from soonish.errors import InvalidInput, Unauthorized, Unavailable
 from soonish.events import policy, queries, service
-from soonish.events.queries import EventDetails, EventFilter
+from soonish.events.queries import EventDetails, EventFilter, OutboxState
 from soonish.events.schemas import (
     EventCreate,
     EventOut,
@@ -22,6 +22,7 @@ from soonish.events.schemas import (
     ReminderStatus,
     WorkflowStatus,
 )
+from soonish.ops.temporal import Temporal
 from soonish.schemas import CursorText, Instant, Limit, Page, RowId, Text
 
 router = APIRouter(prefix="/api/events", tags=["events"])
@@ -30,14 +31,6 @@ SearchText = Annotated[Text, Query(max_length=200)]
 FilterText = Annotated[Text | None, Query(max_length=64)]
 From = Annotated[Instant | None, Query(alias="from", description="Earliest start")]
 To = Annotated[Instant | None, Query(description="Latest start")]
-
-
-class WorkflowReader(Protocol):
-    """The part of `app.state.soonish.temporal` that is needed here."""
-
-    async def describe(self, workflow_id: str) -> tuple[str, str] | None:
-        """(status, run id), None if unknown; bounded in time, Unavailable without an answer."""
-        ...
 
 
 def event_out(found: EventDetails, settings: Settings) -> EventOut:
@@ -139,15 +132,15 @@ async def workflow_status(
     """The event's workflow as Temporal knows it; `starting` until it does, never an error."""
     async with db.read() as session:
         event = await policy.require_organizer(session, event_id, user)
-        lag = await queries.outbox_lag(session, event.temporal_workflow_id, utc_now())
+        told = await queries.outbox_state(session, event.temporal_workflow_id, utc_now())
         reminders = await queries.reminders_to_come(session, event.id)
-    temporal = cast(WorkflowReader, request.app.state.soonish.temporal)
-    state, run_id = await _describe(temporal, event.temporal_workflow_id)
+    temporal = cast(Temporal, request.app.state.soonish.temporal)
+    state, run_id = await _describe(temporal, event.temporal_workflow_id, told)
     return WorkflowStatus(
         workflow_id=event.temporal_workflow_id,
         run_id=run_id,
         status=state,
-        outbox_lag=lag,
+        outbox_lag=told.lag,
         reminders=[
             ReminderStatus(schedule_id=r.schedule_id, at=r.due_at, kind=queries.reminder_kind(r))
             for r in reminders
@@ -171,12 +164,14 @@ async def _list(
         return await queries.list_public(session, wanted, utc_now(), limit=limit, cursor=cursor)
 
 
-async def _describe(temporal: WorkflowReader, workflow_id: str) -> tuple[str, str | None]:
+async def _describe(
+    temporal: Temporal, workflow_id: str, told: OutboxState
+) -> tuple[str, str | None]:
+    """(status, run id): Temporal's own, `starting`, or `unreachable`."""
     try:
-        known = await temporal.describe(workflow_id)
+        return await temporal.describe(workflow_id) or ("starting", None)
     except Unavailable:
-        known = None
-    return (known[0].lower(), known[1]) if known else ("starting", None)
+        return ("unreachable" if told.was_heard else "starting"), None
 
 
 def _stripped(text: str | None) -> str | None:

@@ -31,6 +31,15 @@ class EventDetails:
 
 
 @dataclass(frozen=True)
+class OutboxState:
+    """`lag`: the age in seconds of the oldest undone row of a stream, 0 without any; `was_heard`:
+    its workflow has taken something already."""
+
+    lag: float
+    was_heard: bool
+
+
+@dataclass(frozen=True)
 class EventFilter:
     """What a list is narrowed to. `start_from` and `start_to` are inclusive; tag and category
     ignore case; every word of `query` must be in name, description or location."""
@@ -125,14 +134,15 @@ def reminder_kind(reminder: Reminder) -> str:
     return named.get(reminder.offset_seconds, "reminder")
 
 
-async def outbox_lag(session: AsyncSession, stream: str, now: datetime) -> float:
-    """Seconds since the oldest undone outbox row of the stream was written; 0 without any."""
-    oldest = await session.scalar(
-        select(func.min(OutboxRow.created_at)).where(
-            OutboxRow.stream == stream, OutboxRow.done_at.is_(None)
-        )
-    )
-    return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+async def outbox_state(session: AsyncSession, stream: str, now: datetime) -> OutboxState:
+    of_stream = OutboxRow.stream == stream
+    undone = select(func.min(OutboxRow.created_at)).where(of_stream, OutboxRow.done_at.is_(None))
+    done = select(OutboxRow.id).where(of_stream, OutboxRow.done_at.is_not(None)).limit(1)
+    oldest = await session.scalar(undone)
+    if oldest is None:
+        return OutboxState(0.0, was_heard=True)
+    was_heard = await session.scalar(done) is not None
+    return OutboxState(max(0.0, (now - oldest).total_seconds()), was_heard)
 
 
 async def _page(
