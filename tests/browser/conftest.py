@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from playwright.async_api import Browser, Page, async_playwright
+
+from soonish.accounts.cookies import SESSION
+from tests.browser.serving import serve
+from tests.support.database import migrated_sqlite
+from tests.support.ports import free_port
+from tests.support.settings import make_settings
+from tests.web.site import Site
+
+__all__ = ["browser", "migrated_sqlite", "served_site"]
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = (
@@ -34,6 +45,24 @@ async def browser() -> AsyncGenerator[Browser]:
         await made.close()
 
 
+@pytest.fixture
+async def served_site(migrated_sqlite: Path, tmp_path: Path) -> AsyncGenerator[Site]:
+    """The whole application over real HTTP, without Temporal: what it accepts waits."""
+    shutil.copy(migrated_sqlite, tmp_path / "soonish.db")
+    port = free_port()
+    settings = make_settings(
+        tmp_path,
+        base_url=f"http://127.0.0.1:{port}",
+        temporal_url=f"127.0.0.1:{free_port()}",
+        egress_allowed_networks=["127.0.0.0/8"],
+    )
+    site = Site(settings)
+    config = uvicorn.Config(site.app, log_level="warning", lifespan="off")
+    async with serve(config, port):
+        yield site
+    await site.close()
+
+
 class Tab:
     """A page of its own context, with everything it complained about in `complaints`."""
 
@@ -43,6 +72,12 @@ class Tab:
         page.on("console", lambda m: self._heard(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self._heard(str(error)))
         page.on("requestfailed", lambda r: self._heard(f"failed: {r.url}"))
+
+    async def sign_in(self, site: Site, name: str) -> None:
+        """Put the session of a new member into this browser."""
+        member = await site.member(name)
+        cookie = {"name": SESSION, "value": member.client.cookies[SESSION]}
+        await self.page.context.add_cookies([{**cookie, "url": site.parts.settings.base_url}])
 
     def _heard(self, text: str) -> None:
         # A form that comes back as 422 is no mistake of the page; Chromium reports it all the same.

@@ -11,9 +11,9 @@ import uvicorn
 
 
 @asynccontextmanager
-async def serve(config: uvicorn.Config) -> AsyncGenerator[str]:
-    """Serve `config.app`; gives its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+async def serve(config: uvicorn.Config, port: int = 0) -> AsyncGenerator[str]:
+    """Serve `config.app`, on any free port if none is given; gives its address."""
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
