@@ -93,6 +93,8 @@ class MailConnection:
         self._limit_waiting()
         self.is_in_body = False
         codes = self._envelope(mail)
+        if any(300 <= code < 400 for code in codes[:-1]):
+            raise Dropped  # a reply is missing: nothing that follows can be matched
         if codes[-1] == 354 and max(codes[:-1]) < 300:
             return self._body(mail, following)
         if codes[-1] == 354:  # DATA accepted although the recipient was not (RFC 2920, 3.1)
@@ -163,6 +165,8 @@ class MailConnection:
         self.is_in_body = True
         self._write(data)
         code = self._reply()
+        if 300 <= code < 400:
+            raise Dropped
         self.is_in_body = False
         self.concluded += 1
         self._idle_since = time.monotonic()
@@ -217,7 +221,6 @@ def _open(settings: Settings) -> smtplib.SMTP:
             client.close()
         if isinstance(error, Unusable):
             raise
-        import traceback; traceback.print_exc()
         raise _unusable(error) from error
     return client
 

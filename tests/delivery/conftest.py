@@ -1,0 +1,71 @@
+"""A sender that may reach loopback, service mail into the sink, and one message."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Generator
+
+import pytest
+
+from soonish.config import Settings
+from soonish.delivery import guard
+from soonish.delivery.mail import ServiceMail
+from soonish.delivery.message import Message
+from soonish.delivery.sender import Sender
+from tests.support.smtp_sink import SmtpSink
+
+SettingsFor = Callable[..., Settings]
+
+
+@pytest.fixture
+def loopback(settings_for: SettingsFor) -> Settings:
+    return settings_for(egress_allowed_networks="127.0.0.0/8")
+
+
+@pytest.fixture
+async def sender(loopback: Settings) -> AsyncGenerator[Sender]:
+    sender = Sender(loopback, threads=32)
+    yield sender
+    await asyncio.to_thread(sender.close)
+
+
+@pytest.fixture
+def message() -> Message:
+    return Message(
+        title="Rooftop cinema",
+        text="Plain <b> & \\n text\nsecond line – ü",
+        markdown="**Marked** down",
+        html="<p>Hyper <em>text</em></p>",
+        message_id="n1.s2@soonish.example",
+    )
+
+
+def mail_settings(settings_for: SettingsFor, port: int, **more: str) -> Settings:
+    values = {"smtp_security": "none", "smtp_from": "Soonish <soonish@b.example>", **more}
+    return settings_for(smtp_server="127.0.0.1", smtp_port=port, **values)
+
+
+@pytest.fixture
+async def service_mail(
+    settings_for: SettingsFor, smtp_sink: SmtpSink
+) -> AsyncGenerator[ServiceMail]:
+    service_mail = ServiceMail(mail_settings(settings_for, smtp_sink.port), connections=1)
+    yield service_mail
+    await asyncio.to_thread(service_mail.close)
+
+
+@pytest.fixture
+def resolving() -> Generator[Callable[[str, list[str]], None]]:
+    """`resolving(name, addresses)`: what the guard's resolver says about a name."""
+    names: dict[str, list[str]] = {}
+
+    def resolver(host: str, port: int) -> list[str]:
+        if host not in names:
+            raise OSError("no such name")
+        return names[host]
+
+    guard.set_resolver(resolver)
+    with contextlib.ExitStack() as stack:
+        stack.callback(guard.set_resolver, guard.system_resolver)
+        yield names.__setitem__
