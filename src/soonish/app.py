@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description="Notification-first events.",
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
+        docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )

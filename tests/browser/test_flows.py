@@ -186,6 +186,17 @@ async def test_links_of_mails(browser: Browser, served_site: Site):
     assert row.ended_at
 
 
+async def test_the_api_describes_itself_without_foreign_requests(
+    browser: Browser, served_site: Site
+):
+    async with open_tab(browser, _url(served_site), viewport=DESKTOP) as tab:
+        hosts: set[str] = set()
+        tab.page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+        await tab.page.goto("/api/docs")
+        await expect(tab.page.get_by_text("/api/events", exact=True).first).to_be_visible()
+        assert hosts == {_url(served_site).removeprefix("http://")}
+
+
 async def test_a_caught_mail_is_shown_in_its_frame(browser: Browser, served_site: Site):
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "a@example.org", "b@example.org", "A caught mail"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from starlette.responses import Response
 
 from soonish.accounts import pages as accounts
 from soonish.accounts import sign_up_pages
@@ -13,6 +14,7 @@ from soonish.notifications import pages as notifications
 from soonish.subscriptions import pages as subscriptions
 from soonish.subscriptions import token_pages
 from soonish.web import dev_pages
+from soonish.web.templating import render
 
 
 def pages_router(settings: Settings) -> APIRouter:
@@ -23,4 +25,10 @@ def pages_router(settings: Settings) -> APIRouter:
         router.include_router(module.router)
     if dev_pages.is_offered(settings):
         router.include_router(dev_pages.router)
+    router.add_api_route("/api/docs", _api_docs, methods=["GET"])
     return router
+
+
+async def _api_docs(request: Request) -> Response:
+    """The API's description to try out, from our own assets: FastAPI's page loads foreign ones."""
+    return render(request, "api_docs.html", user=None)
