@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from soonish.db.types import utc_now
 from soonish.events.models import EventUpdate
@@ -149,15 +150,34 @@ async def test_counts_and_tags_of_a_list_belong_to_their_events(stage: Stage) ->
     ]
 
 
+async def test_a_longer_list_asks_the_database_no_more_often(stage: Stage) -> None:
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    async def asked() -> int:
+        statements.clear()
+        await names(stage)
+        return len(statements)
+
+    event.listen(stage.db.engine.sync_engine, "before_cursor_execute", note)
+    await stage.make_event(tags=["one"])
+    few = await asked()
+    for _ in range(5):
+        await stage.make_event(tags=["one", "two"])
+    assert await asked() == few > 0
+
+
 async def test_the_update_log_is_paged_newest_first(stage: Stage) -> None:
-    event = await stage.make_event()
+    made = await stage.make_event()
     async with stage.db.write() as session:
         for n in range(5):
             session.add(
-                EventUpdate(event_id=event["id"], category="general", title=f"t{n}", body="b")
+                EventUpdate(event_id=made["id"], category="general", title=f"t{n}", body="b")
             )
             await session.flush()
-    path = f"/api/events/{event['id']}/updates"
+    path = f"/api/events/{made['id']}/updates"
     first = (await stage.ask(None, "GET", path, params={"limit": 3})).json()
     rest = (await stage.ask(None, "GET", path, params={"cursor": first["next_cursor"]})).json()
     assert [i["title"] for i in first["items"] + rest["items"]] == ["t4", "t3", "t2", "t1", "t0"]

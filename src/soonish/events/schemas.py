@@ -91,8 +91,9 @@ class EventCreate(Input):
 
 
 class EventPatch(Input):
-    """Only the fields that are sent change (`model_fields_set`); the factories are never used."""
+    """Only the fields that are sent change."""
 
+    # The factories say that a field may be missing but not null; what they make is never used.
     name: Name = Field(default_factory=str)
     start_date: EventDate = Field(default_factory=utc_now)
     end_date: EventDate | None = None
