@@ -66,6 +66,10 @@ def alive(pid: int) -> bool:
     return False
 
 
+def command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+
+
 async def test_a_part_says_that_it_is_ready(
     parts: Supervisor, said: list[str], tmp_path: Path
 ) -> None:
@@ -150,6 +154,20 @@ async def test_a_probe_decides_for_foreign_programs(
     assert child.process
     await parts.stop()
     assert child.process.returncode == -signal.SIGTERM
+
+
+async def test_a_foreign_program_shows_its_title_alone(parts: Supervisor, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    code = f"import time; open({str(flag)!r}, 'w').close(); time.sleep(60)"
+    command = [sys.executable, "-c", code, "worker.option=1"]
+
+    async def probe() -> bool:
+        return flag.exists()
+
+    child = parts.start(Part("Foreign", "first", command, probe=probe, foreign=True, title="a b"))
+    await asyncio.wait_for(child.ready.wait(), 10)
+    assert child.process
+    assert command_line(child.process.pid) == "a b"
 
 
 async def test_stopping_while_a_part_waits_to_start_again(

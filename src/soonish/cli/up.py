@@ -217,11 +217,13 @@ def _database_name(settings: Settings) -> str:
 def _temporal(settings: Settings, binary: Path) -> Part:
     from soonish.ops.temporal_server import server_command
 
-    address = settings.temporal_address
+    address, command = settings.temporal_address, server_command(binary, settings)
     return Part(
         name="Temporal",
         group="temporal",
-        command=server_command(binary, settings),
+        command=command,
+        # Its settings name Temporal's own workers; only ours may be found by that word.
+        title=" ".join(command[: command.index("--dynamic-config-value")]),
         address=f"{address}, its page http://127.0.0.1:{settings.temporal_ui_port}",
         stop_seconds=3.0,
         probe=lambda: _answers_temporal(settings),

@@ -1,4 +1,6 @@
-"""Runs another program so that it ends when its parent does: `python leash.py <command> ...`.
+"""Runs a program so that it ends when its parent does: `python leash.py <title> <command> ...`.
+
+The title is the program's argv[0], which is what `show_only_title` leaves to see.
 
 It becomes that program (exec), so the program is the supervisor's own child. A file without
 imports from Soonish, started with `python -I -S`, because every start waits for it.
@@ -23,7 +25,8 @@ def main() -> None:
         _leave_watcher(parent, os.getpid())
     if os.getppid() != parent:
         sys.exit("The supervisor ended first.")
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606
+    title, program, *arguments = sys.argv[1:]
+    os.execvp(program, [title, *arguments])  # noqa: S606
 
 
 def _leave_watcher(parent: int, target: int) -> None:

@@ -45,7 +45,7 @@ class Part:
 
     Without a `probe` the part is ours and says itself when it is ready (`notify_ready`); with one
     it is ready when the probe answers True. `address` is shown when it is. `foreign` programs
-    cannot read our pipe and are leashed instead.
+    cannot read our pipe and are leashed instead; `ps` shows their `title` once they are ready.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Part:
     stop_seconds: float = 3.0
     probe: Probe | None = None
     foreign: bool = False
+    title: str = ""
 
 
 class Child:
@@ -125,7 +126,8 @@ class Child:
         environment = {**os.environ, PARENT_PID: str(os.getpid())}
         command, descriptors = list(self.part.command), ()
         if self.part.foreign:
-            command = [sys.executable, "-I", "-S", str(LEASH), *command]
+            title = self.part.title or command[0]
+            command = [sys.executable, "-I", "-S", str(LEASH), title, *command]
         else:
             environment |= {PARENT_FD: str(self._lifeline), READY_FD: str(writer)}
             descriptors = (self._lifeline, writer)
@@ -145,6 +147,8 @@ class Child:
                 await asyncio.sleep(0.05)
         elif not await _read_ready(reader):
             return
+        if self.part.title and self.process:
+            show_only_title(self.process.pid)
         self.ready.set()
         where = f": {self.part.address}" if self.part.address else ""
         self._say(f"{self.part.name} is ready{where}")
@@ -188,6 +192,21 @@ async def _read_ready(reader: int) -> bool:
     finally:
         loop.remove_reader(reader)
     return bool(os.read(reader, 16))
+
+
+def show_only_title(pid: int) -> None:
+    """Let `ps` show a child's argv[0] and no arguments (on Linux, as far as we may).
+
+    Overwrites the NUL behind the last argument, which a running program has no use for: without
+    it the kernel takes the arguments for a title, as setproctitle(3) leaves them.
+    """
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        arg_end = int(fields[49 - 3])  # proc(5) counts from 1 and has two fields before the ")"
+        if arg_end:
+            with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+                memory.seek(arg_end - 1)
+                memory.write(b" ")
 
 
 def _how(code: int) -> str:
