@@ -220,3 +220,19 @@ async def test_a_reset_token_lives_an_hour(scene: Scene) -> None:
         assert answer.status_code == 410
     short = await scene.browser().post("/api/auth/password/reset", json=body | {"password": "x"})
     assert [e["field"] for e in short.json()["errors"]] == ["password"]
+
+
+async def test_of_two_resets_at_once_one_counts(scene: Scene) -> None:
+    await scene.account(ADDRESS)
+    user = await scene.user(ADDRESS)
+    assert user is not None
+    tokens = [await scene.issue(Purpose.PASSWORD_RESET, user.id) for _ in range(3)]
+    answers = await asyncio.gather(
+        *(
+            scene.browser().post(
+                "/api/auth/password/reset", json={"token": token, "password": OTHER_PASSWORD}
+            )
+            for token in (*tokens, tokens[0])
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 410, 410, 410]

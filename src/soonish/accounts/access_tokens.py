@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import jwt
 
@@ -13,6 +14,7 @@ from soonish.accounts.models import Session
 from soonish.config import Settings
 from soonish.db.types import utc_now
 from soonish.errors import Unauthorized
+from soonish.schemas import MAX_ID
 
 AUDIENCE = "soonish-api"
 TYPE = "access"
@@ -64,10 +66,16 @@ def read(settings: Settings, token: str) -> Claims:
         )
     except jwt.InvalidTokenError:
         raise Unauthorized from None
-    user, session = claims["sub"], claims["sid"]
-    if claims["type"] != TYPE or not user.isdecimal() or not isinstance(session, int):
+    if claims["type"] != TYPE:
         raise Unauthorized
-    return Claims(user_id=int(user), session_id=session)
+    return Claims(user_id=_row_id(claims["sub"]), session_id=_row_id(claims["sid"]))
+
+
+def _row_id(value: Any) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_ID):
+        raise Unauthorized
+    return int(text)
 
 
 def signing_key(settings: Settings) -> bytes:

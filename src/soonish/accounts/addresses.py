@@ -9,7 +9,8 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 from soonish.db import crypto
 from soonish.errors import InvalidInput
 
-MAX_LENGTH = 254  # RFC 5321's path of 256 octets, less its angle brackets
+# RFC 5321, in octets: a local part, and a path less its angle brackets.
+MAX_LOCAL, MAX_LENGTH = 64, 254
 _PURPOSE = "email"
 # Names like .test and .local work in somebody's own network; whether they do is not ours to say.
 SPECIAL_USE_DOMAIN_NAMES.clear()
@@ -27,7 +28,8 @@ def normalise(address: str, field: str = "email") -> str:
     except EmailNotValidError:
         raise _wrong(field) from None
     local, domain = valid.local_part, valid.ascii_domain.lower()
-    if "." not in domain or len(f"{local}@{domain}".encode()) > MAX_LENGTH:
+    is_short = len(local.encode()) <= MAX_LOCAL and len(f"{local}@{domain}".encode()) <= MAX_LENGTH
+    if "." not in domain or not is_short:
         raise _wrong(field)
     return f"{local}@{domain}"
 

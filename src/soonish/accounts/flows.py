@@ -14,7 +14,7 @@ from soonish.accounts import access_tokens, merging, passwords, service, session
 from soonish.accounts.access_tokens import AccessToken
 from soonish.accounts.addresses import normalise
 from soonish.accounts.limits import LoginGuard
-from soonish.accounts.models import Registration, Session, Token, User
+from soonish.accounts.models import Registration, Session, User
 from soonish.accounts.queries import is_live, lock_user
 from soonish.accounts.tokens import SIGN_IN, Purpose
 from soonish.config import Settings
@@ -92,8 +92,10 @@ async def verify(
     if row.purpose == Purpose.VERIFICATION and registration is not None:
         hashed = await _proven_password(registration, browser, password)
     async with db.write() as session:
-        redeemed = await tokens.redeem(session, row.purpose, token)
-        user = await _grant(session, settings, redeemed, hashed)
+        if row.purpose == Purpose.NEW_EMAIL:
+            user = await merging.take_address(session, token, settings.base_url)
+        else:
+            user = await service.confirm_address(session, row.purpose, token, password_hash=hashed)
         return await _sign_in(session, settings, browser, user)
 
 
@@ -119,14 +121,6 @@ async def _proven_password(
 def _is_same_browser(registration: Registration, browser: Browser) -> bool:
     token = browser.register_token
     return token is not None and tokens.hash_of(token) == registration.browser_hash
-
-
-async def _grant(
-    session: AsyncSession, settings: Settings, token: Token, password_hash: str | None
-) -> User:
-    if token.purpose == Purpose.NEW_EMAIL:
-        return await merging.take_address(session, token, settings.base_url)
-    return await service.confirm_address(session, token, password_hash=password_hash)
 
 
 async def _sign_in(

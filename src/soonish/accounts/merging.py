@@ -36,12 +36,14 @@ async def claim_address(session: AsyncSession, user: User, address: str) -> None
     await service.open_registration(session, claim)
 
 
-async def take_address(session: AsyncSession, token: Token, base_url: str) -> User:
-    """The redeemed NEW_EMAIL token proves the address: move the claimant to it and return them.
+async def take_address(session: AsyncSession, token: str, base_url: str) -> User:
+    """Use up a NEW_EMAIL token, which proves the address: move its claimant there, return them.
 
-    Raises Gone where the claim is void or somebody's account has the address by now.
+    Raises Gone, also where the claim is void or somebody's account has the address by now.
     """
-    claimant, target = await _lock_both(session, token)
+    found = await tokens.find(session, (Purpose.NEW_EMAIL,), token)
+    claimant, target = await _lock_both(session, found)
+    await tokens.redeem(session, Purpose.NEW_EMAIL, token)
     if target.is_verified:
         raise Gone
     old, new, fingerprint = claimant.email, target.email, target.email_fingerprint

@@ -21,7 +21,8 @@ from soonish.errors import InvalidInput
 
 MIN_LENGTH, MAX_LENGTH = 12, 128  # characters
 _BCRYPT_BYTES = 72  # bcrypt has never read more; its library refuses more
-_hashes = PasswordHash((Argon2Hasher(), BcryptHasher()))
+_argon2 = Argon2Hasher()
+_hashes = PasswordHash((_argon2, BcryptHasher()))
 _threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="passwords")
 
 
@@ -54,7 +55,11 @@ def _verify(password: str, hashed: str | None) -> tuple[bool, str | None]:
         return False, None
     if not (fits and hashed):
         return False, None
-    return True, _hash(password) if _hashes.current_hasher.check_needs_rehash(hashed) else None
+    return True, _hash(password) if _is_outdated(hashed) else None
+
+
+def _is_outdated(hashed: str) -> bool:
+    return not _argon2.identify(hashed) or _argon2.check_needs_rehash(hashed)
 
 
 def _hash(password: str) -> str:

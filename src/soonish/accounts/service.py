@@ -128,19 +128,26 @@ async def find_account(session: AsyncSession, address: str) -> User | None:
 
 
 async def confirm_address(
-    session: AsyncSession, token: Token, *, password_hash: str | None = None
+    session: AsyncSession, purpose: str, token: str, *, password_hash: str | None = None
 ) -> User:
-    """The redeemed token proves its user's address: make it an account, and return it.
+    """Use up a token that proves its user's address: make it an account, and return it.
 
     `password_hash` becomes its password where it has none. Raises Gone.
     """
-    user = await lock_live_user(session, token.user_id)
-    if token.registration_id is not None:
-        registration = await verification.require_open(session, token.registration_id)
+    user, row = await _lock_and_redeem(session, purpose, token)
+    if row.registration_id is not None:
+        registration = await verification.require_open(session, row.registration_id)
         user.name = user.name or registration.name
         user.password_hash = user.password_hash or password_hash
     await mark_verified(session, user)
     return user
+
+
+async def _lock_and_redeem(session: AsyncSession, purpose: str, token: str) -> tuple[User, Token]:
+    """In this order, so that two tokens of one user never wait for each other."""
+    found = await tokens.find(session, (purpose,), token)
+    user = await lock_live_user(session, found.user_id)
+    return user, await tokens.redeem(session, purpose, token)
 
 
 async def mark_verified(session: AsyncSession, user: User) -> None:
@@ -161,8 +168,7 @@ async def set_password(
 
 async def reset_password(session: AsyncSession, token: str, password_hash: str) -> User:
     """Use a reset token up. Raises Gone."""
-    row = await tokens.redeem(session, Purpose.PASSWORD_RESET, token)
-    user = await lock_live_user(session, row.user_id)
+    user, _ = await _lock_and_redeem(session, Purpose.PASSWORD_RESET, token)
     await mark_verified(session, user)
     await set_password(session, user, password_hash)
     return user

@@ -1,0 +1,264 @@
+"""What people change about themselves: profile, password, address."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import httpx2
+import pytest
+import time_machine
+from sqlalchemy import update
+
+from soonish.accounts.models import Registration, User
+from soonish.accounts.tokens import Purpose
+from soonish.db.types import utc_now
+from soonish.notifications.models import Delivery, Notification
+from soonish.subscriptions.models import Subscription
+from tests.accounts.scene import OTHER_PASSWORD, PASSWORD, Scene
+
+ADDRESS, NEW = "ada@example.com", "ada@new.example"
+
+
+async def test_the_profile_is_what_the_contract_says(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    body = {"name": "Ada", "timezone": "Europe/Berlin", "locale": "pt_BR"}
+    answer = await browser.patch("/api/users/me", json=body)
+    assert answer.status_code == 200
+    me = (await browser.get("/api/users/me")).json()
+    assert me == answer.json()
+    assert set(me) >= {"id", "email", "is_verified", "name", "timezone", "locale", "created_at"}
+    assert (me["name"], me["timezone"], me["locale"]) == ("Ada", "Europe/Berlin", "pt-BR")
+    assert me["created_at"].endswith("Z")
+    cleared = await browser.patch("/api/users/me", json={"name": None, "timezone": None})
+    assert (cleared.json()["name"], cleared.json()["timezone"]) == (None, None)
+    assert cleared.json()["locale"] == "pt-BR"
+    assert (await browser.patch("/api/users/me", json={})).json() == cleared.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"timezone": "../../etc/passwd"}, "timezone"),
+        ({"locale": "klingon"}, "locale"),
+        ({"name": "x" * 201}, "name"),
+        ({"email": "nobody"}, "email"),
+        ({"email": None}, "email"),
+        ({"password": "short"}, "password"),
+        ({"password": None}, "password"),
+        ({"password": OTHER_PASSWORD}, "current_password"),
+        ({"password": OTHER_PASSWORD, "current_password": "wrong"}, "current_password"),
+        ({"is_admin": True}, "is_admin"),
+        ({"id": 5}, "id"),
+    ],
+)
+async def test_wrong_input_names_its_field(
+    scene: Scene, body: dict[str, object], field: str
+) -> None:
+    browser = await scene.account(ADDRESS)
+    before = (await browser.get("/api/users/me")).json()
+    answer = await browser.patch("/api/users/me", json=body)
+    assert answer.status_code == 422
+    assert [e["field"] for e in answer.json()["errors"]] == [field]
+    assert (await browser.get("/api/users/me")).json() == before
+
+
+async def test_nobody_changes_anything_without_a_session(scene: Scene) -> None:
+    assert (await scene.browser().patch("/api/users/me", json={})).status_code == 401
+    assert (await scene.browser().get("/api/users/me")).status_code == 401
+
+
+async def test_a_new_password_ends_every_session_and_gives_the_browser_another(
+    scene: Scene,
+) -> None:
+    browser, other = await scene.account(ADDRESS), scene.browser()
+    login = await other.post("/api/auth/login", json={"email": ADDRESS, "password": PASSWORD})
+    bearer = {"Authorization": f"Bearer {login.json()['access_token']}"}
+    before = browser.cookies["soonish_session"]
+    body = {"password": OTHER_PASSWORD, "current_password": PASSWORD}
+    assert (await browser.patch("/api/users/me", json=body)).status_code == 200
+    assert browser.cookies["soonish_session"] != before
+    assert (await browser.get("/api/users/me")).status_code == 200
+    assert (await other.get("/api/users/me")).status_code == 401
+    assert (await scene.browser().get("/api/users/me", headers=bearer)).status_code == 401
+    for password, status in ((PASSWORD, 401), (OTHER_PASSWORD, 200)):
+        body = {"email": ADDRESS, "password": password}
+        assert (await other.post("/api/auth/login", json=body)).status_code == status
+
+
+async def test_with_an_access_token_it_ends_too(scene: Scene) -> None:
+    await scene.account(ADDRESS)
+    client = scene.browser()
+    form = {"username": ADDRESS, "password": PASSWORD}
+    token = (await client.post("/api/auth/token", data=form)).json()["access_token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    body = {"password": OTHER_PASSWORD, "current_password": PASSWORD}
+    answer = await client.patch("/api/users/me", json=body, headers=bearer)
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+    assert (await client.get("/api/users/me", headers=bearer)).status_code == 401
+
+
+async def test_the_first_password_needs_no_other(scene: Scene) -> None:
+    client = scene.browser()
+    token = await scene.register(client, ADDRESS)
+    made = await client.post("/api/auth/verify", json={"token": token})
+    bearer = {"Authorization": f"Bearer {made.json()['access_token']}"}
+    answer = await client.patch("/api/users/me", json={"password": PASSWORD}, headers=bearer)
+    assert answer.json()["has_password"] is True
+    assert (await client.get("/api/users/me", headers=bearer)).status_code == 200
+    again = await client.patch("/api/users/me", json={"password": PASSWORD}, headers=bearer)
+    assert again.status_code == 422
+
+
+async def test_guessing_the_present_password_is_limited(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    body = {"password": OTHER_PASSWORD, "current_password": "wrong"}
+    for _ in range(5):
+        assert (await browser.patch("/api/users/me", json=body)).status_code == 422
+    body["current_password"] = PASSWORD
+    assert (await browser.patch("/api/users/me", json=body)).status_code == 429
+
+
+async def test_a_new_address_counts_once_it_is_proven(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    token = await change_address(scene, browser)
+    assert (await browser.get("/api/users/me")).json()["email"] == ADDRESS
+    mail = (await scene.mails())[-1]
+    assert mail.kind == "new_email"
+    answer = await scene.browser().post("/api/auth/verify", json={"token": token})
+    assert answer.json()["user"]["email"] == NEW
+    assert (await browser.get("/api/users/me")).status_code == 401
+    for address, status in ((ADDRESS, 401), (NEW, 200)):
+        body = {"email": address, "password": PASSWORD}
+        assert (await browser.post("/api/auth/login", json=body)).status_code == status
+    again = await scene.browser().post("/api/auth/verify", json={"token": token})
+    assert again.status_code == 410
+
+
+async def test_the_old_address_is_told(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    token = await change_address(scene, browser)
+    await scene.browser().post("/api/auth/verify", json={"token": token})
+    old = await scene.user(ADDRESS)
+    mail = (await scene.mails())[-1]
+    assert old is not None
+    assert not old.is_verified
+    assert (mail.kind, mail.user_id) == ("email_changed", old.id)
+
+
+async def test_what_was_mailed_to_the_old_address_opens_nothing(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    user = await scene.user(ADDRESS)
+    assert user is not None
+    magic = await scene.issue(Purpose.MAGIC_LINK, user.id)
+    reset = await scene.issue(Purpose.PASSWORD_RESET, user.id)
+    token = await change_address(scene, browser)
+    await scene.browser().post("/api/auth/verify", json={"token": token})
+    assert (await browser.post("/api/auth/verify", json={"token": magic})).status_code == 410
+    body = {"token": reset, "password": OTHER_PASSWORD}
+    assert (await browser.post("/api/auth/password/reset", json=body)).status_code == 410
+
+
+async def test_an_address_with_an_account_is_not_taken_and_not_betrayed(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    await scene.account(NEW)
+    taken = await browser.patch("/api/users/me", json={"email": NEW})
+    free = await browser.patch("/api/users/me", json={"email": "free@example.com"})
+    assert (taken.status_code, taken.json()) == (free.status_code, free.json())
+    await scene.begin_verifications()
+    kinds = {mail.user_id: mail.kind for mail in await scene.mails()}
+    owner = await scene.user(NEW)
+    assert owner is not None
+    assert kinds[owner.id] != "new_email"
+
+
+async def test_an_address_that_becomes_an_account_first_is_lost(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    token = await change_address(scene, browser)
+    await scene.account(NEW)
+    assert (await browser.post("/api/auth/verify", json={"token": token})).status_code == 410
+    assert (await browser.get("/api/users/me")).json()["email"] == ADDRESS
+
+
+async def test_only_the_last_wish_counts(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    first = await change_address(scene, browser)
+    await browser.patch("/api/users/me", json={"email": "third@example.com"})
+    assert (await browser.post("/api/auth/verify", json={"token": first})).status_code == 410
+    same = await browser.patch("/api/users/me", json={"email": f" {ADDRESS.upper()} "})
+    assert same.status_code == 200
+    assert [row.completed_at is None for row in await scene.rows(Registration)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+async def test_subscriptions_of_both_become_one_accounts(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    ada, guest = await scene.user(ADDRESS), await scene.subscriber(NEW)
+    assert ada is not None
+    both, only_guest = await scene.event(ada.id), await scene.event(ada.id)
+    async with scene.db.write() as session:
+        kept = Subscription(event_id=both.id, user_id=ada.id)
+        doubled = Subscription(event_id=both.id, user_id=guest.id)
+        moved = Subscription(event_id=only_guest.id, user_id=guest.id)
+        notice = Notification(event_id=only_guest.id, kind="welcome", dedup_key="w")
+        session.add_all((kept, doubled, moved, notice))
+        await session.flush()
+        session.add(
+            Delivery(
+                notification_id=notice.id,
+                user_id=guest.id,
+                subscription_id=moved.id,
+                target_key="mail",
+            )
+        )
+    token = await change_address(scene, browser)
+    answer = await scene.browser().post("/api/auth/verify", json={"token": token})
+    assert answer.json()["user"]["id"] == ada.id
+    rows = {row.id: row for row in await scene.rows(Subscription)}
+    assert all(row.user_id == ada.id for row in rows.values())
+    assert (rows[kept.id].ended_at, rows[moved.id].ended_at) == (None, None)
+    assert rows[doubled.id].end_reason == "merged"
+    deliveries = [d for d in await scene.rows(Delivery) if d.subscription_id == moved.id]
+    assert [d.user_id for d in deliveries] == [ada.id]
+    tombstone = next(u for u in await scene.rows(User) if u.id == guest.id)
+    assert (tombstone.email, tombstone.merged_into_id) == (None, ada.id)
+
+
+async def test_two_accounts_after_one_address_one_gets_it(scene: Scene) -> None:
+    one, two = await scene.account(ADDRESS), await scene.account("eve@example.com")
+    tokens = [await change_address(scene, browser) for browser in (one, two)]
+    answers = await asyncio.gather(
+        *(scene.browser().post("/api/auth/verify", json={"token": token}) for token in tokens)
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 410]
+    owners = [u for u in await scene.rows(User) if u.email == NEW]
+    assert len(owners) == 1
+
+
+async def test_a_deactivated_claimant_gets_nothing(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    token = await change_address(scene, browser)
+    async with scene.db.write() as session:
+        await session.execute(update(User).where(User.is_verified).values(deactivated_at=utc_now()))
+    assert (await browser.post("/api/auth/verify", json={"token": token})).status_code == 410
+
+
+async def test_the_proof_must_come_within_7_days(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    token = await change_address(scene, browser)
+    with time_machine.travel(utc_now() + timedelta(days=7, minutes=1)):
+        answer = await browser.post("/api/auth/verify", json={"token": token})
+        assert answer.status_code == 410
+
+
+async def change_address(scene: Scene, browser: httpx2.AsyncClient) -> str:
+    """Ask for NEW, and return the token that is mailed there."""
+    answer = await browser.patch("/api/users/me", json={"email": NEW})
+    assert answer.status_code == 200, answer.text
+    await scene.begin_verifications()
+    return await scene.last_token()
