@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import event as sqlalchemy_event
 
 from soonish.accounts.addresses import fingerprint_of
 from soonish.accounts.models import User
@@ -316,3 +317,24 @@ async def test_own_subscriptions_are_listed_with_their_events(scene: Scene) -> N
     assert [s["tag"] for s in items[0]["selectors"]] == ["chat"]
     assert rest["next_cursor"] is None
     assert (await scene.ask(None, "GET", address)).status_code == 401
+
+
+async def test_an_anonymous_subscription_costs_five_statements(scene: Scene) -> None:
+    event = await scene.make_event()
+    statements: list[str] = []
+
+    def note(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        statements.append(statement.split()[0])
+
+    engine = scene.db.engine.sync_engine
+    sqlalchemy_event.listen(engine, "before_cursor_execute", note)
+    answer = await scene.ask(None, "POST", path(event), json={"email": "anna@example.org"})
+    sqlalchemy_event.remove(engine, "before_cursor_execute", note)
+    assert answer.status_code == 201
+    assert [s for s in statements if s != "BEGIN"] == [
+        "SELECT",  # the event, FOR SHARE
+        "INSERT",  # the user
+        "SELECT",
+        "INSERT",  # the subscription
+        "INSERT",  # the outbox
+    ]

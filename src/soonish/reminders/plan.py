@@ -5,14 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from soonish.events.models import Event
 from soonish.reminders.models import END, START
 from soonish.subscriptions.models import Subscription
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Choice(NamedTuple):
+    """What a subscription says about its reminders, seconds before start and end."""
+
+    id: int
+    reminder_offsets: list[int] | None
+    end_reminder_offsets: list[int] | None
+    countdown_every_seconds: int | None
+    countdown_from_seconds: int | None
+
+    @classmethod
+    def of(cls, subscription: Subscription) -> Choice:
+        return cls(*(getattr(subscription, name) for name in cls._fields))
+
+
+class Wanted(NamedTuple):
     """A reminder that should exist; for a countdown `due_at` is its next instant."""
 
     schedule_id: str
@@ -24,8 +38,7 @@ class Wanted:
     every_seconds: int | None = None
 
 
-@dataclass(frozen=True)
-class Existing:
+class Existing(NamedTuple):
     """What the table holds of a reminder, as far as planning asks."""
 
     id: int
@@ -84,7 +97,7 @@ def wanted_defaults(event: Event, offsets: Iterable[int]) -> list[Wanted]:
     ]
 
 
-def wanted_personal(event: Event, subscription: Subscription, now: datetime) -> list[Wanted]:
+def wanted_personal(event: Event, subscription: Choice, now: datetime) -> list[Wanted]:
     """What the subscriber chose: own offsets before start and end, and the countdown."""
     prefix = f"event-{event.id}-sub-{subscription.id}"
     starts = _before(
@@ -100,7 +113,7 @@ def wanted_personal(event: Event, subscription: Subscription, now: datetime) -> 
 def _before(
     anchor: str,
     prefix: str,
-    subscription: Subscription,
+    subscription: Choice,
     anchor_at: datetime | None,
     offsets: list[int] | None,
 ) -> Iterator[Wanted]:
@@ -112,7 +125,7 @@ def _before(
         yield Wanted(schedule_id, subscription.id, anchor, offset, anchor_at, due_at)
 
 
-def _countdown(event: Event, subscription: Subscription, now: datetime) -> Iterator[Wanted]:
+def _countdown(event: Event, subscription: Choice, now: datetime) -> Iterator[Wanted]:
     every, first = subscription.countdown_every_seconds, subscription.countdown_from_seconds
     if every is None or first is None:
         return

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.db.sql import id_list
 from soonish.reminders.models import Reminder, RemindMe
-from soonish.reminders.plan import Changes, Existing, Wanted
+from soonish.reminders.plan import Changes, Choice, Existing, Wanted
 from soonish.subscriptions.models import ACTIVE, Subscription
 
 
@@ -31,22 +31,35 @@ async def lock_rows(session: AsyncSession, *conditions: ColumnElement[bool]) -> 
 
 
 async def apply(session: AsyncSession, event_id: int, changes: Changes, now: datetime) -> None:
-    """Write the changes, one statement each for what is made, moved and removed."""
+    """Write the changes: one statement for what is made and removed, one per offset that moves."""
     if changes.make:
         rows = [{"event_id": event_id, **_values(one)} for one in changes.make]
         await session.execute(insert(Reminder), rows)
-    if changes.move:
+    for values, ids in _grouped(changes.move):
+        query = update(Reminder).where(Reminder.id.in_(id_list(session, ids)))
         again = dict.fromkeys(("armed_at", "fired_at", "expired_at", "removed_at"))
-        moved = [{"id": row, **_values(one), **again} for row, one in changes.move.items()]
-        await session.execute(update(Reminder), moved)
+        await session.execute(
+            query.values(**values, **again).execution_options(synchronize_session=False)
+        )
     if changes.remove:
         await mark_removed(session, Reminder.id.in_(id_list(session, changes.remove)), now=now)
 
 
+def _grouped(moved: dict[int, Wanted]) -> list[tuple[dict[str, Any], list[int]]]:
+    """New values with the rows that take them: as many groups as offsets, not as rows."""
+    groups: dict[Wanted, list[int]] = {}
+    for row_id, one in moved.items():
+        groups.setdefault(one._replace(schedule_id="", subscription_id=None), []).append(row_id)
+    return [(_times(one), ids) for one, ids in groups.items()]
+
+
 def _values(wanted: Wanted) -> dict[str, Any]:
+    identity = {"subscription_id": wanted.subscription_id, "schedule_id": wanted.schedule_id}
+    return identity | _times(wanted)
+
+
+def _times(wanted: Wanted) -> dict[str, Any]:
     return {
-        "subscription_id": wanted.subscription_id,
-        "schedule_id": wanted.schedule_id,
         "anchor": wanted.anchor,
         "offset_seconds": wanted.offset_seconds,
         "every_seconds": wanted.every_seconds,
@@ -68,20 +81,21 @@ async def mark_removed(
     await session.execute(query)
 
 
-async def with_own_reminders(session: AsyncSession, event_id: int) -> Sequence[Subscription]:
-    """The event's active subscriptions that chose reminders of their own."""
+async def with_own_reminders(session: AsyncSession, event_id: int) -> list[Choice]:
+    """What the event's active subscriptions chose, where they chose reminders of their own."""
     chosen = or_(
         Subscription.reminder_offsets.is_not(None),
         Subscription.end_reminder_offsets.is_not(None),
         Subscription.countdown_every_seconds.is_not(None),
     )
-    query = select(Subscription).where(
+    columns = [getattr(Subscription, name) for name in Choice._fields]
+    query = select(*columns).where(
         Subscription.event_id == event_id,
         Subscription.ended_at.is_(None),
         Subscription.status == ACTIVE,
         chosen,
     )
-    return (await session.scalars(query)).all()
+    return [Choice(*row) for row in await session.execute(query)]
 
 
 def is_waiting() -> ColumnElement[bool]:

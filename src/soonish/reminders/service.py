@@ -21,7 +21,7 @@ from soonish.outbox import service as outbox
 from soonish.outbox import streams
 from soonish.reminders import queries
 from soonish.reminders.models import Reminder, RemindMe
-from soonish.reminders.plan import Wanted, compare, wanted_defaults, wanted_personal
+from soonish.reminders.plan import Choice, Wanted, compare, wanted_defaults, wanted_personal
 from soonish.reminders.schemas import Preferences, RemindMeInput
 from soonish.subscriptions import queries_api as subscriptions
 from soonish.subscriptions.models import ACTIVE, Subscription
@@ -49,7 +49,7 @@ async def plan_subscription(
 ) -> bool:
     """Make one subscription's own reminders match what it chose; True if anything changed."""
     is_served = subscription.ended_at is None and subscription.status == ACTIVE
-    wanted = wanted_personal(event, subscription, now) if is_served else []
+    wanted = wanted_personal(event, Choice.of(subscription), now) if is_served else []
     own = Reminder.subscription_id == subscription.id
     return await _make_match(session, event, wanted, now, own)
 
