@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from soonish.accounts.activities import AccountActivities
 from soonish.accounts.workflow import SessionWorkflow, UserVerificationWorkflow
 from soonish.config import Settings, load_settings
+from soonish.db.errors import DATABASE_ERRORS, name_of
 from soonish.events.activities import EventActivities
 from soonish.events.workflow import EventWorkflow
 from soonish.notifications.activities import BroadcastActivities
@@ -63,15 +65,20 @@ def _activity_methods(owner: object) -> list[Any]:
     return [m for m in methods if hasattr(m, "__temporal_activity_definition")]
 
 
-def make_workers(client: Client, parts: Parts) -> list[Worker]:
-    """One worker, or one for workflows and one for activities where their queues differ."""
+def make_workers(client: Client, parts: Parts, queues: Collection[str] = ()) -> list[Worker]:
+    """One worker, or one for workflows and one for activities where their queues differ.
+
+    With `queues` only those that serve one of them.
+    """
     settings = parts.settings
     activities = activities_of(parts)
     if settings.workflow_queue == settings.activity_queue:
         return [_worker(client, settings, settings.workflow_queue, WORKFLOWS, activities)]
+    duties = [(settings.workflow_queue, WORKFLOWS, []), (settings.activity_queue, [], activities)]
     return [
-        _worker(client, settings, settings.workflow_queue, WORKFLOWS, []),
-        _worker(client, settings, settings.activity_queue, [], activities),
+        _worker(client, settings, queue, workflows, acts)
+        for queue, workflows, acts in duties
+        if not queues or queue in queues
     ]
 
 
@@ -99,8 +106,8 @@ def _worker(
     )
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Work until `stop` is set; waits for Temporal as long as it takes."""
+async def run(settings: Settings, stop: asyncio.Event, queues: Collection[str] = ()) -> None:
+    """Work until `stop` is set, on these task queues (default: all); waits for Temporal."""
     parts = make_parts(settings)
     await installation.check_fingerprint_key(parts.db)
     reconcile = Reconcile(parts.db, parts.temporal, parts.relay, settings)
@@ -112,13 +119,20 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         client = await _connected(parts, stop)
         if client is not None:
             background.append(asyncio.create_task(reconcile.run()))
-            await _work(client, parts, stop)
+            await _work(client, parts, stop, queues)
     finally:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await installation.sign_off(parts.db)
+        await _sign_off(parts)
         await parts.close()
+
+
+async def _sign_off(parts: Parts) -> None:
+    try:
+        await installation.sign_off(parts.db)
+    except DATABASE_ERRORS as error:
+        log.warning("the worker's lease stays until it ends", error=name_of(error))
 
 
 async def _connected(parts: Parts, stop: asyncio.Event) -> Client | None:
@@ -143,8 +157,8 @@ async def _sleep_or_stop(stop: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stop.wait(), seconds)
 
 
-async def _work(client: Client, parts: Parts, stop: asyncio.Event) -> None:
-    workers = make_workers(client, parts)
+async def _work(client: Client, parts: Parts, stop: asyncio.Event, queues: Collection[str]) -> None:
+    workers = make_workers(client, parts, queues)
     running = [asyncio.create_task(worker.run()) for worker in workers]
     notify_ready()
     log.info("worker ready", queue=parts.settings.workflow_queue)
@@ -155,7 +169,7 @@ async def _work(client: Client, parts: Parts, stop: asyncio.Event) -> None:
     await asyncio.gather(*running)
 
 
-async def _main() -> None:
+async def _main(queues: Collection[str]) -> None:
     settings = load_settings()
     configure_logging(settings, "worker")
     stop = asyncio.Event()
@@ -163,15 +177,18 @@ async def _main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     watch_parent()
-    await run(settings, stop)
+    await run(settings, stop, queues)
 
 
-def main() -> None:
-    """Run one worker process until SIGTERM or SIGINT."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one worker process until SIGTERM or SIGINT; `--queue NAME` chooses its task queues."""
     from soonish.cli.exits import exiting_clearly
 
+    parser = argparse.ArgumentParser(prog="python -m soonish.worker")
+    parser.add_argument("--queue", action="append", default=[], help="serve this task queue only")
+    queues: list[str] = parser.parse_args(arguments).queue
     with exiting_clearly():
-        asyncio.run(_main())
+        asyncio.run(_main(queues))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,10 @@ from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
-from soonish.errors import SoonishError
+from soonish.db.errors import is_passing
 from soonish.events import announcements
 from soonish.events.messages import EventPlan, HandItem
 from soonish.events.models import Event
@@ -64,7 +63,9 @@ class Advance:
         try:
             async with self.session.begin_nested():
                 await announcements.by_hand(self.session, self.event, item, self.now)
-        except (SoonishError, TypeError, ValueError, KeyError):
+        except Exception as error:
+            if is_passing(error):
+                raise
             log.exception("a signal sent by hand cannot be done", kind=item.kind)
 
     async def _take(self, kind: str, rows: list[OutboxRow]) -> None:
@@ -72,11 +73,9 @@ class Advance:
         handler = announcements.HANDLERS.get(kind, announcements.nothing)
         try:
             await self._in_savepoint(handler, rows)
-        except DBAPIError as error:
-            if error.connection_invalidated or _is_passing(error):
+        except Exception as error:
+            if is_passing(error):
                 raise
-            await self._one_by_one(handler, rows)
-        except Exception:
             await self._one_by_one(handler, rows)
 
     async def _one_by_one(self, handler: Handler, rows: Sequence[OutboxRow]) -> None:
@@ -84,7 +83,7 @@ class Advance:
             try:
                 await self._in_savepoint(handler, [row])
             except Exception as error:
-                if isinstance(error, DBAPIError) and _is_passing(error):
+                if is_passing(error):
                     raise
                 row.error = f"{type(error).__name__}: see the log of this time"
                 row.done_at = self.now
@@ -94,11 +93,6 @@ class Advance:
         async with self.session.begin_nested():
             await handler(self.session, self.event, [row.payload for row in rows], self.now)
         outbox.finish_rows(rows, self.now)
-
-
-def _is_passing(error: DBAPIError) -> bool:
-    """Locks, lost connections, a full disk: the activity tries again, the row is not to blame."""
-    return isinstance(error, (OperationalError, InterfaceError))
 
 
 async def plan(

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import structlog
 from sqlalchemy import delete, select
-from sqlalchemy.exc import DBAPIError
 
 from soonish.db import crypto, sql
+from soonish.db.errors import DATABASE_ERRORS, name_of
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.errors import ConfigurationError
@@ -49,8 +49,8 @@ async def beat(db: Database) -> None:
     while True:
         try:
             await _renew(db)
-        except DBAPIError as error:
-            log.warning("the worker's lease was not renewed", error=type(error.orig).__name__)
+        except DATABASE_ERRORS as error:
+            log.warning("the worker's lease was not renewed", error=name_of(error))
         await asyncio.sleep(_BEAT_SECONDS)
 
 

@@ -9,19 +9,19 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from sqlalchemy import Select, String, and_, cast, literal, select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.service import RPCError
 
 from soonish.accounts.models import Registration, Session
 from soonish.config import Settings
 from soonish.db import sql
+from soonish.db.errors import DATABASE_ERRORS, name_of
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.events.models import Event
@@ -41,20 +41,25 @@ PARALLEL = 20
 log = structlog.get_logger()
 
 
+def _this_process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
 @dataclass
 class Reconcile:
     db: Database
     temporal: Temporal
     relay: Relay
     settings: Settings
+    holder: str = field(default_factory=_this_process)
 
     async def run(self) -> None:
         """At start and every 30 s, until cancelled; an error is logged and the next turn tries."""
         while True:
             try:
                 await self.once()
-            except (DBAPIError, RPCError, RuntimeError) as error:
-                log.warning("reconcile will try again", error=type(error).__name__)
+            except (*DATABASE_ERRORS, RPCError, RuntimeError) as error:
+                log.warning("reconcile will try again", error=name_of(error))
             await asyncio.sleep(EVERY_SECONDS)
 
     async def once(self) -> bool:
@@ -71,7 +76,7 @@ class Reconcile:
         return True
 
     async def _lead(self) -> bool:
-        holder, now = f"{socket.gethostname()}:{os.getpid()}", utc_now()
+        holder, now = self.holder, utc_now()
         async with self.db.write() as session:
             statement = sql.insert(session, Lease).values(
                 name="reconcile", holder=holder, until=now + LEASE

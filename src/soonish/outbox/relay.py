@@ -13,12 +13,12 @@ from typing import Any
 
 import structlog
 from sqlalchemy import or_, select, update
-from sqlalchemy.exc import DBAPIError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from soonish.config import Settings
 from soonish.db import sql
+from soonish.db.errors import DATABASE_ERRORS, name_of
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.ops.temporal import RPC_TIMEOUT, Temporal
@@ -59,8 +59,8 @@ class Relay:
         while True:
             try:
                 self.nudge(await self._waiting_streams())
-            except DBAPIError as error:
-                log.warning("the relay cannot read the outbox", error=type(error.orig).__name__)
+            except DATABASE_ERRORS as error:
+                log.warning("the relay cannot read the outbox", error=name_of(error))
             await asyncio.sleep(self._pause())
 
     async def close(self) -> None:
@@ -90,8 +90,8 @@ class Relay:
                 if stream not in self._again:
                     return
                 await asyncio.sleep(GAP_SECONDS)
-        except DBAPIError as error:
-            log.warning("the relay cannot use the outbox", error=type(error.orig).__name__)
+        except DATABASE_ERRORS as error:
+            log.warning("the relay cannot use the outbox", error=name_of(error))
         finally:
             del self._poking[stream]
 
@@ -163,7 +163,9 @@ class Relay:
         async with self._db.write() as session:
             await session.execute(
                 update(OutboxRow)
-                .where(OutboxRow.id.in_(sql.id_list(session, ids[:1])))
+                .where(
+                    OutboxRow.id.in_(sql.id_list(session, ids[:1])), OutboxRow.done_at.is_(None)
+                )
                 .values(error=str(error)[:500])
             )
 
