@@ -21,13 +21,14 @@ from soonish.delivery.message import Message
 from soonish.delivery.outcome import Outcome
 from soonish.delivery.sender import Sender
 from tests.support.http_sink import HttpSink
+from tests.support.settings import make_settings
 
 Resolving = Callable[[str, list[str]], None]
 
 
 def in_delivery(action: Callable[[], Any], attempt: Attempt | None = None) -> Any:
     """Run `action` in a delivery thread; return what it returned or raised."""
-    egress.install()
+    egress.install(make_settings(Path("/nonexistent")))
     outcome: list[Any] = []
 
     def work() -> None:
@@ -154,7 +155,7 @@ def _raw_connect(port: int) -> None:
 
 
 def test_other_threads_keep_the_stock_functions(http_sink: HttpSink):
-    egress.install()
+    egress.install(make_settings(Path("/nonexistent")))
     assert requests.get(http_sink.url, timeout=5).status_code == 200
 
 

@@ -51,12 +51,17 @@ _FORBIDDEN = frozenset(
 )
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _roots: tuple[str, ...] = ()
+_closed: tuple[str, ...] = ()
 _busy = threading.local()
 
 
-def install(extra_roots: Sequence[str] = ()) -> None:
-    """Add the hook. It stays for the life of the process (Python has no way to remove one)."""
-    global _roots
+def install(extra_roots: Sequence[str] = (), closed: Sequence[str] = ()) -> None:
+    """Add the hook. It stays for the life of the process (Python has no way to remove one).
+
+    `extra_roots` may be read as well; what is in `closed` not, even below a readable folder.
+    """
+    global _roots, _closed
+    _closed = tuple(os.path.realpath(path) for path in closed)
     _roots = tuple(dict.fromkeys(os.path.realpath(p) for p in (*_readable(), *extra_roots) if p))
     sys.addaudithook(_hook)
 
@@ -109,8 +114,12 @@ def _judge_open(args: tuple[Any, ...]) -> None:
     if (mode and set(mode) & set("wax+")) or (flags and flags & _WRITING):
         raise _refused("a delivery may not write files")
     real = os.path.realpath(os.fsdecode(path))
-    if not any(real == root or real.startswith(root + os.sep) for root in _roots):
+    if _is_below(real, _closed) or not _is_below(real, _roots):
         raise _refused("a delivery may not read this file")
+
+
+def _is_below(path: str, roots: Sequence[str]) -> bool:
+    return any(path == root or path.startswith(root + os.sep) for root in roots)
 
 
 _JUDGES: dict[str, Callable[[tuple[Any, ...]], None]] = {

@@ -17,10 +17,12 @@ import requests
 import requests.api
 import urllib3.util.connection
 
+from soonish.config import Settings
 from soonish.delivery import audit, smtp_record, webclient
 from soonish.delivery.attempt import current, in_delivery_thread
 from soonish.delivery.guard import connect
 
+_SECRET_FILES = ("secrets.env", "soonish.db", "soonish.db-wal", "temporal.db", "temporal.db-wal")
 _install_lock = threading.Lock()
 _installed = False
 
@@ -45,10 +47,11 @@ def _requests_entry(stock: Callable[..., requests.Response]) -> Callable[..., re
     return request
 
 
-def install(extra_roots: Sequence[str] = ()) -> None:
+def install(settings: Settings, extra_roots: Sequence[str] = ()) -> None:
     """Put the guard and the audit hook in place, once per process; cannot be undone.
 
-    `extra_roots` are further folders that delivery threads may read.
+    Which networks are open is decided per attempt, from its sender's settings. `extra_roots` are
+    further folders that delivery threads may read; secrets and databases never are.
     """
     global _installed
     with _install_lock:
@@ -63,4 +66,6 @@ def install(extra_roots: Sequence[str] = ()) -> None:
         requests.api.request = guarded
         requests.request = guarded
         smtp_record.install()
-        audit.install(extra_roots)
+        audit.install(
+            extra_roots, closed=[str(settings.soonish_home / name) for name in _SECRET_FILES]
+        )

@@ -21,7 +21,7 @@ def system_resolver(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-_pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="delivery-resolve")
+_pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="delivery-resolve")
 _resolver: Callable[[str, int], list[str]] = system_resolver
 
 

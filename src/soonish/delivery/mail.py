@@ -68,7 +68,7 @@ class ServiceMail:
     SMTP_SERVER:SMTP_PORT and nothing else."""
 
     def __init__(self, settings: Settings, connections: int = CONNECTIONS) -> None:
-        egress.install()
+        egress.install(settings)
         self._settings = settings
         self._mailboxes = Mailboxes()
         self._items: deque[_Item] = deque()

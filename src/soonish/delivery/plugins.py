@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import Any, Final
 
 import apprise
 from apprise import AppriseAsset, NotifyFormat, OverflowMode
+from apprise.manager_plugins import NotificationManager
 from apprise.plugins.base import NotifyBase
 
 from soonish.delivery.schemes import ALLOWED, HOSTED
@@ -59,8 +61,22 @@ def _throttle(last_io: object = None, wait: float | None = None) -> None:
         raise AskedToWait(wait)
 
 
+def _collect_quietly(_plugin: NotifyBase) -> None:
+    """In place of destructors that log out over the network: garbage is collected in any
+    thread, also in those that no guard watches."""
+
+
+@cache
+def _take_destructors() -> None:
+    manager = NotificationManager()
+    for scheme in manager.schemas():
+        if hasattr(manager[scheme], "__del__"):
+            manager[scheme].__del__ = _collect_quietly
+
+
 def build(url: str) -> NotifyBase:
     """The plugin object of `url`, attributes forced. Raises InvalidTarget or ManyTargets."""
+    _take_destructors()
     try:
         plugin = apprise.Apprise.instantiate(url, asset=_ASSET, suppress_exceptions=False)
         if plugin is None:
@@ -71,7 +87,8 @@ def build(url: str) -> NotifyBase:
         raise InvalidTarget("Apprise cannot use this URL") from error
     if not plugin.enabled:
         raise InvalidTarget("Apprise cannot use this URL")
-    if not plugin_schemas(plugin) <= ALLOWED:
+    schemas = plugin_schemas(plugin)
+    if not schemas or not schemas <= ALLOWED:
         raise InvalidTarget("this kind of service is not allowed")
     if targets > 1:
         raise ManyTargets(f"the URL names {targets} recipients")
@@ -97,19 +114,24 @@ def force(plugin: NotifyBase) -> None:
         setattr(plugin, name, value)
 
 
+def _schemes(kind: type[NotifyBase]) -> list[str]:
+    # Of the class: some objects reuse the name `protocol` for something else.
+    declared: list[Any] = [kind.protocol, kind.secure_protocol]
+    return [
+        str(name)
+        for names in declared
+        for name in ((names,) if isinstance(names, str) else names or ())
+    ]
+
+
 def plugin_schemas(plugin: NotifyBase) -> set[str]:
     """All schemes of the plugin's class, e.g. {"json", "jsons"}."""
-    found: set[str] = plugin.schemas()
-    return found
+    return set(_schemes(type(plugin)))
 
 
 def kind_of(plugin: NotifyBase) -> str:
     """The service's short name: its first plain scheme, e.g. "json" for json:// and jsons://."""
-    names: list[Any] = [plugin.protocol, plugin.secure_protocol]
-    for name in names:
-        if name:
-            return str(name if isinstance(name, str) else next(iter(name)))
-    raise InvalidTarget("this kind of service is not allowed")
+    return _schemes(type(plugin))[0]
 
 
 def is_hosted(plugin: NotifyBase) -> bool:

@@ -37,7 +37,7 @@ class Sender:
     """
 
     def __init__(self, settings: Settings, threads: int = DEFAULT_THREADS) -> None:
-        egress.install()
+        egress.install(settings)
         self._settings = settings
         self._threads = FairThreads("delivery", threads)
         self._mailboxes = Mailboxes()

@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from soonish.delivery.attempt import Attempt, current
+from soonish.delivery.attempt import Attempt, BlockedTarget, current
 from soonish.delivery.keepalive import Connection, connections
 from soonish.delivery.retry_after import asked_wait
 from soonish.delivery.schemes import CONNECTION_HEADERS
@@ -36,7 +36,10 @@ def request(method: str, url: str, **kwargs: Any) -> requests.Response:
 
     Raises requests.RequestException only, as the plugins expect; the attempt's `fault` says why.
     """
-    attempt = current()
+    try:
+        attempt = current()
+    except BlockedTarget as error:
+        raise requests.ConnectionError("no delivery is under way") from error
     if 429 in attempt.statuses or attempt.fault is not None:
         raise requests.ConnectionError("this attempt is over")
     try:
