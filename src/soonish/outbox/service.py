@@ -35,8 +35,9 @@ async def undone(session: AsyncSession, stream: str, limit: int = TAKE) -> Seque
 
 
 def finish_rows(rows: Iterable[OutboxRow], now: datetime) -> None:
+    """These were done: an error that stays on a done row means that it was put aside."""
     for row in rows:
-        row.done_at = now
+        row.done_at, row.error = now, None
 
 
 async def finish(session: AsyncSession, stream: str) -> None:
@@ -44,5 +45,5 @@ async def finish(session: AsyncSession, stream: str) -> None:
     await session.execute(
         update(OutboxRow)
         .where(OutboxRow.stream == stream, OutboxRow.done_at.is_(None))
-        .values(done_at=utc_now())
+        .values(done_at=utc_now(), error=None)
     )

@@ -1,0 +1,113 @@
+"""What several commands share: whose name they act in, and how rows become plain data."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from soonish.cli.instants import parse_instant
+from soonish.cli.output import show_rows
+from soonish.cli.running import run
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from soonish.accounts.models import User
+    from soonish.config import Settings
+    from soonish.events.queries import EventDetails
+    from soonish.notifications.queries import Counted
+    from soonish.parts import Parts
+
+_OPEN = ("pending", "sending", "retrying")
+
+
+async def owner(session: AsyncSession, settings: Settings, address: str | None) -> User:
+    """The account a new event belongs to: of this address, of TEST_EMAIL, or that of `db seed`.
+
+    Raises NotFound, and InvalidInput where nothing says who.
+    """
+    from soonish.accounts import operators
+    from soonish.cli import seeding
+    from soonish.errors import InvalidInput, NotFound
+
+    if address:
+        return await operators.require_account(session, address)
+    if settings.test_email:
+        return (await operators.account_of(session, settings.test_email))[0]
+    try:
+        return await operators.require_account(session, seeding.ORGANIZER)
+    except NotFound:
+        message = "Give the address of an account, set TEST_EMAIL, or run `soonish db seed`."
+        raise InvalidInput("owner", message) from None
+
+
+def address_or_test_email(settings: Settings, address: str | None) -> str:
+    """The address, else TEST_EMAIL. Raises InvalidInput where there is neither."""
+    from soonish.errors import InvalidInput
+
+    if address or settings.test_email:
+        return address or settings.test_email
+    raise InvalidInput("email", "Give an address or set TEST_EMAIL.")
+
+
+def with_instants(wanted: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The same with the dates as instants."""
+    names = ("start_date", "end_date")
+    read = {n: parse_instant(wanted[n], n, now) for n in names if n in wanted}
+    return wanted | read
+
+
+def event_dict(found: EventDetails, settings: Settings) -> dict[str, Any]:
+    """The event as the API tells it."""
+    from soonish.events.api import event_out
+
+    return event_out(found, settings).model_dump(mode="json")
+
+
+def notification_dict(counted: Counted) -> dict[str, Any]:
+    from soonish.schemas import as_z
+
+    one, counts = counted.notification, counted.counts
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "created_at": as_z(one.created_at),
+        "completed_at": as_z(one.completed_at) if one.completed_at else None,
+        "sent": counts.get("sent", 0),
+        "open": sum(counts.get(state, 0) for state in _OPEN),
+        "failed": counts.get("failed", 0),
+        "counts": counts,
+    }
+
+
+def show_subscribers(as_json: bool, event_id: int) -> None:
+    columns = ("id", "address", "name", "status", "channels", "created_at")
+    rows = run(lambda parts: _subscribers(parts, event_id))
+    show_rows(as_json, rows, columns, "Nobody has subscribed.")
+
+
+async def _subscribers(parts: Parts, event_id: int) -> list[dict[str, Any]]:
+    from soonish.events import operators
+    from soonish.schemas import as_z
+    from soonish.subscriptions import service
+
+    rows: list[dict[str, Any]] = []
+    before: int | None = None
+    async with parts.db.read() as session:
+        event, organizer = await operators.with_owner(session, event_id)
+        while found := await service.subscribers(
+            session, event.id, organizer, limit=500, before_id=before
+        ):
+            before = found[-1].subscription.id
+            rows += [
+                {
+                    "id": one.subscription.id,
+                    "address": one.address,
+                    "name": one.name,
+                    "status": one.subscription.status,
+                    "channels": one.channels,
+                    "created_at": as_z(one.subscription.created_at),
+                }
+                for one in found
+            ]
+    return rows

@@ -1,0 +1,87 @@
+"""`soonish delivery ...`: the dead letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soonish.cli.output import JsonOption, show, show_rows, warn
+from soonish.cli.running import run
+
+if TYPE_CHECKING:
+    from soonish.notifications.upkeep import DeadLetter
+    from soonish.parts import Parts
+
+app = typer.Typer(help="Deliveries that failed.", no_args_is_help=True)
+COLUMNS = ("id", "notification_id", "kind", "address", "channel", "attempts", "outcome", "detail")
+
+OfEvent = Annotated[int | None, typer.Option("--event", help="Of this event only.")]
+
+
+@app.command()
+def failed(event: OfEvent = None, as_json: JsonOption = False) -> None:
+    """List failed deliveries, newest first; addresses are masked."""
+
+    async def work(parts: Parts) -> list[dict[str, Any]]:
+        from soonish.notifications import upkeep
+
+        async with parts.db.read() as session:
+            return [_row(one) for one in await upkeep.failed(session, event)]
+
+    show_rows(as_json, run(work), COLUMNS, "No delivery has failed.")
+
+
+@app.command()
+def retry(
+    notification_id: Annotated[
+        int | None, typer.Argument(help="Of this notification. Default: of all, or --event.")
+    ] = None,
+    event: OfEvent = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send failed deliveries again; each person still gets the message once."""
+    done = run(lambda parts: _retry(parts, notification_id, event))
+    for late in done["expired"]:
+        warn(f"Notification {late} is too old to be sent again.")
+    show(as_json, done, f"{done['retried']} deliveries are tried again.")
+    if notification_id is not None and done["expired"]:
+        raise typer.Exit(1)
+
+
+async def _retry(parts: Parts, notification_id: int | None, event: int | None) -> dict[str, Any]:
+    from soonish.db.types import utc_now
+    from soonish.errors import Conflict
+    from soonish.notifications import service, upkeep
+
+    async with parts.db.read() as session:
+        if notification_id is not None:
+            found = [await upkeep.require(session, notification_id)]
+        else:
+            found = list(await upkeep.with_failures(session, event))
+    retried, expired = 0, list[int]()
+    for one in found:
+        try:
+            async with parts.db.write() as session:
+                retried += await service.retry_failed(session, one, utc_now())
+        except Conflict:
+            expired.append(one.id)
+    return {"retried": retried, "expired": expired}
+
+
+def _row(letter: DeadLetter) -> dict[str, Any]:
+    from soonish.schemas import as_z
+
+    one = letter.delivery
+    return {
+        "id": one.id,
+        "notification_id": one.notification_id,
+        "event_id": letter.notification.event_id,
+        "kind": letter.notification.kind,
+        "address": letter.address,
+        "channel": letter.channel,
+        "attempts": one.attempts,
+        "outcome": one.outcome,
+        "detail": one.outcome_detail,
+        "finished_at": as_z(one.finished_at) if one.finished_at else None,
+    }

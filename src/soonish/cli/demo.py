@@ -1,0 +1,28 @@
+"""`soonish demo`: the whole life of an event, over HTTP, as its people see it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from soonish.cli.exits import exiting_clearly
+from soonish.cli.output import JsonOption
+
+
+def demo(
+    url: Annotated[
+        str | None,
+        typer.Option(help="Where Soonish runs. Default: BASE_URL, or a system of its own."),
+    ] = None,
+    patterns: Annotated[
+        bool,
+        typer.Option("--patterns", help="Only a message to all and one person's reminder."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Live through an event with three people, and say what arrived where."""
+    with exiting_clearly():
+        from soonish.cli.demonstration import run
+
+        run(url, patterns=patterns, as_json=as_json)

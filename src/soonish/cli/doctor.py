@@ -1,0 +1,216 @@
+"""`soonish doctor`: is everything here that Soonish needs, and what to do where it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soonish.cli.exits import MIGRATE, explain
+from soonish.cli.output import JsonOption, show
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from soonish.delivery.outcome import SendResult
+    from soonish.ops.health import Part
+    from soonish.parts import Parts
+
+REMEDIES = {
+    "temporal": "Start it with `soonish up`, or set TEMPORAL_URL to a server that runs.",
+    "worker": "Start one with `soonish worker`, or everything with `soonish up`.",
+    "mail": "Check SMTP_SERVER, SMTP_PORT, SMTP_SECURITY and the password; `soonish up` runs a "
+    "catcher where SMTP_SERVER is not set.",
+    "outbox": "`soonish outbox status` shows what waits, `soonish outbox poke` pushes it.",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what it is about, whether it is well, what was seen, what to do about it."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def doctor(
+    send: Annotated[bool, typer.Option("--send", help="Also send a mail to TEST_EMAIL.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check settings, secrets, database, Temporal, workers and mail; exit 1 if one is not well."""
+    findings = asyncio.run(_examine(send))
+    lines = [line for one in findings for line in _lines(one)]
+    show(as_json, [asdict(one) for one in findings], "\n".join(lines))
+    wrong = [one.name for one in findings if not one.ok]
+    if wrong:
+        typer.echo(f"Not well: {', '.join(wrong)}.", err=True)
+        raise typer.Exit(1)
+
+
+async def send_test_mail(parts: Parts) -> SendResult:
+    """One mail to TEST_EMAIL through service mail. InvalidInput where that is not set."""
+    from soonish.accounts.addresses import normalise
+    from soonish.db.types import utc_now
+    from soonish.delivery.mail import Mail
+    from soonish.notifications.content import Content
+    from soonish.notifications.rendering import ACTION_SLOT, Rendering, message_id
+
+    address = normalise(parts.settings.test_email, "TEST_EMAIL")
+    extra = {"channel": parts.settings.smtp_server, "url": parts.settings.base_url}
+    template = Rendering(Content("test", extra=dict(extra)), "en", parts.settings).plain_mail
+    identity = message_id(0, utc_now())
+    mail = Mail(to=address, message_id=identity, template=template, values={ACTION_SLOT: ""})
+    return (await parts.mailer.send_batch([mail]))[0]
+
+
+def _lines(one: Finding) -> list[str]:
+    first = f"{'ok' if one.ok else 'PROBLEM':<8} {one.name:<10} {one.detail}"
+    return [first] if one.ok or not one.remedy else [first, f"{'':<19} {one.remedy}"]
+
+
+async def _examine(send: bool) -> list[Finding]:
+    from soonish.cli.running import settings_for_command
+    from soonish.errors import SoonishError
+    from soonish.parts import make_parts
+
+    try:
+        settings = settings_for_command()
+    except SoonishError as error:
+        return [Finding("settings", False, error.detail, "docs/settings.md describes each one.")]
+    findings = [
+        Finding("settings", True, f"{settings.environment}, {settings.base_url}"),
+        _home(settings.soonish_home),
+    ]
+    try:
+        parts = make_parts(settings)
+    except SoonishError as error:
+        return [*findings, Finding("secrets", False, error.detail)]
+    findings.append(Finding("secrets", True, "all three are there"))
+    try:
+        return findings + await _with_parts(parts, send)
+    finally:
+        await parts.close()
+
+
+def _home(home: Path) -> Finding:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            return Finding("home", True, str(home))
+    except OSError as error:
+        who = f"user {os.getuid()}"
+        remedy = f"Let {who} write there, or set SOONISH_HOME to another folder."
+        return Finding("home", False, f"{home}: {error.strerror}", remedy)
+
+
+async def _with_parts(parts: Parts, send: bool) -> list[Finding]:
+    from soonish.ops import health
+
+    database = await _found("database", lambda: _database(parts), MIGRATE)
+    findings = [database]
+    if database.ok:
+        findings.append(await _found("keys", lambda: _keys(parts), "Set the old keys back."))
+        judged = (await health.check(parts)).parts
+        findings += [_judged(name, judged[name]) for name in REMEDIES]
+    else:
+        findings.append(await _found("temporal", lambda: _temporal(parts), REMEDIES["temporal"]))
+        findings.append(await _found("mail", lambda: _mail(parts), REMEDIES["mail"]))
+    findings.append(_assets())
+    if send:
+        findings.append(await _found("test mail", lambda: _send(parts), "Set TEST_EMAIL."))
+    return findings
+
+
+def _judged(name: str, part: Part) -> Finding:
+    return Finding(name, part.ok, part.detail, REMEDIES[name])
+
+
+async def _found(
+    name: str, look: Callable[[], Awaitable[tuple[bool, str]]], remedy: str
+) -> Finding:
+    """What `look` says; an error that a person can understand is a problem."""
+    try:
+        ok, detail = await look()
+    except Exception as error:
+        detail = explain(error)
+        if detail is None:
+            raise
+        ok = False
+    return Finding(name, ok, detail.replace(f" {MIGRATE}", ""), remedy)
+
+
+async def _database(parts: Parts) -> tuple[bool, str]:
+    from alembic.script import ScriptDirectory
+
+    from soonish.cli.running import require_database
+    from soonish.db.migrate import alembic_config
+
+    require_database(parts.settings)
+    async with parts.db.read() as session:
+        present = await session.run_sync(_revision)
+    newest = ScriptDirectory.from_config(alembic_config(parts.settings)).get_current_head()
+    kind = "SQLite" if parts.settings.is_sqlite else "PostgreSQL"
+    if present == newest:
+        return True, f"{kind}, schema {present}"
+    return False, f"{kind}, its schema is {present or 'missing'}, the newest is {newest}"
+
+
+def _revision(session: Session) -> str | None:
+    from alembic.migration import MigrationContext
+
+    return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+async def _keys(parts: Parts) -> tuple[bool, str]:
+    """Whether the keys fit what is stored: an address must be readable and found again."""
+    from sqlalchemy import select
+
+    from soonish.accounts.addresses import fingerprint_of
+    from soonish.accounts.models import User
+
+    query = select(User.email, User.email_fingerprint).where(User.email.is_not(None)).limit(1)
+    async with parts.db.read() as session:
+        row = (await session.execute(query)).one_or_none()
+    if row is None or row[0] is None:
+        return True, "nothing is stored yet"
+    fits = fingerprint_of(row[0]) == row[1]
+    return fits, "fit the database" if fits else "FINGERPRINT_KEY is not the database's"
+
+
+async def _temporal(parts: Parts) -> tuple[bool, str]:
+    from soonish.ops import health
+
+    return True, f"Temporal {await health.server_version(parts)}"
+
+
+async def _mail(parts: Parts) -> tuple[bool, str]:
+    if not parts.settings.smtp_server:
+        return False, "SMTP_SERVER is not set"
+    result = await parts.mailer.check()
+    return result.ok, "answers" if result.ok else result.detail
+
+
+def _assets() -> Finding:
+    from soonish.errors import ConfigurationError
+    from soonish.web.assets import manifest
+
+    try:
+        return Finding("assets", True, f"{len(manifest())} files for the pages")
+    except ConfigurationError as error:
+        return Finding("assets", False, "not built", error.detail)
+
+
+async def _send(parts: Parts) -> tuple[bool, str]:
+    if not parts.settings.test_email:
+        return False, "TEST_EMAIL is not set"
+    result = await send_test_mail(parts)
+    where = f"{parts.settings.smtp_server}:{parts.settings.smtp_port}"
+    return result.ok, f"taken by {where}" if result.ok else f"{result.outcome}: {result.detail}"

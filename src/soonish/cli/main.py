@@ -1,0 +1,79 @@
+"""The `soonish` command. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from soonish import __version__
+from soonish.cli import (
+    db,
+    delivery,
+    demo,
+    doctor,
+    event,
+    integration,
+    outbox,
+    reminder,
+    serving,
+    subscriber,
+    temporal,
+    user,
+)
+
+app = typer.Typer(
+    name="soonish",
+    help="Notification-first events: people are told through the channels they already use.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"soonish {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def callback(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Say which.")
+    ] = False,
+) -> None:
+    """Notification-first events: people are told through the channels they already use."""
+
+
+@app.command()
+def up() -> None:
+    """Run everything on this machine, in the foreground, until Ctrl-C."""
+    from soonish.cli.up import up as run
+
+    run()
+
+
+app.command()(serving.api)
+app.command()(serving.worker)
+app.command()(doctor.doctor)
+app.command()(demo.demo)
+app.add_typer(db.app, name="db")
+app.add_typer(temporal.app, name="temporal")
+app.add_typer(user.app, name="user")
+app.add_typer(event.app, name="event")
+app.add_typer(subscriber.app, name="subscriber")
+app.add_typer(integration.app, name="integration")
+app.add_typer(reminder.app, name="reminder")
+app.add_typer(outbox.app, name="outbox")
+app.add_typer(delivery.app, name="delivery")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

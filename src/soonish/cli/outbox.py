@@ -1,0 +1,75 @@
+"""`soonish outbox ...`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soonish.cli.output import JsonOption, show, table
+from soonish.cli.running import run
+
+if TYPE_CHECKING:
+    from soonish.parts import Parts
+
+app = typer.Typer(help="What Temporal must still be told.", no_args_is_help=True)
+
+
+@app.command()
+def status(as_json: JsonOption = False) -> None:
+    """Show the undone rows by kind, and those that were put aside with an error."""
+    found = run(_status)
+    lines = [table(found["undone"], ("kind", "rows", "oldest", "error"))] if found["undone"] else []
+    if found["failed"]:
+        lines += ["", "Put aside (`soonish outbox poke --failed` tries them again):"]
+        lines.append(table(found["failed"], ("id", "stream", "kind", "done_at", "error")))
+    show(as_json, found, "\n".join(lines) or "The outbox is empty.")
+
+
+@app.command()
+def poke(
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Also try those again that were put aside.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell Temporal at once of all that is undone."""
+
+    async def work(parts: Parts) -> dict[str, int]:
+        from soonish.outbox import upkeep
+
+        async with parts.db.write() as session:
+            revived = await upkeep.revive_failed(session) if failed else 0
+            streams = await upkeep.release(session)
+        if streams and parts.db.on_commit:
+            parts.db.on_commit(set(streams))
+        return {"streams": len(streams), "revived": revived}
+
+    done = run(work)
+    again = f", {done['revived']} rows are tried again" if failed else ""
+    show(as_json, done, f"{done['streams']} streams poked{again}.")
+
+
+async def _status(parts: Parts) -> dict[str, Any]:
+    from soonish.outbox import upkeep
+    from soonish.schemas import as_z
+
+    async with parts.db.read() as session:
+        undone = await upkeep.undone_by_kind(session)
+        failed = await upkeep.failed(session)
+    return {
+        "undone": [
+            {"kind": u.kind, "rows": u.rows, "oldest": as_z(u.oldest), "error": u.error}
+            for u in undone
+        ],
+        "failed": [
+            {
+                "id": row.id,
+                "stream": row.stream,
+                "kind": row.kind,
+                "done_at": as_z(row.done_at) if row.done_at else None,
+                "error": row.error,
+            }
+            for row in failed
+        ],
+    }

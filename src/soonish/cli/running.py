@@ -1,0 +1,92 @@
+"""Runs a command's work with the parts of one process: settings, database, relay, sender."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from soonish.cli.exits import MIGRATE, exiting_clearly
+from soonish.cli.output import warn
+
+if TYPE_CHECKING:
+    from soonish.config import Settings
+    from soonish.db.session import Database
+    from soonish.parts import Parts
+
+T = TypeVar("T")
+WAITS = (
+    "Temporal does not answer; the work is kept in the outbox and is done when it is there again."
+)
+
+
+def run(work: Callable[[Parts], Awaitable[T]]) -> T:
+    """Run `work` with open parts; its commits are told to Temporal before this returns.
+
+    Where Temporal is away, that is said in one line on stderr, and the work stays in the outbox.
+    Exits with 1 and one line for errors that a person can do something about.
+    """
+    with exiting_clearly():
+        return asyncio.run(_run(work))
+
+
+def settings_for_command() -> Settings:
+    """The settings, with logs on stderr only where they are asked for (DEBUG) or alarming."""
+    from soonish.config import load_settings
+    from soonish.ops.logging import configure_logging
+
+    settings = load_settings()
+    quiet = settings if settings.debug else settings.model_copy(update={"log_level": "CRITICAL"})
+    configure_logging(quiet, "cli")
+    return settings
+
+
+def require_database(settings: Settings) -> None:
+    """ConfigurationError where SQLite's file is missing: connecting would make an empty one."""
+    from soonish.errors import ConfigurationError
+
+    path = sqlite_path(settings)
+    if path and not path.exists():
+        raise ConfigurationError(f"There is no database at {path}. {MIGRATE}")
+
+
+def sqlite_path(settings: Settings) -> Path | None:
+    """Where SQLite keeps the database; None for PostgreSQL and for one in memory."""
+    name = settings.database_url.partition(":///")[2] if settings.is_sqlite else ""
+    return Path(name) if name and name != ":memory:" else None
+
+
+async def _run(work: Callable[[Parts], Awaitable[T]]) -> T:
+    from soonish.parts import make_parts
+
+    settings = settings_for_command()
+    require_database(settings)
+    parts = make_parts(settings)
+    announced: set[str] = set()
+    parts.db.on_commit = _noting(announced, parts.relay.nudge)
+    try:
+        result = await work(parts)
+        await parts.relay.close()
+        if announced and await _still_waiting(parts.db, announced):
+            warn(WAITS)
+        return result
+    finally:
+        await parts.close()
+
+
+def _noting(
+    announced: set[str], nudge: Callable[[Iterable[str]], None]
+) -> Callable[[set[str]], None]:
+    def note(streams: set[str]) -> None:
+        announced.update(streams)
+        nudge(streams)
+
+    return note
+
+
+async def _still_waiting(db: Database, announced: set[str]) -> bool:
+    from soonish.outbox import upkeep
+
+    async with db.read() as session:
+        return await upkeep.is_untold(session, announced)

@@ -1,0 +1,100 @@
+"""`soonish subscriber ...`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soonish.cli import acting
+from soonish.cli.output import JsonOption, show
+from soonish.cli.running import run
+
+if TYPE_CHECKING:
+    from soonish.parts import Parts
+
+app = typer.Typer(help="Who is told about an event.", no_args_is_help=True)
+
+EventId = Annotated[int, typer.Argument(help="The event's id.")]
+Email = Annotated[str | None, typer.Argument(help="Default: TEST_EMAIL.")]
+
+
+@app.command()
+def add(
+    event_id: EventId,
+    email: Email = None,
+    tags: Annotated[
+        str | None,
+        typer.Argument(help="Tags of that account's channels, comma-separated. Default: by mail."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="For an address without an account.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Subscribe an address by mail, or an account by the tags of its channels."""
+    chosen = [tag.strip() for tag in (tags or "").split(",") if tag.strip()]
+    made = run(lambda parts: _add(parts, event_id, email, name, chosen))
+    for warning in made["warnings"]:
+        typer.echo(warning, err=True)
+    word = "is subscribed" if made["new"] else "was subscribed already"
+    show(as_json, made, f"{made['email']} {word} to event {event_id}.")
+
+
+@app.command()
+def remove(event_id: EventId, email: Email = None, as_json: JsonOption = False) -> None:
+    """End a subscription; the person is told."""
+    gone = run(lambda parts: _remove(parts, event_id, email))
+    show(as_json, gone, f"{gone['email']} is no longer subscribed to event {event_id}.")
+
+
+@app.command("list")
+def list_subscribers(event_id: EventId, as_json: JsonOption = False) -> None:
+    """List an event's subscribers with their addresses."""
+    acting.show_subscribers(as_json, event_id)
+
+
+async def _add(
+    parts: Parts, event_id: int, email: str | None, name: str | None, tags: list[str]
+) -> dict[str, Any]:
+    from soonish.accounts import operators as accounts
+    from soonish.db.types import utc_now
+    from soonish.events import operators
+    from soonish.subscriptions import operators as subscriptions
+    from soonish.subscriptions import service
+    from soonish.subscriptions.schemas import Selection
+
+    address = acting.address_or_test_email(parts.settings, email)
+    warnings: list[str] = []
+    async with parts.db.write() as session:
+        await operators.with_owner(session, event_id)
+        before = await subscriptions.active_of(session, event_id, address)
+        if tags:
+            user = await accounts.require_account(session, address)
+            wanted = Selection(tags=tags)
+            own = await service.subscribe_user(session, event_id, user, wanted, utc_now())
+            warnings = own.warnings
+        else:
+            await service.subscribe_address(session, event_id, address, name, utc_now())
+        after = await subscriptions.active_of(session, event_id, address)
+    return {
+        "subscription_id": after,
+        "email": address,
+        "new": before is None,
+        "warnings": warnings,
+    }
+
+
+async def _remove(parts: Parts, event_id: int, email: str | None) -> dict[str, Any]:
+    from soonish.db.types import utc_now
+    from soonish.errors import NotFound
+    from soonish.events import operators
+    from soonish.subscriptions import operators as subscriptions
+    from soonish.subscriptions import service
+
+    address = acting.address_or_test_email(parts.settings, email)
+    async with parts.db.write() as session:
+        _, organizer = await operators.with_owner(session, event_id)
+        found = await subscriptions.active_of(session, event_id, address)
+        if found is None:
+            raise NotFound(f"{address} is not subscribed to event {event_id}.")
+        await service.remove(session, event_id, organizer, found, utc_now())
+    return {"subscription_id": found, "email": address}
