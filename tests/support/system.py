@@ -35,6 +35,7 @@ class SoonishSystem:
         self.mail_port = free_port()
         self.lines: list[str] = []
         self.process: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread()
         self._environment = {
             "SOONISH_HOME": str(home),
             "PORT": str(self.port),
@@ -79,7 +80,8 @@ class SoonishSystem:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        self._reader.start()
         if wait:
             self.wait_until_ready()
 
@@ -103,8 +105,10 @@ class SoonishSystem:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        seconds = time.monotonic() - started
+        self._reader.join(STOP_SECONDS)
         assert code == 0, self.output
-        return time.monotonic() - started
+        return seconds
 
     def kill(self) -> None:
         """End the supervisor with SIGKILL, and wait until its parts have gone after it."""
@@ -113,6 +117,7 @@ class SoonishSystem:
             self.process.kill()
             self.process.wait()
             wait_for(lambda: not any(_alive(pid) for pid in parts), STOP_SECONDS, "parts to end")
+            self._reader.join(STOP_SECONDS)
 
     @property
     def output(self) -> str:
@@ -139,6 +144,7 @@ class SoonishSystem:
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the CLI against this system."""
+        self.home.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "soonish.cli.main", *arguments]
         return subprocess.run(
             command,
@@ -172,8 +178,10 @@ class SoonishSystem:
 
     def _read(self, process: subprocess.Popen[Any]) -> None:
         lines = self.lines
-        for line in process.stdout or ():
-            lines.append(line.rstrip("\n"))
+        assert process.stdout
+        with process.stdout:
+            for line in process.stdout:
+                lines.append(line.rstrip("\n"))
 
     def _ended(self) -> bool:
         return self.process is None or self.process.poll() is not None
