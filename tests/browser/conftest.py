@@ -86,7 +86,8 @@ class Tab:
 
     async def axe(self) -> list[str]:
         """What axe finds wrong with the page as it is now."""
-        await self.page.evaluate(AXE.read_text())
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(AXE.read_text())
         found: dict[str, Any] = await self.page.evaluate("axe.run(document)")
         return [f"{v['id']}: {v['nodes'][0]['html'][:160]}" for v in found["violations"]]
 

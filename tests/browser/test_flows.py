@@ -147,6 +147,22 @@ async def test_a_channel_is_added_and_tested_in_place(
         assert await tab.axe() == []
 
 
+async def test_a_lost_connection_is_said_and_taken_back(browser: Browser, served_site: Site):
+    ana = await served_site.member("ana")
+    _, slug = await ana.create_event()
+    async with open_tab(browser, _url(served_site), viewport=PHONE) as tab:
+        await tab.page.goto(f"/e/{slug}")
+        await tab.page.get_by_label("Your email address").fill("bo@example.org")
+        await tab.page.context.set_offline(True)
+        await tab.page.get_by_role("button", name="Subscribe").click()
+        await expect(tab.page.get_by_text("Nothing was sent")).to_be_visible()
+        await tab.page.context.set_offline(False)
+        tab.complaints.clear()  # the failed request itself
+        await tab.page.get_by_role("button", name="Subscribe").click()
+        await expect(tab.page.get_by_text("Look at your mail")).to_be_visible()
+        await expect(tab.page.get_by_text("Nothing was sent")).to_be_hidden()
+
+
 async def test_search_narrows_while_typing_and_back_works(browser: Browser, served_site: Site):
     ana = await served_site.member("ana")
     for name in ("Film night", "Book club"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from zoneinfo import available_timezones
@@ -174,8 +175,15 @@ def next_url(path: str, cursor: str | None, **parameters: str) -> str | None:
 
 def timezones(chosen: str) -> list[tuple[str, str]]:
     """The choices of a timezone field; one that we do not know stays visible as chosen."""
-    names = {name for name in available_timezones() if "/" in name and not name.startswith("Etc/")}
-    return [(name, name.replace("_", " ")) for name in ["UTC", *sorted(names | {chosen} - {"UTC"})]]
+    names = sorted(_place_names() | ({chosen} - {"UTC"}))
+    return [(name, name.replace("_", " ")) for name in ["UTC", *names]]
+
+
+@cache
+def _place_names() -> frozenset[str]:
+    """The zones that are called after a place; reading them all takes milliseconds."""
+    names = available_timezones()
+    return frozenset(name for name in names if "/" in name and not name.startswith("Etc/"))
 
 
 def _form_page(

@@ -77,16 +77,21 @@
       event.detail.isError = false;
     }
   });
-  document.addEventListener("htmx:sendError", () => {
+  // A lost connection is said once, and taken back when the next request gets through.
+  document.addEventListener("htmx:sendError", (event) => {
     unlockForms();
-    announce(root.dataset.offline);
-    showNotice(root.dataset.offline);
+    const asking = event.detail.requestConfig?.verb === "get";
+    showNotice(asking ? root.dataset.offline : root.dataset.unsent);
+  });
+  document.addEventListener("htmx:afterOnLoad", () => {
+    document.querySelector("#notices [data-offline-notice]")?.remove();
   });
   function showNotice(text) {
     const place = document.getElementById("notices");
     if (!place) return;
     const notice = document.createElement("p");
     notice.className = "rounded-xl bg-warn-soft px-4 py-3 text-warn";
+    notice.dataset.offlineNotice = "";
     notice.textContent = text;
     place.replaceChildren(notice);
   }
