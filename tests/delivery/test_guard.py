@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -15,11 +16,13 @@ import requests
 import urllib3
 
 from soonish.config import Settings
-from soonish.delivery import egress
+from soonish.delivery import egress, schemes
 from soonish.delivery.attempt import Attempt, BlockedTarget, enter_delivery_thread, running
 from soonish.delivery.message import Message
 from soonish.delivery.outcome import Outcome
 from soonish.delivery.sender import Sender
+from soonish.delivery.urls import vet
+from soonish.errors import InvalidInput
 from tests.support.http_sink import HttpSink
 from tests.support.settings import make_settings
 
@@ -197,3 +200,48 @@ def test_service_mail_threads_reach_the_operators_server_only(
     connected.close()
     refused = in_delivery(lambda: socket.create_connection(("127.0.0.1", http_sink.port)), other)
     assert isinstance(refused, BlockedTarget)
+
+
+def _urls_of(scheme: str, host: str) -> list[str]:
+    """URLs of a scheme in the shapes that Apprise's plugins ask for."""
+    uuid = "8b799edf-6f98-4d3a-9be7-2862fb4e5752"
+    tails = ["", "/token1234567", f"/{'a' * 24}/{'b' * 24}", "/15551234567/15557654321", "/#room"]
+    tails += ["/?to=you@c.example&mode=insecure&from=me@b.example", "/" + "a" * 64, "/15551234567"]
+    tails += [f"/{'c' * 32}/{'d' * 48}", f"/{uuid}/token1234567", "/api/room/" + "e" * 64]
+    users = ["", "user:password@", "token1234567@"]
+    return [f"{scheme}://{user}{host}{tail}" for tail in tails for user in users]
+
+
+def _is_usable(url: str) -> bool:
+    try:
+        vet(url)
+    except InvalidInput:
+        return False
+    return True
+
+
+async def test_no_scheme_with_a_host_reaches_a_closed_address(
+    settings_for: Callable[..., Settings], loopback: Settings, http_sink: HttpSink, message: Message
+):
+    """Every plugin that takes a host: let through where loopback is open, stopped where not."""
+    host = f"127.0.0.1:{http_sink.port}"
+    urls = [
+        url
+        for scheme in sorted(schemes.BY_HOST - {"mailto", "mailtos"})
+        for url in _urls_of(scheme, host)
+        if _is_usable(url)
+    ]
+    strict, lenient = Sender(settings_for(), threads=8), Sender(loopback, threads=8)
+    refused = await strict.send_many([(url, message) for url in urls])
+    assert http_sink.connections == 0
+    blocked = {
+        url.partition("://")[0]: url
+        for url, result in zip(urls, refused, strict=True)
+        if result.outcome is Outcome.BLOCKED_TARGET
+    }
+    assert len(blocked) >= 0.85 * len(schemes.BY_HOST)
+    allowed = await lenient.send_many([(url, message) for url in blocked.values()])
+    assert not any(result.outcome is Outcome.BLOCKED_TARGET for result in allowed)
+    assert http_sink.connections > 0
+    for sender in (strict, lenient):
+        await asyncio.to_thread(sender.close)

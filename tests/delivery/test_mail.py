@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from soonish.delivery import attempt as attempt_module
+from soonish.delivery.classify import NOT_STARTED
 from soonish.delivery.mail import Mail, MailContent, MailTemplate, ServiceMail
 from soonish.delivery.outcome import Outcome, SendResult
 from tests.delivery.conftest import SettingsFor, mail_settings
 from tests.support.smtp_sink import SmtpSink
+from tests.support.wait import eventually
 
 TEMPLATE = MailTemplate(
     MailContent(
@@ -369,3 +371,16 @@ async def test_a_refused_login_is_worth_another_attempt(settings_for: SettingsFo
         await asyncio.to_thread(service_mail.close)
     assert (result.outcome, result.status, result.retryable) == (Outcome.CONNECTION, 535, True)
     assert "secret" not in result.detail
+
+
+async def test_closing_lets_go_of_what_has_not_begun(
+    service_mail: ServiceMail, smtp_sink: SmtpSink
+):
+    smtp_sink.delay = 0.2
+    sending = asyncio.ensure_future(service_mail.send_batch(mails(10)))
+    await eventually(lambda: smtp_sink.mails)
+    await asyncio.to_thread(service_mail.close)
+    results = await asyncio.wait_for(sending, 5)
+    assert 0 < sum(r.ok for r in results) == len(smtp_sink.mails) < 10
+    assert all(r is NOT_STARTED for r in results if not r.ok)
+    assert (await service_mail.send_batch(mails(1)))[0] is NOT_STARTED

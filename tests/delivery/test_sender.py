@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from soonish.config import Settings
 from soonish.delivery import attempt as attempt_module
 from soonish.delivery.keepalive import connections
 from soonish.delivery.message import Message
@@ -318,3 +319,19 @@ async def test_idle_connections_are_bounded(sender: Sender, message: Message, ht
     assert http_sink.connections <= 8
     connections.close()
     assert (await sender.send(http_sink.apprise_url(), message)).ok
+
+
+async def test_closing_lets_go_of_what_has_not_begun(
+    loopback: Settings, message: Message, http_sink: HttpSink
+):
+    http_sink.default = Reply(delay=0.3)
+    sender = Sender(loopback, threads=4)
+    items = [(http_sink.apprise_url(f"/{n}"), message) for n in range(20)]
+    sending = asyncio.ensure_future(sender.send_many(items))
+    await eventually(lambda: http_sink.requests)
+    await asyncio.to_thread(sender.close)
+    results = await asyncio.wait_for(sending, 5)
+    assert results[0].ok
+    assert sum(r.ok for r in results) == len(http_sink.requests) < 20
+    assert all(r is NOT_STARTED for r in results if not r.ok)
+    assert await sender.send(items[0][0], message) is NOT_STARTED

@@ -15,6 +15,8 @@ BLOCKED = SendResult(Outcome.BLOCKED_TARGET, "The address is not open to deliver
 INVALID = SendResult(Outcome.INVALID_TARGET, "The channel's URL cannot be used")
 NOT_SENT = SendResult(Outcome.UNKNOWN, "The service was not asked to send anything")
 TIMED_OUT = SendResult(Outcome.TIMEOUT, "No answer in time", retryable=True)
+# What a send returns, as this very object, if it was not begun: too late, or shutting down.
+NOT_STARTED = SendResult(Outcome.UNKNOWN, "Not started in time", retryable=True)
 DELIVERED = SendResult(Outcome.OK)
 
 

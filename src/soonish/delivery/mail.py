@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import structlog
 from soonish.config import Settings
 from soonish.delivery import egress
 from soonish.delivery.attempt import Attempt, enter_delivery_thread, running
+from soonish.delivery.classify import NOT_STARTED
 from soonish.delivery.mime import MailContent, MailTemplate, parse_recipient
 from soonish.delivery.outcome import Outcome, SendResult
 from soonish.delivery.smtp import Dropped, Envelope, MailConnection, Unusable, refusal
@@ -104,15 +106,27 @@ class ServiceMail:
         return await future
 
     def close(self) -> None:
-        """Send what is queued, say goodbye and end the threads (at most 15 s)."""
+        """Let each mail under way end, say goodbye and end the threads; blocks at most 15 s.
+
+        What has not begun is not sent: its result is NOT_STARTED.
+        """
         with self._changed:
             self._closed = True
+            left = list(self._items)
+            self._items.clear()
             self._changed.notify_all()
+        for item in left:
+            item.finish(NOT_STARTED)
+        until = time.monotonic() + 15.0
         for thread in self._threads:
-            thread.join(15.0)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _queue(self, items: list[_Item]) -> None:
         with self._changed:
+            if self._closed:
+                for item in items:
+                    item.finish(NOT_STARTED)
+                return
             self._items.extend(items)
             wanted = min(self._limit, 1 + len(self._items) // _MAILS_PER_CONNECTION)
             for _ in range(wanted - self._idle):

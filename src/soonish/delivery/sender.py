@@ -15,6 +15,7 @@ from soonish.config import Settings
 from soonish.delivery import classify, egress
 from soonish.delivery.attempt import Attempt, running
 from soonish.delivery.channels import host_key, instantiate
+from soonish.delivery.classify import NOT_STARTED
 from soonish.delivery.keepalive import connections
 from soonish.delivery.message import Message
 from soonish.delivery.outcome import Outcome, SendResult
@@ -24,8 +25,6 @@ from soonish.delivery.threads import FairThreads, Mailbox, Mailboxes
 from soonish.errors import InvalidInput
 
 DEFAULT_THREADS: Final = 128
-# What `send` returns, as this very object, if the turn came only after `start_within` seconds.
-NOT_STARTED: Final = SendResult(Outcome.UNKNOWN, "Not started in time", retryable=True)
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +40,7 @@ class Sender:
         self._settings = settings
         self._threads = FairThreads("delivery", threads)
         self._mailboxes = Mailboxes()
+        self._closing = False
 
     async def send(
         self, url: str, message: Message, *, start_within: float | None = None
@@ -60,7 +60,11 @@ class Sender:
         return [await future for future in futures]
 
     def close(self) -> None:
-        """Let what is under way end (at most 15 s), then close threads and connections."""
+        """Let what is under way end, then close threads and connections; blocks at most 15 s.
+
+        What has not begun is not sent: its result is NOT_STARTED.
+        """
+        self._closing = True
         self._threads.close()
         self._threads.join(15.0)
         connections.close()
@@ -71,7 +75,12 @@ class Sender:
         loop, mailbox = self._mailboxes.current()
         future: asyncio.Future[SendResult] = loop.create_future()
         late = None if start_within is None else time.monotonic() + start_within
-        self._threads.submit(host_key(url), lambda: self._run(url, message, late, future, mailbox))
+
+        def job() -> None:
+            self._run(url, message, late, future, mailbox)
+
+        if not self._threads.submit(host_key(url), job):
+            future.set_result(NOT_STARTED)
         return future
 
     def _run(
@@ -84,7 +93,7 @@ class Sender:
     ) -> None:
         if future.cancelled():
             return
-        if late is not None and time.monotonic() > late:
+        if self._closing or (late is not None and time.monotonic() > late):
             mailbox.post(future, NOT_STARTED)
             return
         try:

@@ -57,11 +57,11 @@ class FairThreads:
         self._grower = threading.Thread(target=self._grow, name=f"{name}-grow", daemon=True)
         self._grower.start()
 
-    def submit(self, key: str, job: Job) -> None:
-        """Queue `job`, which must not raise. Raises RuntimeError after close()."""
+    def submit(self, key: str, job: Job) -> bool:
+        """Queue `job`, which must not raise. False after close()."""
         with self._lock:
             if self._closed:
-                raise RuntimeError("the threads are closed")
+                return False
             queue = self._jobs.get(key)
             if queue is None:
                 self._jobs[key] = queue = deque()
@@ -70,6 +70,7 @@ class FairThreads:
             queue.append(job)
             if not self._wake_one():
                 self._backlog.set()
+            return True
 
     def work(self, worker: _Worker) -> None:
         """The life of one thread."""
