@@ -1,9 +1,19 @@
 from tests.support.scene import (
+    database,
     database_url,
     migrated_postgres,
     migrated_sqlite,
     scene,
     sender,
+    settings,
 )
 
-__all__ = ["database_url", "migrated_postgres", "migrated_sqlite", "scene", "sender"]
+__all__ = [
+    "database",
+    "database_url",
+    "migrated_postgres",
+    "migrated_sqlite",
+    "scene",
+    "sender",
+    "settings",
+]

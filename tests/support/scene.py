@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
 from soonish.accounts.models import User
-from soonish.db import crypto
+from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.delivery.sender import Sender
@@ -26,10 +25,26 @@ from soonish.reminders import api as reminders_api
 from soonish.subscriptions import api as subscriptions_api
 from soonish.subscriptions.tokens import Purpose, make_token
 from tests.events.stage import PEOPLE, Parts, Stage, make_app
-from tests.support.database import _empty, database_url, migrated_postgres, migrated_sqlite
+from tests.support.database import (
+    database,
+    database_url,
+    migrated_postgres,
+    migrated_sqlite,
+    settings,
+)
 from tests.support.settings import make_settings
 
-__all__ = ["Scene", "database_url", "migrated_postgres", "migrated_sqlite", "scene", "sender"]
+__all__ = [
+    "Scene",
+    "database",
+    "database_url",
+    "migrated_postgres",
+    "migrated_sqlite",
+    "scene",
+    "sender",
+    "settings",
+]
+LOOPBACK = ["127.0.0.0/8"]
 
 
 @dataclass
@@ -83,31 +98,22 @@ class Scene(Stage):
 
 @pytest.fixture(scope="session")
 def sender(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sender]:
-    settings = make_settings(
-        tmp_path_factory.mktemp("sender"), egress_allowed_networks=["127.0.0.0/8"]
-    )
-    made = Sender(settings, threads=4)
+    home = tmp_path_factory.mktemp("sender")
+    made = Sender(make_settings(home, egress_allowed_networks=LOOPBACK), threads=4)
     yield made
     made.close()
 
 
 @pytest.fixture
-async def scene(database_url: str, tmp_path: Path, sender: Sender) -> AsyncGenerator[Scene]:
-    settings = make_settings(
-        tmp_path, database_url=database_url, egress_allowed_networks=["127.0.0.0/8"]
-    )
-    crypto.configure(settings)
-    db = Database(settings)
-    if not db.is_sqlite:
-        await _empty(db)
-    parts = PartsWithSender(settings, db, sender=sender)
+async def scene(settings: Settings, database: Database, sender: Sender) -> AsyncGenerator[Scene]:
+    opened = settings.model_copy(update={"egress_allowed_networks": LOOPBACK})
+    parts = PartsWithSender(opened, database, sender=sender)
     app = make_app(parts)
     for part in (integrations_api, subscriptions_api, reminders_api):
         app.include_router(part.router)
     transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(transport=transport, base_url=settings.base_url) as client:
+    async with httpx2.AsyncClient(transport=transport, base_url=opened.base_url) as client:
         made = Scene(parts, client)
         for name in PEOPLE:
             await made.add_person(name)
         yield made
-    await db.close()
