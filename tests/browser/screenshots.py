@@ -1,4 +1,4 @@
-"""`python -m tests.browser.screenshots`: a picture of every page in every state, in ./screenshots."""
+"""`python -m tests.browser.screenshots`: a picture of every page, written to ./screenshots."""
 
 from __future__ import annotations
 

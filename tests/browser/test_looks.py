@@ -77,3 +77,16 @@ async def test_first_visit_is_small(browser: Browser, samples_url: str):
         await tab.page.goto("/sample/event", wait_until="networkidle")
     assert len(sizes) <= 8
     assert sum(sizes) <= 100_000
+
+
+async def test_axe_and_the_console_are_really_heard(browser: Browser, samples_url: str):
+    async with open_tab(browser, samples_url, viewport=PHONE) as tab:
+        await tab.page.goto("/sample/event")
+        await tab.page.evaluate("document.documentElement.removeAttribute('lang')")
+        assert any("html-has-lang" in found for found in await tab.axe())
+        script = (
+            "document.body.append(Object.assign(document.createElement('script'), {text: '1'}))"
+        )
+        await tab.page.evaluate(script)
+        assert any("Content Security Policy" in text for text in tab.complaints)
+        tab.complaints.clear()
