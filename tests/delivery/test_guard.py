@@ -245,3 +245,14 @@ async def test_no_scheme_with_a_host_reaches_a_closed_address(
     assert http_sink.connections > 0
     for sender in (strict, lenient):
         await asyncio.to_thread(sender.close)
+
+
+async def test_a_kept_connection_serves_only_those_who_could_open_it(
+    settings_for: Callable[..., Settings], sender: Sender, http_sink: HttpSink, message: Message
+):
+    strict = Sender(settings_for(), threads=1)
+    assert (await sender.send(http_sink.apprise_url(), message)).ok
+    result = await strict.send(http_sink.apprise_url(), message)
+    assert result.outcome is Outcome.BLOCKED_TARGET
+    assert len(http_sink.requests) == 1
+    await asyncio.to_thread(strict.close)

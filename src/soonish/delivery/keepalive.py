@@ -10,29 +10,42 @@ import threading
 import time
 from collections import OrderedDict
 from functools import cache
+from typing import NamedTuple
 
-import certifi
+from requests import certs
 
+from soonish.delivery.addresses import Network
 from soonish.delivery.attempt import Attempt, current
 from soonish.delivery.guard import connect
 
 IDLE_LIMIT = 256  # connections
 IDLE_SECONDS = 30.0
-Key = tuple[bool, str, int]
+
+
+class Key(NamedTuple):
+    """Where a connection leads, and under which rules it was let through."""
+
+    tls: bool
+    host: str
+    port: int
+    allowed: tuple[Network, ...]
 
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """One verifying context for all deliveries: making one costs 20 ms."""
-    return ssl.create_default_context(cafile=certifi.where())
+    """One verifying context for all deliveries (making one costs 20 ms); it trusts the system's
+    authorities, where an operator adds his own, and those that requests carries."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certs.where())
+    return context
 
 
 class Connection(http.client.HTTPConnection):
     """HTTP to a checked address, with SNI and certificate by name."""
 
-    def __init__(self, tls: bool, host: str, port: int) -> None:
-        super().__init__(host, port)
-        self.key: Key = (tls, host, port)
+    def __init__(self, key: Key) -> None:
+        super().__init__(key.host, key.port)
+        self.key = key
         self.idle_since = 0.0
         self._handle: socket.socket | None = None
 
@@ -46,13 +59,12 @@ class Connection(http.client.HTTPConnection):
         self.sock.settimeout(attempt.remaining)
 
     def connect(self) -> None:
-        tls, host, port = self.key
-        sock = connect(host, port)
+        sock = connect(self.key.host, self.key.port)
         self._handle = sock.dup()  # shutting the duplicate ends TLS handshakes and reads as well
         self.sock = sock
-        if tls:
+        if self.key.tls:
             current().watch(self._handle)
-            self.sock = tls_context().wrap_socket(sock, server_hostname=host)
+            self.sock = tls_context().wrap_socket(sock, server_hostname=self.key.host)
 
     def close(self) -> None:
         super().close()
@@ -70,7 +82,7 @@ class Connection(http.client.HTTPConnection):
 
 
 class Connections:
-    """Idle connections by (TLS, host, port); the one idle longest goes when there are too many."""
+    """Idle connections by key; the one idle longest goes when there are too many."""
 
     def __init__(self, limit: int = IDLE_LIMIT) -> None:
         self._limit = limit
@@ -78,17 +90,17 @@ class Connections:
         self._by_key: dict[Key, list[Connection]] = {}
         self._lock = threading.Lock()
 
-    def take(self, tls: bool, host: str, port: int) -> Connection | None:
+    def take(self, key: Key) -> Connection | None:
         """The connection to that place used last, if one is idle and still open."""
         while True:
             with self._lock:
-                stack = self._by_key.get((tls, host, port))
+                stack = self._by_key.get(key)
                 if not stack:
                     return None
                 connection = stack.pop()
                 del self._idle[id(connection)]
                 if not stack:
-                    del self._by_key[connection.key]
+                    del self._by_key[key]
             if not connection.is_dropped():
                 return connection
             connection.close()

@@ -21,7 +21,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from soonish.delivery.attempt import Attempt, BlockedTarget, current
-from soonish.delivery.keepalive import Connection, connections
+from soonish.delivery.keepalive import Connection, Key, connections
 from soonish.delivery.retry_after import asked_wait
 from soonish.delivery.schemes import CONNECTION_HEADERS
 
@@ -128,8 +128,9 @@ def _exchange(
     sent.update(attempt.headers)
     sent.setdefault("Accept", "*/*")
     sent["Accept-Encoding"] = "identity"
-    kept = connections.take(tls, host, port)
-    connection = kept or Connection(tls, host, port)
+    key = Key(tls, host, port, tuple(attempt.allowed))
+    kept = connections.take(key)
+    connection = kept or Connection(key)
     try:
         answer = _ask(attempt, connection, method, path, sent, body)
     except (ConnectionError, http.client.BadStatusLine):
@@ -137,7 +138,7 @@ def _exchange(
         connection.close()
         if kept is None or attempt.expired:
             raise
-        connection = Connection(tls, host, port)
+        connection = Connection(key)
         answer = _ask(attempt, connection, method, path, sent, body)
     return _finish(attempt, connection, url, answer)
 
