@@ -11,6 +11,7 @@ from soonish.cli.running import run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
+    from temporalio.client import Client
 
     from soonish.accounts.models import User
     from soonish.config import Settings
@@ -48,6 +49,21 @@ def address_or_test_email(settings: Settings, address: str | None) -> str:
     if address or settings.test_email:
         return address or settings.test_email
     raise InvalidInput("email", "Give an address or set TEST_EMAIL.")
+
+
+async def temporal_client(parts: Parts) -> Client:
+    """The client of a Temporal that answers. Raises Unavailable."""
+    from temporalio.service import RPCError
+
+    from soonish.errors import Unavailable
+    from soonish.ops.health import server_version
+
+    try:
+        await server_version(parts)
+    except (RPCError, RuntimeError) as error:
+        where = parts.settings.temporal_address
+        raise Unavailable(f"Temporal does not answer at {where}.") from error
+    return await parts.temporal.client()
 
 
 def with_instants(wanted: dict[str, Any], now: datetime) -> dict[str, Any]:

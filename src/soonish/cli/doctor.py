@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soonish.cli import acting
 from soonish.cli.exits import MIGRATE, explain
 from soonish.cli.output import JsonOption, show
 
@@ -115,13 +116,13 @@ async def _with_parts(parts: Parts, send: bool) -> list[Finding]:
     from soonish.ops import health
 
     database = await _found("database", lambda: _database(parts), MIGRATE)
-    findings = [database]
+    temporal = await _found("temporal", lambda: _temporal(parts), REMEDIES["temporal"])
+    findings = [database, temporal]
     if database.ok:
         findings.append(await _found("keys", lambda: _keys(parts), "Set the old keys back."))
         judged = (await health.check(parts)).parts
-        findings += [_judged(name, judged[name]) for name in REMEDIES]
+        findings += [_judged(name, judged[name]) for name in REMEDIES if name != "temporal"]
     else:
-        findings.append(await _found("temporal", lambda: _temporal(parts), REMEDIES["temporal"]))
         findings.append(await _found("mail", lambda: _mail(parts), REMEDIES["mail"]))
     findings.append(_assets())
     if send:
@@ -179,16 +180,21 @@ async def _keys(parts: Parts) -> tuple[bool, str]:
     query = select(User.email, User.email_fingerprint).where(User.email.is_not(None)).limit(1)
     async with parts.db.read() as session:
         row = (await session.execute(query)).one_or_none()
-    if row is None or row[0] is None:
+    address, stored = row or (None, None)
+    if address is None:
         return True, "nothing is stored yet"
-    fits = fingerprint_of(row[0]) == row[1]
+    fits = fingerprint_of(address) == stored
     return fits, "fit the database" if fits else "FINGERPRINT_KEY is not the database's"
 
 
 async def _temporal(parts: Parts) -> tuple[bool, str]:
     from soonish.ops import health
 
-    return True, f"Temporal {await health.server_version(parts)}"
+    await acting.temporal_client(parts)
+    return (
+        True,
+        f"Temporal {await health.server_version(parts)} at {parts.settings.temporal_address}",
+    )
 
 
 async def _mail(parts: Parts) -> tuple[bool, str]:

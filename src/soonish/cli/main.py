@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -73,6 +74,20 @@ app.add_typer(delivery.app, name="delivery")
 def main() -> None:
     """Run the command line."""
     app()
+
+
+def script(*commands: str) -> None:
+    """Run these commands in order until one fails; the last one gets the script's arguments.
+
+    Commands are words with spaces between, such as "event create". For `scripts/`.
+    """
+    for number, command in enumerate(commands, start=1):
+        arguments = sys.argv[1:] if number == len(commands) else []
+        try:
+            app([*command.split(), *arguments])
+        except SystemExit as ended:
+            if ended.code:
+                raise
 
 
 if __name__ == "__main__":

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from soonish.parts import Parts
 
 app = typer.Typer(help="What Temporal must still be told.", no_args_is_help=True)
+ERROR_LETTERS = 60  # of what people see; --json has all
 
 
 @app.command()
 def status(as_json: JsonOption = False) -> None:
     """Show the undone rows by kind, and those that were put aside with an error."""
     found = run(_status)
-    lines = [table(found["undone"], ("kind", "rows", "oldest", "error"))] if found["undone"] else []
+    short = [{**row, "error": (row["error"] or "")[:ERROR_LETTERS]} for row in found["undone"]]
+    lines = [table(short, ("kind", "rows", "oldest", "error"))] if short else []
     if found["failed"]:
         lines += ["", "Put aside (`soonish outbox poke --failed` tries them again):"]
         lines.append(table(found["failed"], ("id", "stream", "kind", "done_at", "error")))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from soonish.cli import acting
 from soonish.cli.output import JsonOption, show, show_rows
 from soonish.cli.running import run
 
@@ -42,7 +43,7 @@ def check(as_json: JsonOption = False) -> None:
         from soonish.db.types import utc_now
         from soonish.reminders import upkeep
 
-        client = await parts.temporal.client()
+        client = await acting.temporal_client(parts)
         return [_row(one) for one in await upkeep.check(parts.db, client, utc_now())]
 
     rows = run(work)
@@ -63,7 +64,7 @@ def clean(
     async def work(parts: Parts) -> list[str]:
         from soonish.reminders import upkeep
 
-        client = await parts.temporal.client()
+        client = await acting.temporal_client(parts)
         strays = await upkeep.stray_schedules(parts.db, client)
         if not dry_run:
             await upkeep.clean(client, strays)

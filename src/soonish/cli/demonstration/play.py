@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,9 +37,9 @@ class StepFailed(Exception):
 
 @dataclass
 class Demo:
-    """The people, what they know, and what has been reported."""
+    """The people, what they know, and what has been reported. Each has a browser of their own."""
 
-    client: httpx2.Client
+    base_url: str
     hook: HookInbox
     as_json: bool
     report: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -46,14 +47,25 @@ class Demo:
     event: dict[str, Any] = field(default_factory=dict[str, Any])
     member_inbox: Inbox | None = None
     run_id: str = field(default_factory=lambda: secrets.token_hex(4))
+    browsers: dict[str, httpx2.Client] = field(default_factory=dict[str, httpx2.Client])
 
     # people
+
+    def browser(self, who: str | None) -> httpx2.Client:
+        """This person's browser; None is a stranger's."""
+        if (name := who or "") not in self.browsers:
+            self.browsers[name] = httpx2.Client(base_url=self.base_url, timeout=15)
+        return self.browsers[name]
+
+    def close(self) -> None:
+        for browser in self.browsers.values():
+            browser.close()
 
     def address(self, who: str) -> str:
         return f"{who}-{self.run_id}@demo.example"
 
     def mail(self, who: str) -> MailInbox:
-        return MailInbox(self.client, self.address(who))
+        return MailInbox(self.browser(None), self.address(who))
 
     @property
     def member(self) -> Inbox:
@@ -61,9 +73,9 @@ class Demo:
 
     def ask(self, who: str | None, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """One request as this person; its JSON. StepFailed unless it was answered with 2xx."""
-        if who:
+        if who in self.tokens:
             headers["Authorization"] = f"Bearer {self.tokens[who]}"
-        answer = self.client.request(method, path, json=body, headers=headers)
+        answer = self.browser(who).request(method, path, json=body, headers=headers)
         if not answer.is_success:
             raise StepFailed(f"{method} {path} was answered {answer.status_code}: {answer.text}")
         is_json = answer.content and "json" in answer.headers.get("content-type", "")
@@ -107,8 +119,8 @@ def run(url: str | None, *, patterns: bool, as_json: bool) -> None:
     with system(url) as (address, about), webhook() as hook:
         if not as_json:
             typer.echo(about)
-        with httpx2.Client(base_url=address, timeout=15) as client:
-            demo = Demo(client, hook, as_json)
+        demo = Demo(address, hook, as_json)
+        with closing(demo):
             failure = _play(demo, PATTERNS if patterns else LIFECYCLE)
         if as_json:
             typer.echo(json.dumps({"url": address, "steps": demo.report}, ensure_ascii=False))
@@ -132,13 +144,12 @@ def sign_up(who: str) -> Callable[[Demo], None]:
     def do(demo: Demo) -> None:
         password = secrets.token_urlsafe(16)
         body = {"email": demo.address(who), "password": password, "name": who.capitalize()}
-        demo.ask(None, "POST", "/api/auth/register", body)
+        demo.ask(who, "POST", "/api/auth/register", body)
         inbox = demo.mail(who)
-        wait_for(inbox.titles, ARRIVES_WITHIN, f"no mail arrived: {inbox.name}")
-        demo.tell(inbox.name, inbox.titles()[0], 0.0)
+        demo.arrives("Confirm", inbox)
         link = inbox.links("", "/verify?token=")[0]
         token = parse_qs(urlsplit(link).query)["token"][0]
-        signed_in = demo.ask(None, "POST", "/api/auth/verify", {"token": token})
+        signed_in = demo.ask(who, "POST", "/api/auth/verify", {"token": token})
         demo.tokens[who] = signed_in["access_token"]
 
     return do
@@ -167,7 +178,7 @@ def subscribe_by_tag(demo: Demo) -> None:
     """By a webhook, where this system may call the demo's; else by mail."""
     body = {"name": "Demo hook", "apprise_url": demo.hook.apprise_url, "tag": f"d{demo.run_id}"}
     headers = {"Authorization": f"Bearer {demo.tokens['member']}"}
-    answer = demo.client.post("/api/integrations", json=body, headers=headers)
+    answer = demo.browser("member").post("/api/integrations", json=body, headers=headers)
     code = answer.json().get("code") if answer.status_code == 422 else None
     if code == "integration_url_blocked_target":
         if not demo.as_json:
