@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import apprise
-from requests import certs
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 import soonish
 from soonish.delivery.attempt import BlockedTarget, current, in_delivery_thread
@@ -74,7 +74,7 @@ def _readable() -> list[str]:
     code = [sysconfig.get_path(n) for n in ("stdlib", "platstdlib", "purelib", "platlib")]
     return [
         *(c for c in certificates if c),
-        certs.where(),
+        DEFAULT_CA_BUNDLE_PATH,
         *packages,
         *code,
         "/usr/share/zoneinfo",

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from functools import cache
 from typing import NamedTuple
 
-from requests import certs
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from soonish.delivery.addresses import Network
 from soonish.delivery.attempt import Attempt, current
@@ -36,7 +36,7 @@ def tls_context() -> ssl.SSLContext:
     """One verifying context for all deliveries (making one costs 20 ms); it trusts the system's
     authorities, where an operator adds his own, and those that requests carries."""
     context = ssl.create_default_context()
-    context.load_verify_locations(certs.where())
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     return context
 
 
