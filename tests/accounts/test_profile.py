@@ -15,6 +15,8 @@ from soonish.accounts.tokens import Purpose
 from soonish.db.types import utc_now
 from soonish.notifications.models import Delivery, Notification
 from soonish.subscriptions.models import Subscription
+from soonish.subscriptions.service import token_subject
+from soonish.subscriptions.tokens import Claims
 from tests.accounts.scene import OTHER_PASSWORD, PASSWORD, Scene
 
 ADDRESS, NEW = "ada@example.com", "ada@new.example"
@@ -227,6 +229,10 @@ async def test_subscriptions_of_both_become_one_accounts(scene: Scene) -> None:
     assert [d.user_id for d in deliveries] == [ada.id]
     tombstone = next(u for u in await scene.rows(User) if u.id == guest.id)
     assert (tombstone.email, tombstone.merged_into_id) == (None, ada.id)
+    async with scene.db.read() as session:
+        claims = Claims(only_guest.id, guest.id, epoch=0, issued_at=utc_now())
+        event, user = await token_subject(session, claims)
+    assert (event.id, user.id) == (only_guest.id, ada.id), "links in old mails still work"
 
 
 async def test_two_accounts_after_one_address_one_gets_it(scene: Scene) -> None:

@@ -198,7 +198,6 @@ def _remind_mes(now: datetime) -> Select[Any]:
 def _registrations(now: datetime) -> Select[Any]:
     return select(Registration.workflow_id).where(
         Registration.completed_at.is_(None),
-        Registration.expires_at > now,
         Registration.created_at < now - SETTLED,
     )
 

@@ -143,7 +143,11 @@ async def remove(
 async def token_subject(session: AsyncSession, claims: Claims) -> tuple[Event, User]:
     """Whom and what a token speaks for. Gone where either is no more, or the epoch has moved on."""
     found = await queries.event_and_user(session, claims.event_id, claims.user_id)
-    if found is None or found[1].erased_at or found[1].token_epoch != claims.epoch:
+    if found is None or found[1].token_epoch != claims.epoch:
+        raise Gone
+    if heir := found[1].merged_into_id:  # an account has the address and its subscriptions now
+        found = await queries.event_and_user(session, claims.event_id, heir)
+    if found is None or found[1].erased_at:
         raise Gone
     return found
 
