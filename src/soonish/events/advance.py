@@ -25,12 +25,14 @@ from soonish.events.service import status_of
 from soonish.notifications import ledger
 from soonish.outbox import service as outbox
 from soonish.outbox.models import OutboxRow
+from soonish.reminders import queries as reminder_queries
 from soonish.reminders import service as reminders
 from soonish.reminders.models import Reminder
 from soonish.schemas import as_z
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import is_active
 
+MAX_EXPANDED = 50_000  # no write transaction of SQLite over half a second (DESIGN 3)
 log = structlog.get_logger()
 Handler = Callable[[AsyncSession, Event, Sequence[dict[str, Any]], datetime], Awaitable[None]]
 
@@ -47,17 +49,35 @@ class Advance:
     async def run(self, by_hand: Sequence[HandItem]) -> EventPlan:
         """Take what is undone and what was sent by hand; say what the workflow does next."""
         await announcements.created(self.session, self.event, self.now)
-        if self.event.cancelled_at or self.event.over_at <= self.now:
-            await reminders.drop_event(self.session, self.event.id)
         for item in by_hand:
             await self._take_by_hand(item)
         rows = await outbox.undone(self.session, self.event.temporal_workflow_id)
-        for kind, group in groupby(rows, key=lambda row: row.kind):
+        # now, not before: a row's event is at least as new as the row
+        await self.session.refresh(self.event)
+        await self._drop_reminders()
+        taken = await self._one_transactions_worth(rows)
+        for kind, group in groupby(taken, key=lambda row: row.kind):
             await self._take(kind, list(group))
         await self.session.flush()
-        return await plan(
-            self.session, self.event, self.settings, self.now, more=len(rows) == outbox.TAKE
-        )
+        more = len(rows) == outbox.TAKE or len(taken) < len(rows)
+        return await plan(self.session, self.event, self.settings, self.now, more=more)
+
+    async def _drop_reminders(self) -> None:
+        """Their schedules go as soon as the event is over; a remind-me has no anchor to lose."""
+        if self.event.cancelled_at:
+            await reminders.drop_event(self.session, self.event.id)
+        elif self.event.over_at <= self.now:
+            mine = Reminder.event_id == self.event.id
+            await reminder_queries.mark_removed(self.session, mine, now=self.now)
+
+    async def _one_transactions_worth(self, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
+        """So many of the rows that those for a whole audience write MAX_EXPANDED ledger rows."""
+        to_all = [n for n, row in enumerate(rows) if row.kind in announcements.TO_ALL]
+        if len(to_all) < 2:
+            return rows
+        audience = await _count_subscribers(self.session, self.event.id)
+        at_once = max(1, MAX_EXPANDED // max(1, audience))
+        return rows[: to_all[at_once]] if at_once < len(to_all) else rows
 
     async def _take_by_hand(self, item: HandItem) -> None:
         try:
@@ -67,6 +87,7 @@ class Advance:
             if is_passing(error):
                 raise
             log.exception("a signal sent by hand cannot be done", kind=item.kind)
+            await self.session.refresh(self.event)
 
     async def _take(self, kind: str, rows: list[OutboxRow]) -> None:
         """A run of rows of one kind together; one by one if one of them cannot be done."""

@@ -131,12 +131,15 @@ HANDLERS = {
     streams.WAKE: nothing,
 }
 
+TO_ALL = (streams.EVENT_UPDATED, streams.SEND_MANUAL_NOTIFICATION, streams.CANCEL_EVENT)
+
 
 async def by_hand(session: AsyncSession, event: Event, item: HandItem, now: datetime) -> None:
     """A signal that did not come from the outbox; refused content is logged by the caller."""
     if item.kind == streams.SEND_MANUAL_NOTIFICATION and "notification_id" not in item.payload:
         await _manual_by_hand(session, event, item, now)
     elif item.kind == streams.CANCEL_EVENT and event.cancelled_at is None:
+        await session.refresh(event, with_for_update=True)
         await cancel(session, event, now)
     else:
         handler = HANDLERS.get(item.kind, nothing)

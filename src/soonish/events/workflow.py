@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from soonish.events.messages import (
@@ -27,6 +27,8 @@ with workflow.unsafe.imports_passed_through():
     from soonish.outbox import streams
 
 MAX_WAIT = timedelta(days=30)
+FIRST_PASS_ATTEMPTS = 10  # about two minutes; then the broadcast has to do without this workflow
+HAND_OVER_TRIES = 3
 
 
 @workflow.defn(name="EventWorkflow")
@@ -100,34 +102,62 @@ class EventWorkflow:
         if work.claimable > LARGE:
             await self._hand_over(work.notification_id, wait=True)
             return
-        state = await deliver_pass(work.notification_id, work.claimable, DeliveryReport())
-        if not state.completed:
+        if not await self._first_pass(work):
             await self._hand_over(work.notification_id, wait=False)
 
+    async def _first_pass(self, work: BroadcastWork) -> bool:
+        """Whether it completed the notification. One that cannot be sent holds up no other."""
+        try:
+            state = await deliver_pass(
+                work.notification_id, work.claimable, DeliveryReport(), FIRST_PASS_ATTEMPTS
+            )
+        except ActivityError:
+            workflow.logger.exception("notification %s cannot be sent", work.notification_id)
+            return False
+        return state.completed
+
     async def _hand_over(self, notification_id: int, *, wait: bool) -> None:
-        stream = streams.broadcast(notification_id)
+        for _ in range(HAND_OVER_TRIES):
+            child = await self._start_broadcast(notification_id, wait)
+            if child is None and await self._wake_other(notification_id):
+                return
+            if child is not None:
+                await self._first_pass_of(notification_id, child, wait)
+                return
+
+    async def _start_broadcast(
+        self, notification_id: int, wait: bool
+    ) -> workflow.ChildWorkflowHandle[Any, Any] | None:
+        """None where it runs already."""
         parent_id = workflow.info().workflow_id if wait else None
         self._first_passes_done.discard(notification_id)
         try:
-            child = await workflow.start_child_workflow(
+            return await workflow.start_child_workflow(
                 "BroadcastWorkflow",
                 BroadcastInput(notification_id, parent_id),
-                id=stream,
+                id=streams.broadcast(notification_id),
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             )
         except WorkflowAlreadyStartedError:
-            await self._wake_other(stream)
-            return
+            return None
+
+    async def _first_pass_of(
+        self, notification_id: int, child: workflow.ChildWorkflowHandle[Any, Any], wait: bool
+    ) -> None:
         if wait:
             await workflow.wait_condition(
                 lambda: notification_id in self._first_passes_done or child.done()
             )
 
-    async def _wake_other(self, stream: str) -> None:
+    async def _wake_other(self, notification_id: int) -> bool:
+        """Whether the broadcast's own workflow heard; it may have ended meanwhile."""
+        stream = streams.broadcast(notification_id)
         try:
             await workflow.get_external_workflow_handle(stream).signal(streams.WAKE, {})
         except Exception:
-            workflow.logger.info("the broadcast ended meanwhile; reconcile looks after it")
+            workflow.logger.info("%s ended meanwhile", stream)
+            return False
+        return True
 
     def _may_close(self) -> bool:
         plan = self._plan
@@ -181,19 +211,19 @@ class EventWorkflow:
                 self._by_hand.append(HandItem(kind, item, str(workflow.uuid4())))
 
     @workflow.signal
-    def participant_added(self, payload: Any) -> None:
+    def participant_added(self, payload: Any = None) -> None:
         self._take(streams.PARTICIPANT_ADDED, payload)
 
     @workflow.signal
-    def participant_removed(self, payload: Any) -> None:
+    def participant_removed(self, payload: Any = None) -> None:
         self._take(streams.PARTICIPANT_REMOVED, payload)
 
     @workflow.signal
-    def event_updated(self, payload: Any) -> None:
+    def event_updated(self, payload: Any = None) -> None:
         self._take(streams.EVENT_UPDATED, payload)
 
     @workflow.signal
-    def send_manual_notification(self, payload: Any) -> None:
+    def send_manual_notification(self, payload: Any = None) -> None:
         self._take(streams.SEND_MANUAL_NOTIFICATION, payload)
 
     @workflow.signal
@@ -205,7 +235,7 @@ class EventWorkflow:
         self._woken = True
 
     @workflow.signal
-    def first_pass_done(self, notification_id: int) -> None:
+    def first_pass_done(self, notification_id: int = 0) -> None:
         self._first_passes_done.add(notification_id)
 
     @workflow.query

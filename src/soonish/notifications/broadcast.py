@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio import workflow
@@ -12,34 +13,49 @@ from soonish.notifications.messages import BroadcastState, DeliverInput, Deliver
 
 LARGE = 200  # claimable rows from which a broadcast is worth a workflow and several activities
 PARALLEL = 4  # activities of one pass of a large broadcast
+MIN_PAUSE_SECONDS = 2.0  # retries due at nearly the same time share a pass
 RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
 )
 
 
 async def deliver_pass(
-    notification_id: int, claimable: int, total: DeliveryReport
+    notification_id: int, claimable: int, total: DeliveryReport, attempts: int = 0
 ) -> BroadcastState:
-    """Send what is claimable, adding to `total`; the state afterwards."""
+    """Send what is claimable, adding to `total`; the state afterwards.
+
+    Raises ActivityError after `attempts` that failed; 0: never, it is tried for ever.
+    """
     activities = PARALLEL if claimable > LARGE else 1
-    passes = await asyncio.gather(*(_deliver(notification_id) for _ in range(activities)))
+    passes = await asyncio.gather(*(_deliver(notification_id, attempts) for _ in range(activities)))
     for one in passes:
         total.delivered += one.report.delivered
         total.failed += one.report.failed
         total.pending += one.report.pending
-    # the activities end at different times; only a claim shows what the last one left
-    states = [one.state for one in passes]
-    return next((s for s in states if s.completed), min(states, key=lambda s: s.claimable))
+    return _together([one.state for one in passes])
 
 
-async def _deliver(notification_id: int) -> Pass:
+def _together(states: list[BroadcastState]) -> BroadcastState:
+    """The activities ended at different times: what any of them saw to do is looked at again."""
+    if any(state.completed for state in states):
+        return BroadcastState(completed=True, claimable=0, wait_seconds=None)
+    waits = [state.wait_seconds for state in states if state.wait_seconds is not None]
+    return BroadcastState(False, max(state.claimable for state in states), min(waits, default=0.0))
+
+
+def pause(state: BroadcastState) -> float:
+    """Seconds until the next pass is worth it."""
+    return max(MIN_PAUSE_SECONDS, state.wait_seconds or 0.0)
+
+
+async def _deliver(notification_id: int, attempts: int) -> Pass:
     return await workflow.execute_activity(
         "deliver",
         DeliverInput(notification_id),
         result_type=Pass,
         start_to_close_timeout=timedelta(hours=6),
         heartbeat_timeout=timedelta(seconds=10),
-        retry_policy=RETRY,
+        retry_policy=replace(RETRY, maximum_attempts=attempts),
     )
 
 

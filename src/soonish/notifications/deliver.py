@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 
 from soonish.config import Settings
@@ -64,7 +64,7 @@ class Deliverer:
         previous = [f"{owner}:{n}" for n in range(max(1, attempt - 10), attempt)]
         async with Marks(self.db, lease_token, report) as marks:
             run = Run(notification_id, lease_token, previous, stopping, outgoing, marks)
-            await asyncio.gather(*(self._lane(run) for _ in range(LANES)))
+            await _all_ended(self._lane(run) for _ in range(LANES))
         return report
 
     async def _outgoing(self, notification_id: int) -> Outgoing | None:
@@ -123,10 +123,8 @@ class Deliverer:
         async with self.db.read() as session:
             mailboxes = await recipients.mailboxes(session, by_mail)
             channels = await recipients.channels(session, by_channel)
-        await asyncio.gather(
-            self._send_mails(run, by_mail, mailboxes),
-            *(self._send_to_channel(run, row, channels.get(row.id)) for row in by_channel),
-        )
+        to_channels = [self._send_to_channel(run, r, channels.get(r.id)) for r in by_channel]
+        await _all_ended([self._send_mails(run, by_mail, mailboxes), *to_channels])
 
     async def _send_mails(
         self, run: Run, rows: Sequence[Claimed], mailboxes: dict[int, Mailbox]
@@ -138,8 +136,13 @@ class Deliverer:
                 run.marks.add(row, _GONE)
         reachable = [row for row in rows if mailboxes[row.user_id].address is not None]
         mails = await run.outgoing.mails(self.db, reachable, mailboxes)
-        for row, result in zip(reachable, await self.mailer.send_batch(mails), strict=True):
-            run.marks.add(row, result)
+        results = await self.mailer.send_batch(mails)
+        for row, result in zip(reachable, results, strict=True):
+            if result is not NOT_STARTED:
+                run.marks.add(row, result)
+        late = [row for row, r in zip(reachable, results, strict=True) if r is NOT_STARTED]
+        if late:
+            await self._release(run, late)
 
     async def _send_to_channel(self, run: Run, row: Claimed, channel: Channel | None) -> None:
         """Send unless its turn comes too late: then the row is given back to be checked again."""
@@ -152,3 +155,11 @@ class Deliverer:
             await self._release(run, [row])
         else:
             run.marks.add(row, result, channel.integration_id)
+
+
+async def _all_ended(parts: Iterable[Coroutine[None, None, None]]) -> None:
+    """Let all end before one's error is raised: what the others sent must still be marked."""
+    results = await asyncio.gather(*parts, return_exceptions=True)
+    for error in results:
+        if error is not None:
+            raise error

@@ -43,7 +43,8 @@ async def ensure(session: AsyncSession, **values: Any) -> Notification:
     statement = sql.insert(session, Notification).values(**values).on_conflict_do_nothing()
     await session.execute(statement)
     query = select(Notification).where(Notification.dedup_key == values["dedup_key"])
-    return (await session.scalars(query.with_for_update())).one()
+    query = query.with_for_update().execution_options(populate_existing=True)
+    return (await session.scalars(query)).one()
 
 
 async def expand(

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, or_, select, update
+from sqlalchemy import and_, case, exists, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.db import sql
+from soonish.db.types import UtcDateTime
 from soonish.delivery.outcome import Outcome, SendResult
 from soonish.events.models import Event
 from soonish.notifications import expansion
@@ -79,25 +80,24 @@ def _unsendable(now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]
     return expired, or_(ended, cancelled, moved)
 
 
-async def settle_unsendable(session: AsyncSession, notification_id: int, now: datetime) -> None:
-    """Mark the claimable rows that may no longer be sent, in one statement each."""
+async def settle_unsendable(
+    session: AsyncSession, notification_id: int, now: datetime, previous: Sequence[str] = ()
+) -> None:
+    """Mark the rows that could be claimed and may no longer be sent, in one statement each."""
     expired, suppressed = _unsendable(now)
-    mine = and_(Delivery.notification_id == notification_id, claimable(now))
-    await session.execute(
-        update(Delivery)
-        .where(mine, expired)
-        .values(state=State.EXPIRED, outcome=Outcome.EXPIRED, finished_at=now, lease_token=None)
-    )
-    await session.execute(
-        update(Delivery)
-        .where(mine, suppressed)
-        .values(state=State.SUPPRESSED, outcome=Outcome.UNSUBSCRIBED, finished_at=now)
-    )
-    await session.execute(
-        update(Delivery)
-        .where(mine, Delivery.claims >= MAX_CLAIMS)
-        .values(state=State.FAILED, outcome=Outcome.UNKNOWN, finished_at=now, lease_token=None)
-    )
+    mine = and_(Delivery.notification_id == notification_id, _takeable(previous, now))
+    over = {"finished_at": now, "lease_token": None, "next_attempt_at": None}
+    for condition, state, outcome in (
+        (expired, State.EXPIRED, Outcome.EXPIRED),
+        (suppressed, State.SUPPRESSED, Outcome.UNSUBSCRIBED),
+        (Delivery.claims >= MAX_CLAIMS, State.FAILED, Outcome.UNKNOWN),
+    ):
+        await session.execute(
+            update(Delivery)
+            .where(mine, condition)
+            .values(state=state, outcome=outcome, **over)
+            .execution_options(synchronize_session=False)
+        )
 
 
 async def has_claimable(
@@ -125,7 +125,7 @@ async def claim(
     now: datetime,
 ) -> list[Claimed]:
     """Lease up to `limit` rows; those of `previous` (this activity's dead attempts) at once."""
-    await settle_unsendable(session, notification_id, now)
+    await settle_unsendable(session, notification_id, now, previous)
     chosen = (
         select(Delivery.id)
         .where(Delivery.notification_id == notification_id, _takeable(previous, now))
@@ -141,7 +141,7 @@ async def claim(
             lease_token=lease_token,
             lease_until=now + LEASE,
             claims=Delivery.claims + 1,
-            first_attempt_at=func.coalesce(Delivery.first_attempt_at, now),
+            first_attempt_at=func.coalesce(Delivery.first_attempt_at, literal(now, UtcDateTime())),
         )
         .returning(
             Delivery.id,
@@ -177,11 +177,12 @@ async def release(
     session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
 ) -> None:
     """Give back rows that were not tried; the next claim finds out why they were not sendable."""
+    answered = Delivery.outcome.is_not(None)  # also by a Retry-After, which counts no attempt
     await session.execute(
         update(Delivery)
         .where(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
         .values(
-            state=case((Delivery.attempts > 0, State.RETRYING.value), else_=State.PENDING.value),
+            state=case((answered, State.RETRYING.value), else_=State.PENDING.value),
             next_attempt_at=now,
             lease_token=None,
             claims=Delivery.claims - 1,
@@ -192,9 +193,12 @@ async def release(
 async def mark_sent(
     session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
 ) -> int:
+    """Record what was accepted; how many rows were still ours."""
+    mine = and_(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
+    await _note_late_success(session, mine, now)
     result: Any = await session.execute(
         update(Delivery)
-        .where(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
+        .where(mine)
         .values(
             state=State.SENT,
             outcome=Outcome.OK,
@@ -208,6 +212,17 @@ async def mark_sent(
         )
     )
     return int(result.rowcount)
+
+
+async def _note_late_success(
+    session: AsyncSession, mine: ColumnElement[bool], now: datetime
+) -> None:
+    """A success after another answer is a try that the ledger row does not tell alone."""
+    tries = select(
+        Delivery.id, Delivery.attempts + 1, literal(now, UtcDateTime()), literal(Outcome.OK.value)
+    ).where(mine, Delivery.outcome.is_not(None))
+    columns = ["delivery_id", "attempt", "at", "outcome"]
+    await session.execute(insert(DeliveryAttempt).from_select(columns, tries))
 
 
 async def mark_unreachable(
@@ -226,6 +241,7 @@ async def mark_not_sent(
 ) -> State:
     """Record a try that failed: retrying while there is a point in it, else failed."""
     again = next_attempt_at(row.attempts, result, now, seed=row.id)
+    detail = storable(result.detail)[:300]
     state = State.RETRYING if again else State.FAILED
     counted = 0 if again and result.retry_after is not None else 1
     marked: Any = await session.execute(
@@ -234,7 +250,7 @@ async def mark_not_sent(
         .values(
             state=state,
             outcome=result.outcome,
-            outcome_detail=result.detail[:300],
+            outcome_detail=detail,
             attempts=Delivery.attempts + counted,
             claims=0,
             next_attempt_at=again,
@@ -250,11 +266,16 @@ async def mark_not_sent(
                 attempt=row.attempts + 1,
                 at=now,
                 outcome=result.outcome,
-                detail=result.detail[:300],
+                detail=detail,
                 status=result.status,
             )
         )
     return state
+
+
+def storable(text: str) -> str:
+    """Without what PostgreSQL cannot hold: a mark that fails would have its row sent again."""
+    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 async def settle(session: AsyncSession, notification_id: int, now: datetime) -> BroadcastState:

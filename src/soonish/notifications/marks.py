@@ -8,10 +8,10 @@ from types import TracebackType
 
 import structlog
 from sqlalchemy import update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.db import sql
+from soonish.db.errors import DATABASE_ERRORS, name_of
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.delivery.outcome import Outcome, SendResult
@@ -80,11 +80,11 @@ class Marks:
         unreachable, self._unreachable = self._unreachable, []
         try:
             await self._flush(results, unreachable)
-        except DBAPIError as error:
+        except DATABASE_ERRORS as error:
             self._tries += 1
             if self._tries > MAX_TRIES:
                 raise
-            log.warning("marks wait for the database", error=type(error.orig).__name__)
+            log.warning("marks wait for the database", error=name_of(error))
             self._results = results + self._results
             self._unreachable = unreachable + self._unreachable
             await asyncio.sleep(RETRY_SECONDS)
@@ -96,24 +96,30 @@ class Marks:
         results: list[tuple[Claimed, SendResult, int | None]],
         unreachable: list[tuple[Claimed, Outcome]],
     ) -> None:
+        """One transaction; what it wrote counts once it is committed."""
         async with self._db.write() as session:
-            await self._write_sent(session, [r for r in results if r[1].ok])
-            for row, result, _ in results:
-                if not result.ok:
-                    await self._write_not_sent(session, row, result)
+            delivered = await self._write_sent(session, [r for r in results if r[1].ok])
+            states = [
+                await self._write_not_sent(session, row, result)
+                for row, result, _ in results
+                if not result.ok
+            ]
             for outcome in {outcome for _, outcome in unreachable}:
                 ids = [row.id for row, o in unreachable if o is outcome]
                 await ledger.mark_unreachable(session, ids, self._lease_token, outcome)
-                self._report.pending += len(ids)
+        failed = states.count(State.FAILED)
+        self._report.delivered += delivered
+        self._report.failed += failed
+        self._report.pending += len(states) - failed + len(unreachable)
 
     async def _write_sent(
         self, session: AsyncSession, sent: list[tuple[Claimed, SendResult, int | None]]
-    ) -> None:
+    ) -> int:
         if not sent:
-            return
+            return 0
         now = utc_now()
         ids = [row.id for row, _, _ in sent]
-        self._report.delivered += await ledger.mark_sent(session, ids, self._lease_token, now)
+        marked = await ledger.mark_sent(session, ids, self._lease_token, now)
         used = {integration_id for _, _, integration_id in sent if integration_id is not None}
         if used:
             await session.execute(
@@ -122,15 +128,12 @@ class Marks:
                 .values(last_delivery_at=now)
             )
         log.info("deliveries sent", rows=len(ids), notification_id=sent[0][0].notification_id)
+        return marked
 
     async def _write_not_sent(
         self, session: AsyncSession, row: Claimed, result: SendResult
-    ) -> None:
+    ) -> State:
         state = await ledger.mark_not_sent(session, row, self._lease_token, result, utc_now())
-        if state is State.FAILED:
-            self._report.failed += 1
-        else:
-            self._report.pending += 1
         log.warning(
             "delivery not sent",
             delivery_id=row.id,
@@ -139,3 +142,4 @@ class Marks:
             outcome=result.outcome.value,
             status=result.status,
         )
+        return state

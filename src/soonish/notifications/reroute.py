@@ -42,12 +42,13 @@ async def _route_again(
         return
     mine = Subscription.id.in_([row.subscription_id for row in stuck if row.subscription_id])
     targets = (await session.execute(targets_select(mine))).all()
-    unreachable = {(row.subscription_id, row.target_key) for row in targets if row.outcome}
+    outcomes = {(row.subscription_id, row.target_key): row.outcome for row in targets}
     for row in stuck:
-        if not row.target_key.startswith("selector:"):
-            row.outcome = None
-        elif (row.subscription_id, row.target_key) not in unreachable:
+        key = (row.subscription_id, row.target_key)
+        if key not in outcomes:
             row.state, row.finished_at = State.SUPPRESSED, now
+        else:
+            row.outcome = outcomes[key]
     await session.flush()
     expires_at = min(row.expires_at for row in stuck if row.expires_at)
     await expansion.expand(session, notification, mine, now=now, expires_at=expires_at)

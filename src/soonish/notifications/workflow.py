@@ -8,7 +8,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from soonish.notifications.broadcast import broadcast_state, deliver_pass
+    from soonish.notifications.broadcast import broadcast_state, deliver_pass, pause
     from soonish.notifications.messages import (
         BroadcastInput,
         BroadcastProgress,
@@ -60,7 +60,7 @@ class BroadcastWorkflow:
     async def _wait(self, state: BroadcastState) -> None:
         try:
             await workflow.wait_condition(
-                lambda: self._woken, timeout=timedelta(seconds=max(0.1, state.wait_seconds or 0.1))
+                lambda: self._woken, timeout=timedelta(seconds=pause(state))
             )
         except TimeoutError:
             workflow.logger.debug("a retry is due")

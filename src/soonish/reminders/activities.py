@@ -11,6 +11,7 @@ from sqlalchemy import Select, and_, or_, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
+from temporalio.service import RPCError, RPCStatusCode
 
 from soonish.config import Settings
 from soonish.db.session import Database
@@ -61,8 +62,15 @@ class ReminderActivities:
 
     async def _arm(self, row: Reminder) -> None:
         client = await self.temporal.client()
-        await schedules.arm(client, row, self.settings.workflow_queue, utc_now())
-        log.info("reminder armed", schedule_id=row.schedule_id, due_at=as_z(row.due_at))
+        try:
+            await schedules.arm(client, row, self.settings.workflow_queue, utc_now())
+        except RPCError as error:
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                raise
+            # trying again would hold up the event's workflow; reconcile starts it when it is due
+            log.exception("Temporal refuses a reminder", schedule_id=row.schedule_id)
+        else:
+            log.info("reminder armed", schedule_id=row.schedule_id, due_at=as_z(row.due_at))
 
     async def _delete(self, row: Reminder) -> None:
         await schedules.delete(await self.temporal.client(), row.schedule_id)

@@ -19,6 +19,7 @@ from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import is_active
 
 LATE = timedelta(minutes=10)
+AHEAD = timedelta(minutes=1)  # what Temporal's clock may be ahead of this machine's
 REMIND_ME_LIFETIME = timedelta(hours=24)
 DAY, HOUR = 86_400, 3_600
 
@@ -53,8 +54,6 @@ def _anchor(event: Event, anchor: str) -> datetime | None:
 
 
 def _row_query(work: ReminderInput) -> Any:
-    same_offset = Reminder.offset_seconds == work.offset_seconds
-    is_countdown = Reminder.every_seconds.is_not(None)
     mine = (
         Reminder.subscription_id.is_(None)
         if work.subscription_id is None
@@ -66,8 +65,8 @@ def _row_query(work: ReminderInput) -> Any:
             Reminder.event_id == work.event_id,
             mine,
             Reminder.anchor == work.anchor,
-            same_offset,
-            is_countdown if work.every_seconds else ~is_countdown,
+            Reminder.offset_seconds == work.offset_seconds,
+            Reminder.every_seconds.is_not_distinct_from(work.every_seconds),
             Reminder.removed_at.is_(None),
         )
         .with_for_update()
@@ -79,7 +78,7 @@ def _due_at(work: ReminderInput, anchor_at: datetime, now: datetime) -> datetime
     first = anchor_at - timedelta(seconds=work.offset_seconds)
     if not work.every_seconds:
         return first
-    passed = max(0, int((now - first).total_seconds()) // work.every_seconds)
+    passed = max(0, int((now + AHEAD - first).total_seconds()) // work.every_seconds)
     return first + timedelta(seconds=passed * work.every_seconds)
 
 
@@ -184,6 +183,7 @@ async def remind_me_state(
             is_active(),
             Event.cancelled_at.is_(None),
         )
+        .with_for_update(of=RemindMe)  # it fires or it is withdrawn, never both
     )
     row = (await session.execute(query)).one_or_none()
     return (row[0], row[1], row[2]) if row else (None, None, None)

@@ -9,7 +9,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from soonish.notifications.broadcast import RETRY, broadcast_state, deliver_pass
+    from soonish.notifications.broadcast import RETRY, broadcast_state, deliver_pass, pause
     from soonish.notifications.messages import DeliveryReport
     from soonish.reminders.messages import Fired, ReminderInput, RemindMePlan, RemindMeWork
 
@@ -23,7 +23,7 @@ async def broadcast_to_the_end(notification_id: int) -> str:
             state = await deliver_pass(notification_id, state.claimable, total)
         if state.completed:
             return f"delivered {total.delivered}, failed {total.failed}"
-        await asyncio.sleep(max(0.1, state.wait_seconds or 0.1))
+        await asyncio.sleep(0.1 if state.claimable else pause(state))
 
 
 @workflow.defn(name="ReminderWorkflow")
