@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from babel import Locale
 from babel.dates import format_date, format_time, format_timedelta
 from babel.numbers import format_decimal
 from markupsafe import Markup
 
+from soonish.notifications.i18n import Language
 from soonish.notifications.markdown import render_markdown
 
 
@@ -31,16 +31,23 @@ _UNITS: tuple[tuple[_Unit, int], ...] = (
 class Formats:
     """Every public method is a filter of its name. Instants are aware; a zone is an IANA name."""
 
-    def __init__(self, locale: Locale) -> None:
-        self._locale = locale
+    def __init__(self, words: Language) -> None:
+        self._locale = words.locale
+        # The same patterns as in the mails (notifications/words.py).
+        self._styles = {
+            "full": words.gettext("EEEE, d MMMM y"),
+            "medium": words.gettext("d MMM y"),
+        }
+        self._clock = words.gettext("HH:mm")
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         names = (name for name in vars(type(self)) if not name.startswith("_"))
         return {name: getattr(self, name) for name in names if name != "filters"}
 
     def date(self, moment: datetime, timezone: str = "UTC", style: str = "full") -> str:
-        """`style` is full, long, medium or short, or a CLDR pattern."""
-        return format_date(moment.astimezone(ZoneInfo(timezone)).date(), style, self._locale)
+        """`style` is full, medium, or a CLDR pattern."""
+        local = moment.astimezone(ZoneInfo(timezone))
+        return format_date(local.date(), self._styles.get(style, style), self._locale)
 
     def month(self, moment: datetime, timezone: str = "UTC") -> str:
         return self.date(moment, timezone, "MMM")
@@ -50,7 +57,7 @@ class Formats:
 
     def time(self, moment: datetime, timezone: str = "UTC") -> str:
         local = moment.astimezone(ZoneInfo(timezone))
-        return format_time(local.time(), "short", locale=self._locale)
+        return format_time(local.time(), self._clock, locale=self._locale)
 
     def format_datetime(self, moment: datetime, timezone: str = "UTC") -> str:
         return f"{self.date(moment, timezone, 'medium')}, {self.time(moment, timezone)}"

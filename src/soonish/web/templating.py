@@ -33,7 +33,7 @@ def environment(locale: str = "en") -> Environment:
     made.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
     own: dict[str, Any] = {"asset": asset, "lang": str(words.locale).replace("_", "-")}
     made.globals.update(own)
-    made.filters.update(Formats(words.locale).filters())
+    made.filters.update(Formats(words).filters())
     return made
 
 

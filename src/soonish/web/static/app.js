@@ -11,10 +11,10 @@
     for (const element of within.querySelectorAll("[data-viewer-time]")) {
       if (element.dataset.zone === zone) continue;
       const moment = new Date(element.dataset.viewerTime);
-      const text = moment.toLocaleString(root.lang, {
-        weekday: "short", month: "short", day: "numeric", hour: "numeric", minute: "2-digit",
+      // The server writes English dates as 26 Nov, 17:30.
+      const text = moment.toLocaleString(root.lang === "en" ? "en-GB" : root.lang, {
+        weekday: "short", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
       });
-      if (text === element.dataset.shown) continue;
       element.textContent = `${element.dataset.label} ${text}`;
       element.hidden = false;
     }
