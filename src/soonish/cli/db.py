@@ -9,19 +9,23 @@ import typer
 
 from soonish.cli.exits import exiting_clearly
 from soonish.cli.output import JsonOption, show, show_rows
-from soonish.cli.running import require_database, run, settings_for_command
+from soonish.cli.running import make_missing_secrets, require_database, run, settings_for_command
 
 app = typer.Typer(help="The database: its schema and its development data.", no_args_is_help=True)
 
 
 @app.command()
 def upgrade(as_json: JsonOption = False) -> None:
-    """Make the database, or bring it to the newest schema. Data stays."""
+    """Make the database, or bring it to the newest schema. Data stays.
+
+    In development this also makes missing secrets in the home.
+    """
     from soonish.db.migrate import alembic_config
     from soonish.db.migrate import upgrade as migrate
 
     with exiting_clearly():
         settings = settings_for_command()
+        make_missing_secrets(settings)
         migrate(settings)
         revision = _head(alembic_config(settings))
     show(as_json, {"revision": revision}, f"The database has the newest schema ({revision}).")

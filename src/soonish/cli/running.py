@@ -51,6 +51,19 @@ def require_database(settings: Settings) -> None:
         raise ConfigurationError(f"There is no database at {path}. {MIGRATE}")
 
 
+def make_missing_secrets(settings: Settings) -> None:
+    """In development, make the secrets that are missing, as `soonish up` does; say so on stderr."""
+    from soonish.config import SECRET_NAMES
+    from soonish.ops.secrets_file import ensure_secrets
+
+    if settings.production:
+        return
+    present = frozenset(name for name in SECRET_NAMES if getattr(settings, name.lower()))
+    if made := ensure_secrets(settings.soonish_home, present):
+        place = settings.soonish_home / "secrets.env"
+        warn(f"Made {', '.join(made)} in {place}; keep that file.")
+
+
 def sqlite_path(settings: Settings) -> Path | None:
     """Where SQLite keeps the database; None for PostgreSQL and for one in memory."""
     name = settings.database_url.partition(":///")[2] if settings.is_sqlite else ""
@@ -58,6 +71,7 @@ def sqlite_path(settings: Settings) -> Path | None:
 
 
 async def _run(work: Callable[[Parts], Awaitable[T]]) -> T:
+    from soonish.ops.installation import check_fingerprint_key
     from soonish.parts import make_parts
 
     settings = settings_for_command()
@@ -66,6 +80,7 @@ async def _run(work: Callable[[Parts], Awaitable[T]]) -> T:
     announced: set[str] = set()
     parts.db.on_commit = _noting(announced, parts.relay.nudge)
     try:
+        await check_fingerprint_key(parts.db)
         result = await work(parts)
         await parts.relay.close()
         if announced and await _still_waiting(parts.db, announced):

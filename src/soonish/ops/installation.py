@@ -25,19 +25,28 @@ log = structlog.get_logger()
 async def check_fingerprint_key(db: Database) -> None:
     """Raise ConfigurationError where FINGERPRINT_KEY is not the one this database was made with."""
     expected = crypto.fingerprint("check", "soonish")
-    async with db.write() as session:
-        await session.execute(
-            sql.insert(session, Installation)
-            .values(name="fingerprint_check", value=expected)
-            .on_conflict_do_nothing()
-        )
-        query = select(Installation.value).where(Installation.name == "fingerprint_check")
-        stored = await session.scalar(query)
+    stored = await _fingerprint_check(db)
+    if stored is None:
+        await _keep_fingerprint_check(db, expected)
+        stored = await _fingerprint_check(db)
     if stored != expected:
         raise ConfigurationError(
             "FINGERPRINT_KEY is not the one this database was made with: addresses could not be "
             "found again. Set it back."
         )
+
+
+async def _fingerprint_check(db: Database) -> str | None:
+    async with db.read() as session:
+        query = select(Installation.value).where(Installation.name == "fingerprint_check")
+        return await session.scalar(query)
+
+
+async def _keep_fingerprint_check(db: Database, value: str) -> None:
+    """The first process of an installation writes it; whoever is second changes nothing."""
+    async with db.write() as session:
+        made = sql.insert(session, Installation).values(name="fingerprint_check", value=value)
+        await session.execute(made.on_conflict_do_nothing())
 
 
 def worker_name() -> str:
