@@ -69,8 +69,12 @@ async def test_what_no_cookie_vouches_for_is_exempt(client: httpx2.AsyncClient):
 
 
 async def test_pages_take_no_form_from_elsewhere_even_without_a_session(client: httpx2.AsyncClient):
-    response = await client.post("/echo", headers={"sec-fetch-site": "cross-site"})
-    assert response.status_code == 403
+    foreign = {"sec-fetch-site": "cross-site"}
+    response = await client.post("/echo", headers=foreign)
+    assert response.json()["code"] == "csrf_failed"
+    page = await client.post("/echo", headers=foreign | {"accept": "text/html"})
+    assert page.status_code == 403
+    assert "came from another site" in page.text
 
 
 async def test_a_notice_is_shown_once(client: httpx2.AsyncClient):

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError, TooLarge
-from soonish.web.problems import problem_response
+from soonish.web.errors import error_response
 
 MAX_BODY_BYTES = 1024 * 1024
 _SUSPICIOUS = re.compile(rb"\x00|%00|\\u0000|\\u[dD][89a-fA-F]")
@@ -33,7 +34,7 @@ class LimitsMiddleware:
             body = await read_body(scope, receive) if _has_body(scope) else b""
             check_text(body)
         except SoonishError as error:
-            await problem_response(error)(scope, receive, send)
+            await error_response(Request(scope, receive), error)(scope, receive, send)
         else:
             await self.app(scope, _replay(body, receive), send)
 

@@ -6,12 +6,13 @@ import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soonish.accounts.cookies import SESSION
 from soonish.config import Settings
 from soonish.errors import Forbidden
-from soonish.web.problems import problem_response
+from soonish.web.errors import error_response
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -78,7 +79,7 @@ class CsrfMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._is_forged(scope):
             error = Forbidden("This request came from another site.", code="csrf_failed")
-            await problem_response(error)(scope, receive, send)
+            await error_response(Request(scope, receive), error)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
