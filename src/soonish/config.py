@@ -32,7 +32,7 @@ def soonish_home() -> Path:
 
 
 class Settings(BaseSettings):
-    """All settings, names as in the environment but lowercase. Units are in the names or comments."""
+    """All settings, named as in the environment but lowercase; units in names or comments."""
 
     model_config = SettingsConfigDict(
         env_file=(".env",), extra="ignore", env_ignore_empty=True, populate_by_name=True

@@ -27,7 +27,7 @@ class FieldError:
 
 
 class SoonishError(Exception):
-    """Base: `status` (HTTP), `code` (stable, for programs), `permanent` (no use in trying again)."""
+    """Base: `status` (HTTP), `code` (for programs), `permanent` (no use in trying again)."""
 
     status = 500
     code = "internal_error"
