@@ -8,5 +8,14 @@ from tests.events.conftest import (
     settings,
     stage,
 )
+from tests.support.world import world
 
-__all__ = ["database", "database_url", "migrated_postgres", "migrated_sqlite", "settings", "stage"]
+__all__ = [
+    "database",
+    "database_url",
+    "migrated_postgres",
+    "migrated_sqlite",
+    "settings",
+    "stage",
+    "world",
+]

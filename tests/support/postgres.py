@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.ports import accepts, free_port
+from tests.support.ports import free_port
 from tests.support.wait import wait_for
 
 # Not imported: the package looks for runtime folders and warns where there are none.
@@ -81,12 +81,18 @@ def _serving(programs: Path, data: Path, port: int, account: dict[str, Any]) -> 
     with (data.parent / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=data.parent, **account)
     try:
-        wait_for(lambda: accepts(port) or process.poll() is not None, 30, "PostgreSQL to listen")
+        wait_for(lambda: _is_ready(data) or process.poll() is not None, 30, "PostgreSQL to serve")
         assert process.poll() is None, (data.parent / "log").read_text()
         yield
     finally:
         process.send_signal(signal.SIGQUIT)
         process.wait(timeout=20)
+
+
+def _is_ready(data: Path) -> bool:
+    """It listens before it serves; the last line of its pid file tells the difference."""
+    status = data / "postmaster.pid"
+    return status.is_file() and status.read_text().splitlines()[-1:] == ["ready   "]
 
 
 def _account() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from soonish.db.session import Database
 
 # SQLite's expression indexes cannot be reflected; tests/db compares that one by hand.
 warnings.filterwarnings("ignore", message="autogenerate skipping metadata-specified")
+warnings.filterwarnings("ignore", message="Skipped unsupported reflection of expression-based")
 target_metadata = models.Base.metadata
 
 
@@ -31,10 +32,12 @@ def _run(connection: Connection) -> None:
 
 async def _run_online() -> None:
     database = Database(context.config.attributes.get("settings") or load_settings())
-    async with database.engine.connect() as connection:
-        await connection.run_sync(_run)
-        await connection.commit()
-    await database.close()
+    try:
+        async with database.engine.connect() as connection:
+            await connection.run_sync(_run)
+            await connection.commit()
+    finally:
+        await database.close()
 
 
 if context.is_offline_mode():

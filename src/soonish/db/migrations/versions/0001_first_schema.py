@@ -391,6 +391,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("due_at IS NOT NULL"),
             postgresql_where=sa.text("due_at IS NOT NULL"),
         )
+    # of an expression: what makes autogenerate see nothing of it on SQLite (tests/db compares)
+    op.create_index(
+        "uq_deliveries_recipient_target",
+        "deliveries",
+        ["notification_id", sa.text("COALESCE(subscription_id, -user_id)"), "target_key"],
+        unique=True,
+    )
 
     op.create_table(
         "remind_mes",
@@ -556,6 +563,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_remind_mes_subscription_id"))
 
     op.drop_table("remind_mes")
+    op.drop_index("uq_deliveries_recipient_target", "deliveries")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_deliveries_subscription_id_target_key_due_at",
