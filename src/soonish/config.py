@@ -246,15 +246,18 @@ def _take_credentials(settings: Settings, user: str, password: str) -> None:
     settings.smtp_from = settings.smtp_from or user
 
 
-def load_secrets_file(home: Path) -> None:
-    """Put the lines of `<home>/secrets.env` into the environment, where it has none yet."""
+def load_secrets_file(home: Path) -> bool:
+    """Put the lines of `<home>/secrets.env` into the environment, where it has none yet.
+
+    True if it had any to put there.
+    """
     path = home / "secrets.env"
-    if not path.is_file():
-        return
-    for line in path.read_text().splitlines():
+    before = dict(os.environ)
+    for line in path.read_text().splitlines() if path.is_file() else ():
         name, separator, value = line.partition("=")
         if separator and not os.environ.get(name.strip()):
             os.environ[name.strip()] = value.strip()
+    return before != dict(os.environ)
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -262,7 +265,12 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises ConfigurationError with one line that names the variable and the remedy.
     """
-    load_secrets_file(Path(overrides.get("soonish_home") or soonish_home()))
+    settings = _read_settings(overrides)
+    # `.env` may say where the home is, so the secrets there are known only now.
+    return _read_settings(overrides) if load_secrets_file(settings.soonish_home) else settings
+
+
+def _read_settings(overrides: dict[str, Any]) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
