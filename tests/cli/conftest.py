@@ -76,9 +76,9 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Pat
     monkeypatch.chdir(tmp_path)
     root, configured = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
-    present = dict(os.environ)
+    present, plain = dict(os.environ), make_settings(tmp_path)
     yield tmp_path / "home"
-    crypto.configure(make_settings(tmp_path))
+    crypto.configure(plain)
     structlog.configure(**configured)
     root.handlers[:], root.level = handlers, level
     for name in os.environ.keys() - present.keys():
