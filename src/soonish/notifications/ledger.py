@@ -310,13 +310,17 @@ async def settle(session: AsyncSession, notification_id: int, now: datetime) -> 
 async def open_broadcasts(
     session: AsyncSession, event_id: int, now: datetime, limit: int = 50
 ) -> list[BroadcastWork]:
-    """The event's notifications with rows to send now, oldest first."""
+    """The event's notifications with rows to send now, in the order they were asked for.
+
+    That is the order of their rows: a message's notification is older than the welcome that was
+    asked for before it and is written by the same `advance`.
+    """
     query = (
         select(Notification.id, func.count(Delivery.id))
         .join(Delivery, and_(Delivery.notification_id == Notification.id, claimable(now)))
         .where(Notification.event_id == event_id, Notification.completed_at.is_(None))
         .group_by(Notification.id)
-        .order_by(Notification.id)
+        .order_by(func.min(Delivery.id))
         .limit(limit)
     )
     return [BroadcastWork(int(n), int(c)) for n, c in (await session.execute(query)).all()]
