@@ -69,6 +69,7 @@ class SubscriptionSelector(HasId, HasCreatedAt, Base):
             sqlite_where=text("tag IS NOT NULL"),
             postgresql_where=text("tag IS NOT NULL"),
         ),
+        Index("ix_subscription_selectors_subscription_id", "subscription_id"),
         Index("ix_subscription_selectors_integration_id", "integration_id"),
     )
 

@@ -491,6 +491,9 @@ def upgrade() -> None:
             "ix_subscription_selectors_integration_id", ["integration_id"], unique=False
         )
         batch_op.create_index(
+            "ix_subscription_selectors_subscription_id", ["subscription_id"], unique=False
+        )
+        batch_op.create_index(
             "uq_subscription_selectors_integration",
             ["subscription_id", "integration_id"],
             unique=True,
@@ -545,6 +548,7 @@ def downgrade() -> None:
             sqlite_where=sa.text("integration_id IS NOT NULL"),
             postgresql_where=sa.text("integration_id IS NOT NULL"),
         )
+        batch_op.drop_index("ix_subscription_selectors_subscription_id")
         batch_op.drop_index("ix_subscription_selectors_integration_id")
 
     op.drop_table("subscription_selectors")
