@@ -81,23 +81,26 @@ def _unsendable(now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]
 
 
 async def settle_unsendable(
-    session: AsyncSession, notification_id: int, now: datetime, previous: Sequence[str] = ()
-) -> None:
-    """Mark the rows that could be claimed and may no longer be sent, in one statement each."""
+    session: AsyncSession, which: ColumnElement[bool], now: datetime
+) -> set[int]:
+    """Mark those of the rows that may no longer be sent, in one statement a reason; which."""
     expired, suppressed = _unsendable(now)
-    mine = and_(Delivery.notification_id == notification_id, _takeable(previous, now))
     over = {"finished_at": now, "lease_token": None, "next_attempt_at": None}
+    settled: set[int] = set()
     for condition, state, outcome in (
         (expired, State.EXPIRED, Outcome.EXPIRED),
         (suppressed, State.SUPPRESSED, Outcome.UNSUBSCRIBED),
-        (Delivery.claims >= MAX_CLAIMS, State.FAILED, Outcome.UNKNOWN),
+        (Delivery.claims > MAX_CLAIMS, State.FAILED, Outcome.UNKNOWN),
     ):
-        await session.execute(
+        marked = await session.scalars(
             update(Delivery)
-            .where(mine, condition)
+            .where(which, condition)
             .values(state=state, outcome=outcome, **over)
+            .returning(Delivery.id)
             .execution_options(synchronize_session=False)
         )
+        settled |= set(marked.all())
+    return settled
 
 
 async def has_claimable(
@@ -125,11 +128,9 @@ async def claim(
     now: datetime,
 ) -> list[Claimed]:
     """Lease up to `limit` rows; those of `previous` (this activity's dead attempts) at once."""
-    await settle_unsendable(session, notification_id, now, previous)
     chosen = (
         select(Delivery.id)
         .where(Delivery.notification_id == notification_id, _takeable(previous, now))
-        .order_by(Delivery.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
@@ -154,8 +155,13 @@ async def claim(
         )
         .execution_options(synchronize_session=False)
     )
-    rows = (await session.execute(statement)).all()
-    return sorted((Claimed(*row) for row in rows), key=lambda row: row.id)
+    rows = [Claimed(*row) for row in (await session.execute(statement)).all()]
+    mine = and_(
+        Delivery.id.in_(sql.id_list(session, [row.id for row in rows])),
+        Delivery.lease_token == lease_token,
+    )
+    settled = await settle_unsendable(session, mine, now)
+    return sorted((row for row in rows if row.id not in settled), key=lambda row: row.id)
 
 
 async def still_sendable(
@@ -283,7 +289,8 @@ async def settle(session: AsyncSession, notification_id: int, now: datetime) -> 
     notification = await expansion.lock(session, notification_id)
     if notification is None:
         return BroadcastState(completed=True, claimable=0, wait_seconds=None)
-    await settle_unsendable(session, notification_id, now)
+    open_now = and_(Delivery.notification_id == notification_id, claimable(now))
+    await settle_unsendable(session, open_now, now)
     waiting_until = case(
         (Delivery.state == State.RETRYING, Delivery.next_attempt_at),
         (Delivery.state == State.SENDING, Delivery.lease_until),
