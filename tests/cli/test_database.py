@@ -62,7 +62,25 @@ def test_a_database_that_is_away_is_one_line(
     monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody@127.0.0.1:{free_port()}/nothing")
     made = CommandLine(empty_home)("event", "list")
     assert made.code == 1
-    assert made.line
+    assert made.line.startswith("The database does not answer: ")
+
+
+def test_a_password_that_is_wrong_is_one_line(
+    empty_home: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is not there stands for it: the server refuses in the same place."""
+    monkeypatch.setenv("DATABASE_URL", postgres_url + "_gone")
+    made = CommandLine(empty_home)("event", "list")
+    assert made.code == 1
+    assert made.line.startswith("The database does not let us in: ")
+
+
+def test_a_file_that_is_no_database_is_one_line(empty_home: Path) -> None:
+    empty_home.mkdir()
+    (empty_home / "soonish.db").write_text("something else altogether " * 100)
+    made = CommandLine(empty_home)("event", "list")
+    assert made.code == 1
+    assert made.line.startswith("The database cannot be used: file is not a database.")
 
 
 def test_another_fingerprint_key_is_refused(

@@ -70,6 +70,7 @@ def test_a_poor_password_or_address_is_refused(soonish: CommandLine) -> None:
     short = soonish("user", "create", "a@example.com", "--password-stdin", stdin="short\n")
     assert (short.code, short.line) == (1, "password: Use 12 to 128 characters.")
     assert soonish("user", "create", "nonsense").line.startswith("email: ")
+    assert soonish("user", "create", "a@b.example", "--name", "a\a").line.startswith("name: ")
 
 
 # channels

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
 MIGRATE = "`soonish db upgrade` makes or updates it; `soonish doctor` says more."
+_CLASS = re.compile(r"^<class '[^']*'>: ")  # SQLAlchemy puts it before asyncpg's words
 
 
 @contextmanager
@@ -39,10 +42,15 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, ValidationError):
         return "; ".join(_field(one["loc"], one["msg"]) for one in error.errors())
     if isinstance(error, DBAPIError):
-        return f"The database cannot be used: {one_line(error.orig)}. {MIGRATE}"
-    if _is_from_driver(error):
-        return f"The database does not let us in: {one_line(error)}."
-    return _about_network(error)
+        return f"The database cannot be used: {_cause(error.orig)}. {MIGRATE}"
+    if type(error).__module__.startswith("asyncpg."):  # these come as they are while connecting
+        return f"The database does not let us in: {_cause(error)}. Check DATABASE_URL."
+    return _about_system(error)
+
+
+def one_line(text: object) -> str:
+    """The text in one line, not too long for one."""
+    return " ".join(str(text).split())[:1000]
 
 
 def _field(place: tuple[int | str, ...], message: str) -> str:
@@ -50,26 +58,19 @@ def _field(place: tuple[int | str, ...], message: str) -> str:
     return f"{name}: {message.removeprefix('Value error, ')}"
 
 
-def _is_from_driver(error: Exception) -> bool:
-    """asyncpg's own errors come as they are while connecting."""
-    return type(error).__module__.startswith("asyncpg.")
+def _cause(error: BaseException | None) -> str:
+    """The first line of a driver's error: what follows may quote data."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return one_line(_CLASS.sub("", first)).rstrip(".")
 
 
-def _about_network(error: Exception) -> str | None:
+def _about_system(error: Exception) -> str | None:
     from temporalio.service import RPCError
 
     if isinstance(error, RPCError):
-        return f"Temporal does not answer: {one_line(error)}."
+        return f"Temporal does not answer: {_cause(error)}."
+    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+        return f"The database does not answer: {_cause(error)}. Check DATABASE_URL."
     if isinstance(error, OSError):
-        return f"{one_line(error.strerror or error)}{f': {error.filename}' * bool(error.filename)}."
+        return ": ".join(part for part in (error.filename, error.strerror or str(error)) if part)
     return None
-
-
-def one_line(value: object) -> str:
-    """The first line of a text that came from elsewhere, without its full stop."""
-    lines = str(value).strip().splitlines() or [type(value).__name__]
-    return lines[0].strip().rstrip(".")[:300] if not isinstance(value, str) else _joined(lines)
-
-
-def _joined(lines: list[str]) -> str:
-    return " ".join(line.strip() for line in lines)[:1000]

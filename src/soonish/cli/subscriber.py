@@ -60,9 +60,10 @@ async def _add(
     from soonish.events import operators
     from soonish.subscriptions import operators as subscriptions
     from soonish.subscriptions import service
-    from soonish.subscriptions.schemas import Selection
+    from soonish.subscriptions.schemas import Selection, SubscribeInput
 
     address = acting.address_or_test_email(parts.settings, email)
+    called = SubscribeInput(email=address, name=name).name
     warnings: list[str] = []
     async with parts.db.write() as session:
         await operators.with_owner(session, event_id)
@@ -73,7 +74,7 @@ async def _add(
             own = await service.subscribe_user(session, event_id, user, wanted, utc_now())
             warnings = own.warnings
         else:
-            await service.subscribe_address(session, event_id, address, name, utc_now())
+            await service.subscribe_address(session, event_id, address, called, utc_now())
         after = await subscriptions.active_of(session, event_id, address)
     return {
         "subscription_id": after,

@@ -42,13 +42,15 @@ def create(
 
     async def work(parts: Parts) -> dict[str, Any]:
         from soonish.accounts import operators, passwords
+        from soonish.accounts.schemas import ProfileInput
 
+        called = ProfileInput(name=name).name
         hashed = None
         if password is not None:
             hashed = await passwords.hash_password(passwords.check(password))
         async with parts.db.write() as session:
             user, made = await operators.create_account(
-                session, email, name=name, password_hash=hashed, admin=admin
+                session, email, name=called, password_hash=hashed, admin=admin
             )
         return {
             "id": user.id,

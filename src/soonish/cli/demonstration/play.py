@@ -83,13 +83,13 @@ class Demo:
 
     # what arrived
 
-    def arrives(self, title: str, *inboxes: Inbox, within: float = ARRIVES_WITHIN) -> None:
+    def arrives(self, title: str, *inboxes: Inbox, within: float | None = None) -> None:
         """Wait until each inbox has the message, and say so."""
         for inbox in inboxes:
             started = time.monotonic()
             found = wait_for(
                 lambda inbox=inbox: [t for t in inbox.titles() if title in t],
-                within,
+                within or ARRIVES_WITHIN,
                 f"“{title}” did not arrive: {inbox.name}",
             )
             self.tell(inbox.name, found[0], time.monotonic() - started)
