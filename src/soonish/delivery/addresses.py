@@ -12,6 +12,8 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+# IPv6 prefixes whose last 32 bits are an IPv4 destination: compatible, SIIT, local NAT64.
+_CARRIERS = tuple(IPv6Network(n) for n in ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48"))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 # No operator setting opens these: link-local, this host, multicast, broadcast, cloud metadata.
 _ALWAYS_CLOSED: tuple[Network, ...] = tuple(
@@ -58,17 +60,30 @@ def unwrap(address: Address) -> Address:
 def is_open(address: Address, allowed: Sequence[Network]) -> bool:
     """True if `address` is public, or in one of the operator's `allowed` networks."""
     address = unwrap(address)
-    if _within(address, _ALWAYS_CLOSED):
+    if any(_within(a, _ALWAYS_CLOSED) for a in (address, *_carried(address))):
         return False
     return _within(address, allowed) or _is_public(address)
+
+
+def _carried(address: Address) -> list[IPv4Address]:
+    """IPv4 addresses that a tunnel or a translator would take out of an IPv6 address."""
+    if isinstance(address, IPv4Address) or address.is_loopback:
+        return []
+    found = [address.sixtofour, *(address.teredo or ())]
+    if _within(address, _CARRIERS) or _is_isatap(address):
+        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return [a for a in found if a is not None]
+
+
+def _is_isatap(address: IPv6Address) -> bool:
+    return (int(address) >> 32) & 0xFFFFFFFF in (0x5EFE, 0x02005EFE)
 
 
 def _is_public(address: Address) -> bool:
     if _within(address, _NOT_PUBLIC) or not address.is_global or address.is_multicast:
         return False
     if isinstance(address, IPv6Address):
-        is_isatap = (int(address) >> 32) & 0xFFFFFFFF in (0x5EFE, 0x02005EFE)
-        return address in _GLOBAL_UNICAST and not is_isatap
+        return address in _GLOBAL_UNICAST and not _is_isatap(address)
     return not address.is_reserved
 
 
@@ -79,8 +94,7 @@ def _within(address: Address, networks: Sequence[Network]) -> bool:
 def parse_literal(host: str) -> Address | None:
     """The address that `host` spells, in any way the system's resolver reads (decimal, octal,
     hex, short forms, IPv6 with a zone); None for a name."""
-    host = unicodedata.normalize("NFKC", host).replace("\u3002", ".")  # as IDNA does
-    host = host.strip().strip("[]").split("%", 1)[0].rstrip(".")
+    host = _mapped(host).strip().strip("[]").split("%", 1)[0].rstrip(".")
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -95,5 +109,11 @@ def parse_literal(host: str) -> Address | None:
 
 def is_localhost(host: str) -> bool:
     """True for `localhost` and names below it, which never go to a resolver (RFC 6761)."""
-    name = host.rstrip(".").lower()
+    name = _mapped(host).strip().rstrip(".").lower()
     return name in ("localhost", "localhost.localdomain") or name.endswith(".localhost")
+
+
+def _mapped(host: str) -> str:
+    """`host` with full-width and other look-alike characters as IDNA reads them."""
+    shown = "".join(c for c in host if unicodedata.category(c) != "Cf")  # soft hyphens and such
+    return unicodedata.normalize("NFKC", shown).replace("\u3002", ".")

@@ -33,7 +33,7 @@ class Attempt:
     fault: Fault | None = None
     contacted: bool = False
     is_smtp: bool = False
-    approved: set[str] = field(default_factory=set[str])  # addresses that passed the guard
+    approved: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])  # by the guard
     expired: bool = False
     _over: bool = False
     _handles: list[socket.socket] = field(default_factory=list[socket.socket])

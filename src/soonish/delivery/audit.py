@@ -1,6 +1,6 @@
 """The audit hook: the last line behind the socket guard (DESIGN 9).
 
-It judges delivery threads only: they connect to addresses that the guard approved, send no
+It judges delivery threads only: they open TCP sockets to places that the guard approved, send no
 datagrams, start no programs, and read nothing but code, certificates and time zones.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import ssl
 import sys
 import sysconfig
@@ -30,6 +31,17 @@ _FORBIDDEN = frozenset(
         "socket.getaddrinfo",
         "socket.gethostbyname",
         "socket.gethostbyaddr",
+        "socket.getnameinfo",
+        "sqlite3.connect",
+        "syslog.openlog",
+        "syslog.syslog",
+        "webbrowser.open",
+        "os.kill",
+        "os.chown",
+        "os.utime",
+        "os.setxattr",
+        "os.startfile",
+        "shutil.rmtree",
         "subprocess.Popen",
         "os.system",
         "os.exec",
@@ -49,6 +61,10 @@ _FORBIDDEN = frozenset(
         "pty.spawn",
     }
 )
+# -1 where a socket is made from a file descriptor, which tells the kind itself.
+_FAMILIES = (-1, socket.AF_INET, socket.AF_INET6)
+_KINDS = (socket.SOCK_STREAM, -1 & 0xF)
+_KIND_MASK = 0xF  # without the flags that Linux adds
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _roots: tuple[str, ...] = ()
 _closed: tuple[str, ...] = ()
@@ -103,8 +119,14 @@ def _refused(what: str) -> BlockedTarget:
 
 def _judge_connect(args: tuple[Any, ...]) -> None:
     address = args[1]
-    if not isinstance(address, tuple) or str(address[0]) not in current().approved:
+    if not isinstance(address, tuple) or (str(address[0]), address[1]) not in current().approved:
         raise _refused("a delivery may connect to checked addresses only")
+
+
+def _judge_socket(args: tuple[Any, ...]) -> None:
+    _, family, kind, _ = args
+    if family not in _FAMILIES or kind & _KIND_MASK not in _KINDS:
+        raise _refused("a delivery may open TCP sockets only")
 
 
 def _judge_open(args: tuple[Any, ...]) -> None:
@@ -124,5 +146,6 @@ def _is_below(path: str, roots: Sequence[str]) -> bool:
 
 _JUDGES: dict[str, Callable[[tuple[Any, ...]], None]] = {
     "socket.connect": _judge_connect,
+    "socket.__new__": _judge_socket,
     "open": _judge_open,
 }

@@ -106,7 +106,7 @@ def _connect_one(address: Address, port: int, attempt: Attempt) -> socket.socket
     try:
         sock.settimeout(min(CONNECT_SECONDS, attempt.remaining))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        attempt.approved.add(str(address))
+        attempt.approved.add((str(address), port))
         sock.connect((str(address), port))
         sock.settimeout(attempt.remaining)
     except BaseException:

@@ -9,11 +9,15 @@ from typing import Any, Final
 import apprise
 from apprise import AppriseAsset, NotifyFormat, OverflowMode
 from apprise.manager_plugins import NotificationManager
+from apprise.plugins import url_to_dict
 from apprise.plugins.base import NotifyBase
+from apprise.plugins.matrix.base import MatrixWebhookMode, NotifyMatrix
 
 from soonish.delivery.schemes import ALLOWED, HOSTED
 
 READ_SECONDS: Final = 15.0
+# Where plugins keep their recipients. Some (HumHub, PushPlus) say len() 1 whatever is there.
+_RECIPIENTS: Final = ("targets", "topics", "_topics", "users", "_users", "departments")
 
 # Apprise's log lines carry tokens and addresses. A filter outlives a later logging set-up, which
 # may clear `disabled`.
@@ -74,16 +78,30 @@ def _take_destructors() -> None:
             manager[scheme].__del__ = _collect_quietly
 
 
-def build(url: str) -> NotifyBase:
-    """The plugin object of `url`, attributes forced. Raises InvalidTarget or ManyTargets."""
+def parse(url: str) -> dict[str, Any]:
+    """What Apprise reads in `url`: `schema`, `qsd` (its arguments) and all that its plugin takes.
+
+    A service's own web address is read as that service's URL. Raises InvalidTarget.
+    """
     _take_destructors()
     try:
-        plugin = apprise.Apprise.instantiate(url, asset=_ASSET, suppress_exceptions=False)
+        parts: dict[str, Any] | None = url_to_dict(url, secure_logging=False)
+    except Exception as error:  # a plugin's parser may raise anything on hostile input
+        raise InvalidTarget("Apprise cannot read this URL") from error
+    if not parts:
+        raise InvalidTarget("Apprise cannot read this URL")
+    return parts
+
+
+def build(parts: dict[str, Any]) -> NotifyBase:
+    """The plugin object of a parsed URL, attributes forced. Raises InvalidTarget or ManyTargets."""
+    try:
+        plugin = apprise.Apprise.instantiate(parts, asset=_ASSET, suppress_exceptions=False)
         if plugin is None:
             raise InvalidTarget("Apprise cannot use this URL")
         force(plugin)
-        targets = len(plugin)
-    except Exception as error:  # a plugin's parser may raise anything on hostile input
+        targets = count_targets(plugin)
+    except Exception as error:
         raise InvalidTarget("Apprise cannot use this URL") from error
     if not plugin.enabled:
         raise InvalidTarget("Apprise cannot use this URL")
@@ -93,6 +111,23 @@ def build(url: str) -> NotifyBase:
     if targets > 1:
         raise ManyTargets(f"the URL names {targets} recipients")
     return plugin
+
+
+def count_targets(plugin: NotifyBase) -> int:
+    """How many recipients one notification goes to; 2 for Matrix without a room, which is all
+    rooms that the account has joined."""
+    held: list[object] = [getattr(plugin, name, None) for name in _RECIPIENTS]
+    counts = [len(value) for value in held if isinstance(value, list | tuple | set)]
+    return max(len(plugin), 2 if _means_all_rooms(plugin) else 1, *counts)
+
+
+def _means_all_rooms(plugin: NotifyBase) -> bool:
+    return (
+        isinstance(plugin, NotifyMatrix)
+        and plugin.mode == MatrixWebhookMode.DISABLED
+        and not plugin.rooms
+        and not plugin.users
+    )
 
 
 def force(plugin: NotifyBase) -> None:

@@ -30,7 +30,7 @@ def parse_retry_after(value: str, now: float | None = None) -> float | None:
         pass
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -40,7 +40,7 @@ def parse_retry_after(value: str, now: float | None = None) -> float | None:
 def _from_body(content: bytes) -> float | None:
     try:
         answer: Any = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict):
         return None
@@ -48,10 +48,10 @@ def _from_body(content: bytes) -> float | None:
     value = answer.get("retry_after") or (
         inner.get("retry_after") if isinstance(inner, dict) else 0
     )
-    return _bounded(float(value)) if isinstance(value, int | float) and value else None
+    return _bounded(value) if isinstance(value, int | float) and value else None
 
 
 def _bounded(seconds: float) -> float | None:
     if seconds != seconds:
         return None
-    return min(max(seconds, 0.0), _LONGEST)
+    return float(min(max(seconds, 0.0), _LONGEST))  # bounded first: an int may be too long

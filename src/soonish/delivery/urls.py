@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from apprise.plugins.base import NotifyBase
-from apprise.utils.parse import parse_qsd
 
 from soonish.config import Settings
 from soonish.delivery import schemes
 from soonish.delivery.addresses import is_localhost, is_open, parse_literal
-from soonish.delivery.plugins import InvalidTarget, ManyTargets, build, is_hosted, kind_of
+from soonish.delivery.plugins import InvalidTarget, ManyTargets, build, is_hosted, kind_of, parse
 from soonish.errors import InvalidInput
 
 LONGEST_URL: Final = 2048
 
-_SCHEME = re.compile(r"([a-z0-9]{1,32})://", re.IGNORECASE)
+_SCHEME = re.compile(r"([a-z0-9]{1,32})://", re.IGNORECASE | re.ASCII)
 _NEXT_URL = re.compile(r"[\s,;]+[a-z0-9]{1,32}://", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO = frozenset(("", "no", "false", "off", "0", "n", "0.0"))
@@ -69,10 +68,11 @@ def vet(url: str) -> NotifyBase:
 
     Raises InvalidInput as check_url does. Every send goes through here as well.
     """
-    scheme = _checked_scheme(url)
-    _check_arguments(url, scheme)
+    _check_text(url)
     try:
-        return build(url.strip())
+        parts = parse(url.strip())
+        _check_arguments(parts)
+        return build(parts)
     except ManyTargets as error:
         message = "The URL names several recipients; give each a channel of its own."
         raise _refusal("multiple_targets", message) from error
@@ -84,7 +84,7 @@ def _refusal(code: str, message: str) -> InvalidInput:
     return InvalidInput("apprise_url", message, code=f"integration_url_{code}")
 
 
-def _checked_scheme(url: object) -> str:
+def _check_text(url: object) -> None:
     if not isinstance(url, str) or not url.strip():
         raise _refusal("invalid", "Give an Apprise URL such as ntfy://topic.")
     url = url.strip()
@@ -97,13 +97,13 @@ def _checked_scheme(url: object) -> str:
         raise _refusal("multiple_targets", "Give one URL; add further channels one by one.")
     if _CONTROL.search(unquote(url)):
         raise _refusal("invalid", "The URL holds control characters.")
-    return _allowed_scheme(match[1].lower())
+    _check_scheme(match[1].lower())
 
 
-def _allowed_scheme(scheme: str) -> str:
-    """The scheme, if a user may store it; a web address is left to Apprise to recognise."""
+def _check_scheme(scheme: str) -> None:
+    """Refuse what a user may not store; a web address is left to Apprise to recognise."""
     if scheme in schemes.ALLOWED or scheme in ("http", "https"):
-        return scheme
+        return
     if scheme in schemes.LOCAL:
         raise _refusal("local", f"{scheme}:// acts on the server itself and is not allowed.")
     if scheme in schemes.RAW_SOCKET:
@@ -115,13 +115,12 @@ def _allowed_scheme(scheme: str) -> str:
     raise _refusal("scheme_denied", f"{scheme}:// {reason}.")
 
 
-def _check_arguments(url: str, scheme: str) -> None:
-    query = url.partition("?")[2]
-    if not query:
-        return
-    arguments: dict[str, str] = parse_qsd(query)["qsd"]
+def _check_arguments(parts: dict[str, Any]) -> None:
+    """Judge the arguments that the plugin will see, in a service's own web address as well."""
+    scheme = str(parts["schema"])
+    arguments: dict[str, str] = parts.get("qsd") or {}
     for name, value in arguments.items():
-        harmless = _harmless_values(name, scheme)
+        harmless = _harmless_values(name.strip().lower(), scheme)
         if harmless is not None and value.strip().lower() not in harmless:
             message = f"The argument “{name[:40]}” is not allowed in a channel's URL."
             raise _refusal("argument_denied", message)

@@ -26,6 +26,8 @@ from soonish.delivery.retry_after import asked_wait
 from soonish.delivery.schemes import CONNECTION_HEADERS
 
 BODY_LIMIT = 64 * 1024
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name (RFC 9110, 5.6.2)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
 _Body = bytes | None
 
@@ -120,11 +122,19 @@ def _split(url: str) -> tuple[bool, str, int, str]:
     return tls, parts.hostname, parts.port or (443 if tls else 80), quoted
 
 
+def _is_sendable(name: str, value: str) -> bool:
+    """False for headers that belong to the connection. Raises ValueError for what is no header:
+    a name with blanks, or a folded value, is read as another one by some servers."""
+    if not _TOKEN.fullmatch(name) or _CONTROL.search(value):
+        raise ValueError("not a header")
+    return name.lower() not in CONNECTION_HEADERS
+
+
 def _exchange(
     attempt: Attempt, method: str, url: str, headers: Mapping[str, str], body: _Body
 ) -> requests.Response:
     tls, host, port, path = _split(url)
-    sent = {k: v for k, v in headers.items() if k.lower() not in CONNECTION_HEADERS}
+    sent = {k: v for k, v in headers.items() if _is_sendable(k, v)}
     sent.update(attempt.headers)
     sent.setdefault("Accept", "*/*")
     sent["Accept-Encoding"] = "identity"
@@ -133,7 +143,7 @@ def _exchange(
     connection = kept or Connection(key)
     try:
         answer = _ask(attempt, connection, method, path, sent, body)
-    except (ConnectionError, http.client.BadStatusLine):
+    except ConnectionError:
         # A kept connection that the server closed while it was idle never took the request.
         connection.close()
         if kept is None or attempt.expired:
@@ -174,7 +184,8 @@ def _finish(
     attempt.statuses.append(answer.status)
     if answer.status in (429, 503):
         attempt.retry_after = asked_wait(answer.getheader, content)
-    if answer.isclosed() and not answer.will_close and not attempt.expired:
+    is_whole = answer.isclosed() and not answer.will_close and answer.status >= 200
+    if is_whole and not attempt.expired:
         connections.keep(connection)
     else:
         connection.close()
@@ -187,7 +198,7 @@ def _response(url: str, answer: http.client.HTTPResponse, content: bytes) -> req
     response.reason = answer.reason
     response.url = url
     response.headers = CaseInsensitiveDict(answer.headers.items())
-    response.encoding = requests.utils.get_encoding_from_headers(response.headers)
+    response.encoding = "utf-8"  # a charset of the other side's choice, or guessing, costs seconds
     response._content = content  # pyright: ignore[reportPrivateUsage]  # as requests' own adapter does
     response._content_consumed = True  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
     return response
