@@ -124,15 +124,16 @@ async def run(settings: Settings, stop: asyncio.Event, queues: Collection[str] =
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await _sign_off(parts)
+        await _sign_off(parts, reconcile)
         await parts.close()
 
 
-async def _sign_off(parts: Parts) -> None:
+async def _sign_off(parts: Parts, reconcile: Reconcile) -> None:
     try:
+        await reconcile.resign()
         await installation.sign_off(parts.db)
     except DATABASE_ERRORS as error:
-        log.warning("the worker's lease stays until it ends", error=name_of(error))
+        log.warning("the worker's leases stay until they end", error=name_of(error))
 
 
 async def _connected(parts: Parts, stop: asyncio.Event) -> Client | None:

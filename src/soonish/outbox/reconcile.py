@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, String, and_, cast, literal, select, update
+from sqlalchemy import Select, String, and_, cast, delete, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.service import RPCError
 
@@ -35,8 +35,12 @@ from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import is_active
 
 EVERY_SECONDS = 30.0
-SETTLED = timedelta(seconds=60)  # younger rows are still the relay's
-LEASE = timedelta(seconds=60)
+FOLLOW_SECONDS = 5.0  # how often the others look whether the leader is still there
+SETTLED = timedelta(seconds=60)  # broadcasts and reminders younger than this are under way
+STARTED = timedelta(seconds=5)  # younger rows' workflows are still the relay's to start
+LEASE = timedelta(seconds=45)
+LEASE_NAME = "reconcile"
+_NAME = Lease.name == LEASE_NAME
 PARALLEL = 20
 log = structlog.get_logger()
 
@@ -54,13 +58,22 @@ class Reconcile:
     holder: str = field(default_factory=_this_process)
 
     async def run(self) -> None:
-        """At start and every 30 s, until cancelled; an error is logged and the next turn tries."""
+        """At start and every 30 s, until cancelled; an error is logged and the next turn tries.
+
+        Who does not lead looks more often, so that a leader's death costs no more than its lease.
+        """
         while True:
+            led = True
             try:
-                await self.once()
+                led = await self.once()
             except (*DATABASE_ERRORS, RPCError, RuntimeError) as error:
                 log.warning("reconcile will try again", error=name_of(error))
-            await asyncio.sleep(EVERY_SECONDS)
+            await asyncio.sleep(EVERY_SECONDS if led else FOLLOW_SECONDS)
+
+    async def resign(self) -> None:
+        """Leave the lead to whoever starts next; nothing happens where another has it."""
+        async with self.db.write() as session:
+            await session.execute(delete(Lease).where(_NAME, Lease.holder == self.holder))
 
     async def once(self) -> bool:
         """One comparison, if this process leads; whether it did."""
@@ -77,9 +90,12 @@ class Reconcile:
 
     async def _lead(self) -> bool:
         holder, now = self.holder, utc_now()
+        others = select(Lease.holder).where(_NAME, Lease.holder != holder, Lease.until >= now)
+        if await self._read(others):
+            return False
         async with self.db.write() as session:
             statement = sql.insert(session, Lease).values(
-                name="reconcile", holder=holder, until=now + LEASE
+                name=LEASE_NAME, holder=holder, until=now + LEASE
             )
             statement = statement.on_conflict_do_update(
                 index_elements=["name"],
@@ -170,7 +186,7 @@ async def _disarm(session: AsyncSession, workflow_ids: Sequence[str]) -> None:
 
 def _live_events(now: datetime) -> Select[Any]:
     return select(Event.temporal_workflow_id).where(
-        Event.completed_at.is_(None), Event.created_at < now - SETTLED
+        Event.completed_at.is_(None), Event.created_at < now - STARTED
     )
 
 
@@ -188,7 +204,7 @@ def _remind_mes(now: datetime) -> Select[Any]:
         .where(
             RemindMe.fired_at.is_(None),
             RemindMe.cancelled_at.is_(None),
-            RemindMe.created_at < now - SETTLED,
+            RemindMe.created_at < now - STARTED,
             Event.cancelled_at.is_(None),
             is_active(),
         )
@@ -198,11 +214,11 @@ def _remind_mes(now: datetime) -> Select[Any]:
 def _registrations(now: datetime) -> Select[Any]:
     return select(Registration.workflow_id).where(
         Registration.completed_at.is_(None),
-        Registration.created_at < now - SETTLED,
+        Registration.created_at < now - STARTED,
     )
 
 
 def _sessions(now: datetime) -> Select[Any]:
     return select(literal("session-") + cast(Session.id, String)).where(
-        and_(Session.ended_at.is_(None), Session.created_at < now - SETTLED)
+        and_(Session.ended_at.is_(None), Session.created_at < now - STARTED)
     )
