@@ -103,7 +103,7 @@ def parse_literal(host: str) -> Address | None:
         return None
     try:
         return IPv4Address(socket.inet_aton(host))
-    except OSError:
+    except (OSError, ValueError):  # a NUL is a ValueError
         return None
 
 
@@ -115,5 +115,7 @@ def is_localhost(host: str) -> bool:
 
 def _mapped(host: str) -> str:
     """`host` with full-width and other look-alike characters as IDNA reads them."""
+    if host.isascii():
+        return host
     shown = "".join(c for c in host if unicodedata.category(c) != "Cf")  # soft hyphens and such
     return unicodedata.normalize("NFKC", shown).replace("\u3002", ".")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from apprise.plugins.base import NotifyBase
+from apprise.utils.parse import parse_qsd
 
+from soonish.delivery.addresses import parse_literal
 from soonish.delivery.schemes import HOSTED
 from soonish.delivery.urls import vet
 
@@ -44,9 +46,14 @@ def instantiate(url: str) -> NotifyBase:
 def host_key(url: str) -> str:
     """What counts as one destination when threads are shared out: the service, or the host."""
     scheme, _, rest = url.partition("://")
-    if scheme.lower() in HOSTED:
-        return scheme.lower()
+    scheme = scheme.lower()
+    if scheme in HOSTED:
+        return scheme
+    if scheme in ("mailto", "mailtos") and "?" in rest:
+        server = parse_qsd(rest.partition("?")[2])["qsd"].get("smtp")
+        rest = unquote(server) if server else rest
     try:
-        return urlsplit(f"//{rest}").hostname or scheme
+        host = urlsplit("//" + rest.lstrip("/\\")).hostname or scheme
     except ValueError:
         return scheme
+    return str(parse_literal(host) or host.rstrip("."))

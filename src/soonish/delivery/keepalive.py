@@ -17,11 +17,11 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from soonish.delivery.addresses import Network
 from soonish.delivery.attempt import Attempt, current
+from soonish.delivery.bounded import BoundedReader
 from soonish.delivery.guard import connect
 
 IDLE_LIMIT = 256  # connections
 IDLE_SECONDS = 30.0
-ANSWER_LIMIT = 256 * 1024  # bytes on the wire
 
 
 class Key(NamedTuple):
@@ -42,35 +42,13 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-class _Bounded(io.RawIOBase):
-    """What one answer may send, head, trailers and chunk marks included: ANSWER_LIMIT bytes."""
-
-    def __init__(self, source: io.RawIOBase) -> None:
-        self._source = source
-        self._left = ANSWER_LIMIT
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview, /) -> int | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        if self._left <= 0:
-            raise http.client.HTTPException("the answer is too long")
-        count = self._source.readinto(buffer)  # pyright: ignore[reportAttributeAccessIssue]
-        self._left -= count or 0
-        return count
-
-    def close(self) -> None:
-        super().close()
-        self._source.close()
-
-
 class _Answer(http.client.HTTPResponse):
     """An answer of bounded length. http.client takes 102 and 103 for final answers, and would
     then leave the final one to whoever uses the connection next."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_Bounded(self.fp.detach()))
+        self.fp = io.BufferedReader(BoundedReader(self.fp.detach()))
 
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # pyright: ignore

@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import smtplib
 import ssl
+from collections.abc import Generator
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from apprise.plugins.email import smtp as apprise_smtp
 
 from soonish.delivery.attempt import current, in_delivery_thread
+from soonish.delivery.bounded import BoundedReader
 from soonish.delivery.keepalive import tls_context
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
-class _Recording:
-    """Mixed into smtplib's classes: failures of each reply go to the current attempt."""
+REPLIES_LIMIT: Final = 64 * 1024  # bytes of all replies on one connection
+
+
+class _Recording(smtplib.SMTP):
+    """Failures of each reply go to the current attempt, and replies without end are cut."""
 
     def getreply(self) -> tuple[int, bytes]:
-        code, text = super().getreply()  # pyright: ignore[reportAttributeAccessIssue]
-        if code >= 400 and in_delivery_thread():
+        if self.file is None and self.sock is not None:
+            raw = self.sock.makefile("rb", buffering=0)
+            self.file = io.BufferedReader(BoundedReader(raw, REPLIES_LIMIT))
+        with _noting_loss():
+            code, text = super().getreply()
+        if code >= 400:
             current().statuses.append(code)
         return code, text
+
+    def send(self, s: str | ReadableBuffer) -> None:
+        with _noting_loss():
+            super().send(s)
+
+
+@contextlib.contextmanager
+def _noting_loss() -> Generator[None]:
+    """A connection lost before any refusal is the attempt's fault, and may be tried again."""
+    try:
+        yield
+    except (OSError, smtplib.SMTPServerDisconnected):
+        attempt = current()
+        if not attempt.statuses and attempt.fault is None:
+            attempt.fault = "timeout" if attempt.expired else "connection"
+        raise
 
 
 def _named(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +57,7 @@ def _named(arguments: dict[str, Any]) -> dict[str, Any]:
     return {"local_hostname": "localhost", **arguments}
 
 
-class RecordingSMTP(_Recording, smtplib.SMTP):
+class RecordingSMTP(_Recording):
     def __init__(self, host: str, port: int, _name: str | None = None, **arguments: Any) -> None:
         current().is_smtp = True
         super().__init__(host, port, **_named(arguments))

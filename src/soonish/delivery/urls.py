@@ -95,8 +95,10 @@ def _check_text(url: object) -> None:
         raise _refusal("invalid", "The URL needs a service in front, such as ntfy:// or json://.")
     if _NEXT_URL.search(url, match.end()):
         raise _refusal("multiple_targets", "Give one URL; add further channels one by one.")
-    if _CONTROL.search(unquote(url)):
+    if _CONTROL.search(unquote(unquote(unquote(url)))):  # plugins decode some parts again
         raise _refusal("invalid", "The URL holds control characters.")
+    if re.split(r"[/\\?#]", url[match.end() :], maxsplit=1)[0].count("@") > 1:
+        raise _refusal("invalid", "Write an @ in the user name or password as %40.")
     _check_scheme(match[1].lower())
 
 
