@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, String, cast, literal, null, or_, select, update
+from sqlalchemy import CompoundSelect, Select, String, cast, literal, null, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.db import sql
 from soonish.db.types import Id, UtcDateTime
 from soonish.notifications.models import Delivery, Notification, State
+from soonish.notifications.transitions import moving
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import targets_select
 
@@ -122,12 +123,13 @@ async def suppress_open(
         Notification.kind.not_in(("removed", "unsubscribed")),
     )
     await session.execute(
-        update(Delivery)
-        .where(
+        moving(
+            State.SUPPRESSED,
             Delivery.notification_id.in_(earlier),
-            or_(Delivery.state == State.PENDING, Delivery.state == State.RETRYING),
+            Delivery.state != State.SENDING,  # those are their holder's
+            finished_at=now,
+            next_attempt_at=None,
         )
-        .values(state=State.SUPPRESSED, finished_at=now)
     )
     await session.execute(
         update(Notification)

@@ -1,17 +1,29 @@
-"""The delivery ledger's state transitions, all of them (DESIGN 8).
+"""The delivery ledger's state transitions (DESIGN 8).
 
-pending -> sending -> sent | retrying | failed | expired | suppressed; pending and retrying may
-also become expired or suppressed. Every mark asks for the lease that claimed the row.
+| from                       | to         | by                                               |
+|----------------------------|------------|--------------------------------------------------|
+| (new)                      | pending    | expansion, account mail                          |
+| pending, retrying, sending | sending    | claim (sending: its lease has ended)             |
+| sending                    | sent       | mark_sent                                        |
+| sending                    | retrying   | mark_not_sent; release, postpone once answered   |
+| sending                    | pending    | release, postpone, mark_unreachable              |
+| sending                    | failed     | mark_not_sent; settle_unsendable (ten claims)    |
+| pending, retrying, sending | expired    | settle_unsendable, expire_overdue                |
+| pending, retrying, sending | suppressed | settle_unsendable, suppress_open, reroute        |
+| failed                     | pending    | revive_failed                                    |
+
+`transitions.moving` makes all of these UPDATEs and lets no other through. Every mark asks for the
+lease that claimed the row as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, insert, literal, or_, select, update
+from sqlalchemy import and_, case, exists, func, insert, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -22,7 +34,8 @@ from soonish.events.models import Event
 from soonish.notifications import expansion
 from soonish.notifications.messages import BroadcastState, BroadcastWork
 from soonish.notifications.models import Delivery, DeliveryAttempt, Notification, State
-from soonish.notifications.retry import next_attempt_at
+from soonish.notifications.retry import is_asked_to_wait, next_attempt_at
+from soonish.notifications.transitions import NO_LEASE, moving
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import is_active
 
@@ -48,8 +61,9 @@ class Claimed:
 
 def claimable(now: datetime) -> ColumnElement[bool]:
     """Rows that may be sent now: untried, due again, or abandoned by a dead worker."""
+    is_due = or_(Delivery.next_attempt_at.is_(None), Delivery.next_attempt_at <= now)
     return or_(
-        and_(Delivery.state == State.PENDING, Delivery.outcome.is_(None)),
+        and_(Delivery.state == State.PENDING, Delivery.outcome.is_(None), is_due),
         and_(Delivery.state == State.RETRYING, Delivery.next_attempt_at <= now),
         and_(Delivery.state == State.SENDING, Delivery.lease_until < now),
     )
@@ -85,7 +99,6 @@ async def settle_unsendable(
 ) -> set[int]:
     """Mark those of the rows that may no longer be sent, in one statement a reason; which."""
     expired, suppressed = _unsendable(now)
-    over = {"finished_at": now, "lease_token": None, "next_attempt_at": None}
     settled: set[int] = set()
     for condition, state, outcome in (
         (expired, State.EXPIRED, Outcome.EXPIRED),
@@ -93,11 +106,7 @@ async def settle_unsendable(
         (Delivery.claims > MAX_CLAIMS, State.FAILED, Outcome.UNKNOWN),
     ):
         marked = await session.scalars(
-            update(Delivery)
-            .where(which, condition)
-            .values(state=state, outcome=outcome, **over)
-            .returning(Delivery.id)
-            .execution_options(synchronize_session=False)
+            moving(state, which, condition, outcome=outcome, **_over(now)).returning(Delivery.id)
         )
         settled |= set(marked.all())
     return settled
@@ -134,26 +143,21 @@ async def claim(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    statement = (
-        update(Delivery)
-        .where(Delivery.id.in_(chosen.scalar_subquery()))
-        .values(
-            state=State.SENDING,
-            lease_token=lease_token,
-            lease_until=now + LEASE,
-            claims=Delivery.claims + 1,
-            first_attempt_at=func.coalesce(Delivery.first_attempt_at, literal(now, UtcDateTime())),
-        )
-        .returning(
-            Delivery.id,
-            Delivery.notification_id,
-            Delivery.user_id,
-            Delivery.subscription_id,
-            Delivery.target_key,
-            Delivery.attempts,
-            Delivery.created_at,
-        )
-        .execution_options(synchronize_session=False)
+    statement = moving(
+        State.SENDING,
+        Delivery.id.in_(chosen.scalar_subquery()),
+        lease_token=lease_token,
+        lease_until=now + LEASE,
+        claims=Delivery.claims + 1,
+        first_attempt_at=func.coalesce(Delivery.first_attempt_at, literal(now, UtcDateTime())),
+    ).returning(
+        Delivery.id,
+        Delivery.notification_id,
+        Delivery.user_id,
+        Delivery.subscription_id,
+        Delivery.target_key,
+        Delivery.attempts,
+        Delivery.created_at,
     )
     rows = [Claimed(*row) for row in (await session.execute(statement)).all()]
     mine = and_(
@@ -183,38 +187,56 @@ async def release(
     session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
 ) -> None:
     """Give back rows that were not tried; the next claim finds out why they were not sendable."""
-    answered = Delivery.outcome.is_not(None)  # also by a Retry-After, which counts no attempt
-    await session.execute(
-        update(Delivery)
-        .where(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
-        .values(
-            state=case((answered, State.RETRYING.value), else_=State.PENDING.value),
-            next_attempt_at=now,
-            lease_token=None,
-            claims=Delivery.claims - 1,
-        )
+    await postpone(session, dict.fromkeys(ids, now), lease_token)
+
+
+async def postpone(session: AsyncSession, until: Mapping[int, datetime], lease_token: str) -> None:
+    """Give back rows that were not tried, each to be claimed again at its instant.
+
+    Or when it expires, if that is sooner. Counts neither a try nor a claim.
+    """
+    instants = case(
+        {row_id: literal(instant, UtcDateTime()) for row_id, instant in until.items()},
+        value=Delivery.id,
     )
+    is_over_first = Delivery.expires_at < instants
+    answered = Delivery.outcome.is_not(None)  # also by a Retry-After, which counts no attempt
+    for state, condition in ((State.RETRYING, answered), (State.PENDING, ~answered)):
+        await session.execute(
+            moving(
+                state,
+                _held(session, until, lease_token),
+                condition,
+                next_attempt_at=case((is_over_first, Delivery.expires_at), else_=instants),
+                claims=Delivery.claims - 1,
+                **NO_LEASE,
+            )
+        )
+
+
+def _held(session: AsyncSession, ids: Iterable[int], lease_token: str) -> ColumnElement[bool]:
+    return and_(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
+
+
+def _over(now: datetime) -> dict[str, Any]:
+    return {"finished_at": now, "next_attempt_at": None, **NO_LEASE}
 
 
 async def mark_sent(
     session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
 ) -> int:
     """Record what was accepted; how many rows were still ours."""
-    mine = and_(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
+    mine = _held(session, ids, lease_token)
     await _note_late_success(session, mine, now)
     result: Any = await session.execute(
-        update(Delivery)
-        .where(mine)
-        .values(
-            state=State.SENT,
+        moving(
+            State.SENT,
+            mine,
             outcome=Outcome.OK,
             outcome_detail=None,
             attempts=Delivery.attempts + 1,
             claims=0,
-            finished_at=now,
-            lease_token=None,
-            lease_until=None,
-            next_attempt_at=None,
+            **_over(now),
         )
     )
     return int(result.rowcount)
@@ -236,9 +258,14 @@ async def mark_unreachable(
 ) -> None:
     """No channel leads to these targets now: pending again, and nobody's to claim."""
     await session.execute(
-        update(Delivery)
-        .where(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
-        .values(state=State.PENDING, outcome=outcome, lease_token=None, claims=0)
+        moving(
+            State.PENDING,
+            _held(session, ids, lease_token),
+            outcome=outcome,
+            claims=0,
+            next_attempt_at=None,
+            **NO_LEASE,
+        )
     )
 
 
@@ -249,20 +276,18 @@ async def mark_not_sent(
     again = next_attempt_at(row.attempts, result, now, seed=row.id)
     detail = storable(result.detail)[:300]
     state = State.RETRYING if again else State.FAILED
-    counted = 0 if again and result.retry_after is not None else 1
     marked: Any = await session.execute(
-        update(Delivery)
-        .where(Delivery.id == row.id, Delivery.lease_token == lease_token)
-        .values(
-            state=state,
+        moving(
+            state,
+            Delivery.id == row.id,
+            Delivery.lease_token == lease_token,
             outcome=result.outcome,
             outcome_detail=detail,
-            attempts=Delivery.attempts + counted,
+            attempts=Delivery.attempts + (0 if is_asked_to_wait(result) else 1),
             claims=0,
             next_attempt_at=again,
             finished_at=None if again else now,
-            lease_token=None,
-            lease_until=None,
+            **NO_LEASE,
         )
     )
     if marked.rowcount:
@@ -292,8 +317,7 @@ async def settle(session: AsyncSession, notification_id: int, now: datetime) -> 
     open_now = and_(Delivery.notification_id == notification_id, claimable(now))
     await settle_unsendable(session, open_now, now)
     waiting_until = case(
-        (Delivery.state == State.RETRYING, Delivery.next_attempt_at),
-        (Delivery.state == State.SENDING, Delivery.lease_until),
+        (Delivery.state == State.SENDING, Delivery.lease_until), else_=Delivery.next_attempt_at
     )
     row = (
         await session.execute(
@@ -312,6 +336,45 @@ async def settle(session: AsyncSession, notification_id: int, now: datetime) -> 
         return BroadcastState(completed=True, claimable=0, wait_seconds=None)
     wait = 0.0 if waiting is None else max(0.0, (waiting - now).total_seconds())
     return BroadcastState(completed=False, claimable=ready, wait_seconds=wait)
+
+
+async def expire_overdue(session: AsyncSession, notification_id: int, now: datetime) -> int:
+    """Put down what waits past its time, also for a channel that never came back; how many."""
+    if await expansion.lock(session, notification_id) is None:
+        return 0
+    overdue = and_(
+        Delivery.notification_id == notification_id,
+        Delivery.state.in_((State.PENDING, State.RETRYING)),
+        Delivery.expires_at <= now,
+    )
+    ended: Any = await session.execute(
+        moving(State.EXPIRED, overdue, outcome=Outcome.EXPIRED, **_over(now))
+    )
+    await settle(session, notification_id, now)
+    return int(ended.rowcount)
+
+
+async def revive_failed(session: AsyncSession, notification_id: int, now: datetime) -> int:
+    """Make failed rows that are not too late pending again, with all their tries; how many."""
+    notification = await expansion.lock(session, notification_id)
+    revived: Any = await session.execute(
+        moving(
+            State.PENDING,
+            Delivery.notification_id == notification_id,
+            Delivery.state == State.FAILED,
+            or_(Delivery.expires_at.is_(None), Delivery.expires_at > now),
+            attempts=0,
+            claims=0,
+            next_attempt_at=None,
+            outcome=None,
+            outcome_detail=None,
+            finished_at=None,
+            **NO_LEASE,
+        )
+    )
+    if revived.rowcount and notification:
+        notification.completed_at = None
+    return int(revived.rowcount)
 
 
 async def open_broadcasts(

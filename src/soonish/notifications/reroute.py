@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.notifications import expansion
 from soonish.notifications.models import Delivery, State
+from soonish.notifications.transitions import moving
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
 from soonish.subscriptions.models import Subscription
@@ -43,13 +44,15 @@ async def _route_again(
     mine = Subscription.id.in_([row.subscription_id for row in stuck if row.subscription_id])
     targets = (await session.execute(targets_select(mine))).all()
     outcomes = {(row.subscription_id, row.target_key): row.outcome for row in targets}
+    replaced: list[int] = []
     for row in stuck:
         key = (row.subscription_id, row.target_key)
-        if key not in outcomes:
-            row.state, row.finished_at = State.SUPPRESSED, now
-        else:
+        if key in outcomes:
             row.outcome = outcomes[key]
+        else:
+            replaced.append(row.id)
     await session.flush()
+    await session.execute(moving(State.SUPPRESSED, Delivery.id.in_(replaced), finished_at=now))
     expires_at = min(row.expires_at for row in stuck if row.expires_at)
     await expansion.expand(session, notification, mine, now=now, expires_at=expires_at)
     notification.completed_at = None

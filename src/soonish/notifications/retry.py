@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta
 
-from soonish.delivery.outcome import SendResult
+from soonish.delivery.outcome import Outcome, SendResult
 
 MAX_ATTEMPTS = 3
 DELAYS_SECONDS = (10.0, 120.0)
@@ -22,9 +22,19 @@ def next_attempt_at(
     """
     if not result.retryable:
         return None
-    if result.retry_after is not None:
-        return now + timedelta(seconds=min(max(result.retry_after, 1.0), MAX_RETRY_AFTER_SECONDS))
+    if result.retry_after is not None and is_asked_to_wait(result):
+        return now + asked_to_wait(result.retry_after)
     if attempts + 1 >= MAX_ATTEMPTS:
         return None
     spread = random.Random(f"{seed}:{attempts}").uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
     return now + timedelta(seconds=DELAYS_SECONDS[attempts] * spread)
+
+
+def is_asked_to_wait(result: SendResult) -> bool:
+    """A 429 or 503 with a Retry-After: waited for without counting a try."""
+    return result.outcome is Outcome.RATE_LIMITED and result.retry_after is not None
+
+
+def asked_to_wait(retry_after: float) -> timedelta:
+    """How long a Retry-After of so many seconds is honoured: a second to 15 minutes."""
+    return timedelta(seconds=min(max(retry_after, 1.0), MAX_RETRY_AFTER_SECONDS))

@@ -7,9 +7,8 @@ import json
 import uuid
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
@@ -17,7 +16,7 @@ from soonish.db.sql import id_list
 from soonish.errors import Conflict, InvalidInput
 from soonish.events import policy
 from soonish.events.models import Event, EventUpdate
-from soonish.notifications import expansion, queries
+from soonish.notifications import ledger, queries
 from soonish.notifications.models import Delivery, Notification, State
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
@@ -68,31 +67,13 @@ async def retry_failed(session: AsyncSession, notification: Notification, now: d
 
     Raises Conflict `notification_expired` where it is too late for every one of them.
     """
-    locked = await expansion.lock(session, notification.id)
+    revived = await ledger.revive_failed(session, notification.id, now)
     mine = (Delivery.notification_id == notification.id, Delivery.state == State.FAILED)
-    in_time = or_(Delivery.expires_at.is_(None), Delivery.expires_at > now)
-    revived: Any = await session.execute(
-        update(Delivery)
-        .where(*mine, in_time)
-        .values(
-            state=State.PENDING,
-            attempts=0,
-            claims=0,
-            lease_token=None,
-            lease_until=None,
-            next_attempt_at=None,
-            outcome=None,
-            outcome_detail=None,
-            finished_at=None,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    if revived.rowcount and locked:
-        locked.completed_at = None
-        outbox.add(session, streams.broadcast(locked.id), streams.WAKE, {})
+    if revived:
+        outbox.add(session, streams.broadcast(notification.id), streams.WAKE, {})
     elif await session.scalar(select(func.count()).select_from(Delivery).where(*mine)):
         raise Conflict("It is too late to send this again.", code="notification_expired")
-    return int(revived.rowcount)
+    return revived
 
 
 def _hash(title: str, body: str, ids: list[int] | None) -> str:

@@ -1,0 +1,242 @@
+"""The health of channels in their rows, shared by all workers (DESIGN 8).
+
+All integrations of one user with the same URL are one channel: they are read together and marked
+together. Rows are locked in the order of their ids, so that two workers never wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, Select, case, literal, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from soonish.db import sql
+from soonish.delivery.outcome import SendResult
+from soonish.integrations import health
+from soonish.integrations.health import Health, Leave
+from soonish.integrations.models import Integration
+from soonish.notifications.account_mail import add_account_mail
+from soonish.notifications.pacing import Rate
+from soonish.schemas import as_z
+
+MAIL_LIFETIME = timedelta(hours=72)
+_COLUMNS = (
+    Integration.not_before,
+    Integration.fail_streak,
+    Integration.failing_since,
+    Integration.open_until,
+)
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Channel:
+    """The integrations of one user with one URL that are not deleted; `name` is the oldest's."""
+
+    user_id: int
+    name: str
+    ids: tuple[int, ...]
+    is_active: bool
+    health: Health
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one send over a channel; `probe` as in Leave."""
+
+    integration_id: int
+    result: SendResult
+    probe: bool = False
+
+
+async def ask(
+    session: AsyncSession, wanted: Mapping[int, tuple[int, Rate | None]], now: datetime
+) -> dict[int, Leave]:
+    """Leave for each message of `wanted` (any key: integration id, rate), and note it as sent.
+
+    Two statements however many there are. A message over a deleted integration has no answer.
+    """
+    channels = await lock(session, {integration_id for integration_id, _ in wanted.values()})
+    states = _healths(channels)
+    leaves: dict[int, Leave] = {}
+    for key, (integration_id, rate) in wanted.items():
+        if integration_id in channels:
+            channel = channels[integration_id]
+            states[channel.ids], leaves[key] = health.ask(states[channel.ids], rate, now)
+    await _write(session, channels, states)
+    return leaves
+
+
+async def note_success(
+    session: AsyncSession, integration_ids: Iterable[int], now: datetime
+) -> None:
+    """A success clears all that was held against the channels; one statement."""
+    await session.execute(
+        update(Integration)
+        .where(Integration.id.in_(_siblings(session, integration_ids).with_for_update()))
+        .values(last_delivery_at=now, fail_streak=0, failing_since=None, open_until=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def note_failures(session: AsyncSession, answers: Sequence[Answer], now: datetime) -> None:
+    """What failed sends say about their channels; tells the owners what they must know."""
+    telling = (health.Effect.FAILS, health.Effect.REFUSES, health.Effect.WAITS)
+    answers = [one for one in answers if health.effect_of(one.result) in telling]
+    if not answers:
+        return
+    channels = await lock(session, {one.integration_id for one in answers})
+    states = _healths(channels)
+    for one in answers:
+        if one.integration_id not in channels:
+            continue
+        channel = channels[one.integration_id]
+        before = states[channel.ids]
+        states[channel.ids] = health.after(before, one.result, now, probe=one.probe)
+        if before.failing_since is None and states[channel.ids].failing_since is not None:
+            await _tell(session, channel, "channel_failing", now, one.result.detail)
+    await _write(session, channels, states)
+    for channel in set(channels.values()):
+        if channel.is_active and health.is_over(states[channel.ids], now):
+            await _switch_off(session, channel, states[channel.ids].failing_since or now)
+
+
+async def forget(session: AsyncSession, integration_ids: Iterable[int]) -> None:
+    """A clean bill of health; what the service asked to wait for stands."""
+    await session.execute(
+        update(Integration)
+        .where(Integration.id.in_(_siblings(session, integration_ids).with_for_update()))
+        .values(fail_streak=0, failing_since=None, open_until=None)
+    )
+
+
+async def switch_off_long_failing(session: AsyncSession, now: datetime, limit: int = 100) -> int:
+    """Switch off channels that have failed for 5 days without a success; how many."""
+    query = select(Integration.id).where(
+        Integration.failing_since <= now - health.OFF_AFTER,
+        Integration.is_active.is_(True),
+        Integration.deleted_at.is_(None),
+    )
+    overdue = (await session.scalars(query.order_by(Integration.id).limit(limit))).all()
+    channels = set((await lock(session, overdue)).values()) if overdue else set[Channel]()
+    over = [one for one in channels if one.is_active and health.is_over(one.health, now)]
+    for channel in over:
+        await _switch_off(session, channel, channel.health.failing_since or now)
+    return len(over)
+
+
+async def lock(session: AsyncSession, integration_ids: Iterable[int]) -> dict[int, Channel]:
+    """The channels of these integrations by the ids of all of theirs, their rows locked."""
+    query = (
+        select(
+            Integration.id,
+            Integration.user_id,
+            Integration.url_fingerprint,
+            Integration.name,
+            Integration.is_active,
+            *_COLUMNS,
+        )
+        .where(Integration.id.in_(_siblings(session, integration_ids)))
+        .order_by(Integration.id)
+        .with_for_update()
+    )
+    rows = (await session.execute(query)).all()
+    key = attrgetter("user_id", "url_fingerprint")
+    found = [_channel(list(group)) for _, group in groupby(sorted(rows, key=key), key=key)]
+    return {row_id: channel for channel in found for row_id in channel.ids}
+
+
+def _siblings(session: AsyncSession, integration_ids: Iterable[int]) -> Select[int]:
+    """The ids of all integrations of the same users with the same URLs, in order."""
+    asked = aliased(Integration)
+    theirs = select(asked.user_id, asked.url_fingerprint).where(
+        asked.id.in_(sql.id_list(session, integration_ids))
+    )
+    one = aliased(Integration)
+    return (
+        select(one.id)
+        .where(tuple_(one.user_id, one.url_fingerprint).in_(theirs), one.deleted_at.is_(None))
+        .order_by(one.id)
+    )
+
+
+def _channel(rows: Sequence[Row[*tuple[Any, ...]]]) -> Channel:
+    since = [row.failing_since for row in rows if row.failing_since]
+    return Channel(
+        user_id=rows[0].user_id,
+        name=rows[0].name,
+        ids=tuple(row.id for row in rows),
+        is_active=any(row.is_active for row in rows),
+        health=Health(
+            not_before=max((row.not_before for row in rows if row.not_before), default=None),
+            fail_streak=max(row.fail_streak for row in rows),
+            failing_since=min(since, default=None),
+            open_until=max((row.open_until for row in rows if row.open_until), default=None),
+        ),
+    )
+
+
+def _healths(channels: Mapping[int, Channel]) -> dict[tuple[int, ...], Health]:
+    return {channel.ids: channel.health for channel in channels.values()}
+
+
+async def _write(
+    session: AsyncSession,
+    channels: Mapping[int, Channel],
+    states: Mapping[tuple[int, ...], Health],
+) -> None:
+    """One statement for all channels that changed."""
+    changed = {
+        row_id: states[channel.ids]
+        for row_id, channel in channels.items()
+        if states[channel.ids] != channel.health
+    }
+    if not changed:
+        return
+    values = {
+        column.key: case(
+            {row_id: literal(getattr(state, column.key), column.type)
+             for row_id, state in changed.items()},
+            value=Integration.id,
+        )
+        for column in _COLUMNS
+    }  # fmt: skip
+    await session.execute(
+        update(Integration)
+        .where(Integration.id.in_(sql.id_list(session, changed)))
+        .values(values)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _switch_off(session: AsyncSession, channel: Channel, failing_since: datetime) -> None:
+    await session.execute(
+        update(Integration)
+        .where(Integration.id.in_(channel.ids))
+        .values(is_active=False)
+        .execution_options(synchronize_session=False)
+    )
+    log.warning("channel switched off", integration_id=channel.ids[0])
+    await _tell(session, channel, "channel_off", failing_since)
+
+
+async def _tell(
+    session: AsyncSession, channel: Channel, kind: str, since: datetime, problem: str = ""
+) -> None:
+    """A mail to the owner, once for each time that the channel began to fail."""
+    await add_account_mail(
+        session,
+        channel.user_id,
+        kind,
+        dedup_key=f"{kind}:{channel.ids[0]}:{as_z(since)}",
+        lifetime=MAIL_LIFETIME,
+        extra={"channel": channel.name, "problem": problem},
+    )
