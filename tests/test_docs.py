@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,8 +33,10 @@ PAGES = sorted(
 )
 # Codes that no HTTP answer carries: the process does not start, or a command fails.
 NOT_HTTP = {"configuration", "account_exists"}
-# Methods, a value, the environment of other programs, and the shell variables of docs/api.md.
-NOT_SETTINGS = set("GET POST PUT PATCH DELETE INFO PATH CHROMIUM BASE JSON TOKEN AUTH".split())
+# Words in capitals that are no settings: methods, log levels, the environment of other programs,
+# the shell variables of docs/api.md.
+NOT_SETTINGS = {"GET", "POST", "PUT", "PATCH", "DELETE", "PATH", "CHROMIUM"}
+NOT_SETTINGS |= {*logging.getLevelNamesMapping(), "BASE", "JSON", "TOKEN", "AUTH"}
 METHODS = "GET|POST|PUT|PATCH|DELETE"
 
 
@@ -97,7 +100,7 @@ def test_every_command_exists(page: Path) -> None:
             assert name in command.commands, f"{page.name}: no command `soonish {' '.join(words)}`"
             command = command.commands[name]
         known = {option for parameter in command.params for option in parameter.opts}
-        given = {word.partition("=")[0] for word in rest if word.startswith("--")}
+        given = set(re.findall(r"--[\w-]+", " ".join(rest)))
         assert given <= known, f"{page.name}: `soonish {' '.join(words)}`"
 
 
