@@ -65,14 +65,13 @@ def test_a_database_that_is_away_is_one_line(
     assert made.line.startswith("The database does not answer: ")
 
 
-def test_a_password_that_is_wrong_is_one_line(
+def test_a_server_that_lets_nobody_in_is_one_line(
     empty_home: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that is not there stands for it: the server refuses in the same place."""
     monkeypatch.setenv("DATABASE_URL", postgres_url + "_gone")
     made = CommandLine(empty_home)("event", "list")
     assert made.code == 1
-    assert made.line.startswith("The database does not let us in: ")
+    assert made.line.startswith("The database cannot be used: database ")
 
 
 def test_a_file_that_is_no_database_is_one_line(empty_home: Path) -> None:

@@ -14,7 +14,9 @@ import pytest
 import typer
 
 from soonish.cli.demonstration import play
+from tests.support.ports import accepts
 from tests.support.system import SoonishSystem
+from tests.support.wait import wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system")]
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -131,3 +133,21 @@ def test_the_demo_brings_its_own_system(tmp_path: Path) -> None:
     assert report["url"] != absent.base_url
     assert all(step["ok"] for step in report["steps"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
+    absent = SoonishSystem(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "soonish.cli.main", "demo"],
+        cwd=tmp_path,
+        env=absent.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout
+        about = process.stdout.readline()
+        port = int(about.rstrip().rstrip(".").rpartition(":")[2])
+        assert accepts(port)
+        process.kill()
+    wait_for(lambda: not accepts(port), 20, "the temporary system to end")

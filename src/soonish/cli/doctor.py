@@ -126,7 +126,8 @@ async def _with_parts(parts: Parts, send: bool) -> list[Finding]:
         findings.append(await _found("mail", lambda: _mail(parts), REMEDIES["mail"]))
     findings.append(_assets())
     if send:
-        findings.append(await _found("test mail", lambda: _send(parts), "Set TEST_EMAIL."))
+        remedy = REMEDIES["mail"] if parts.settings.test_email else "Set TEST_EMAIL."
+        findings.append(await _found("test mail", lambda: _send(parts), remedy))
     return findings
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
-MIGRATE = "`soonish db upgrade` makes or updates it; `soonish doctor` says more."
+MIGRATE = "`soonish db upgrade` prepares it; `soonish doctor` says more."
 _CLASS = re.compile(r"^<class '[^']*'>: ")  # SQLAlchemy puts it before asyncpg's words
 
 
@@ -43,8 +43,6 @@ def explain(error: Exception) -> str | None:
         return "; ".join(_field(one["loc"], one["msg"]) for one in error.errors())
     if isinstance(error, DBAPIError):
         return f"The database cannot be used: {_cause(error.orig)}. {MIGRATE}"
-    if type(error).__module__.startswith("asyncpg."):  # these come as they are while connecting
-        return f"The database does not let us in: {_cause(error)}. Check DATABASE_URL."
     return _about_system(error)
 
 

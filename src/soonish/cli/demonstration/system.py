@@ -18,10 +18,13 @@ import httpx2
 
 from soonish.config import load_settings
 from soonish.errors import Unavailable
+from soonish.ops.supervisor import LEASH
 
 READY_SECONDS = 600.0  # the very first start builds Temporal
 STOP_SECONDS = 20.0
 _PORTS = ("PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "MAIL_CATCHER_PORT")
+# However the demo ends, its system does: the leash becomes the program, given with its argv[0].
+_LEASHED = [sys.executable, "-I", "-S", str(LEASH), sys.executable, sys.executable]
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME", "VIRTUAL_ENV")
 
 
@@ -62,8 +65,8 @@ def _temporary() -> Generator[str]:
     """`soonish up` in an empty home on free ports; ends with the block."""
     with tempfile.TemporaryDirectory(prefix="soonish-demo-", ignore_cleanup_errors=True) as home:
         environment = _environment(home)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "soonish.cli.main", "up"],
+        process = subprocess.Popen(  # noqa: S603
+            [*_LEASHED, "-m", "soonish.cli.main", "up"],
             cwd=home,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -72,11 +75,16 @@ def _temporary() -> Generator[str]:
             text=True,
             start_new_session=True,  # Ctrl-C reaches the demo, which then ends it in order
         )
+        signal.signal(signal.SIGTERM, _leave)
         try:
             _wait_until_ready(process)
             yield environment["BASE_URL"]
         finally:
             _stop(process)
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _environment(home: str) -> dict[str, str]:
