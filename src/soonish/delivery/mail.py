@@ -25,6 +25,7 @@ from soonish.errors import InvalidInput
 __all__ = ["Mail", "MailContent", "MailTemplate", "ServiceMail"]
 
 CONNECTIONS: Final = 4
+UNUSABLE_RETRY_SECONDS: Final = 10.0
 _MAILS_PER_CONNECTION: Final = 10  # fewer are not worth another connection
 
 log = structlog.get_logger(__name__)
@@ -165,13 +166,16 @@ class ServiceMail:
         worker.close()
 
     def _fail_all(self, error: Unusable, *taken: _Item | None) -> None:
-        """No connection can be had: everything queued fails the same way, to be tried later."""
+        """No connection can be had: no mail is at fault, so all wait and count no attempt."""
         with self._changed:
             queued = [item for item in (*taken, *self._items) if item is not None]
             self._items.clear()
         log.warning("service_mail_unusable", detail=error.detail, code=error.code)
+        result = SendResult(
+            Outcome.CONNECTION, error.detail, error.code, UNUSABLE_RETRY_SECONDS, retryable=True
+        )
         for item in queued:
-            item.finish(SendResult(Outcome.CONNECTION, error.detail, error.code, retryable=True))
+            item.finish(result)
 
 
 class _Worker:
