@@ -434,6 +434,19 @@ async def test_the_plan_says_when_to_look_again(world: World) -> None:
     assert not (await world.advance(event)).sync_reminders
 
 
+async def test_nobody_to_tell_is_complete_at_once(world: World) -> None:
+    """An empty audience, and one whose only channel is inactive."""
+    empty, unreachable = await world.event(), await world.event()
+    await world.through(unreachable, "json://127.0.0.1/a", is_active=False)
+    for event, states in ((empty, []), (unreachable, ["pending"])):
+        notice = await world.notify(event)
+        plan = await world.advance(event)
+        assert [w.notification_id for w in plan.broadcasts if w.notification_id == notice.id] == []
+        assert await world.states(notice.id) == states
+        row = await world.one(Notification, Notification.id == notice.id)
+        assert row.completed_at is not None
+
+
 async def test_somebody_who_waits_for_approval_is_told_nothing(world: World) -> None:
     event = await world.event()
     waiting = await world.subscribe(event, status="pending_approval")

@@ -23,6 +23,7 @@ from soonish.events.messages import EventPlan, HandItem
 from soonish.events.models import Event
 from soonish.events.service import status_of
 from soonish.notifications import ledger
+from soonish.notifications.completion import complete_idle
 from soonish.outbox import service as outbox
 from soonish.outbox.models import OutboxRow
 from soonish.reminders import queries as reminder_queries
@@ -59,6 +60,7 @@ class Advance:
         for kind, group in groupby(taken, key=lambda row: row.kind):
             await self._take(kind, list(group))
         await self.session.flush()
+        await complete_idle(self.session, self.event.id, self.now)
         more = len(rows) == outbox.TAKE or len(taken) < len(rows)
         return await plan(self.session, self.event, self.settings, self.now, more=more)
 

@@ -149,6 +149,8 @@ async def by_hand(session: AsyncSession, event: Event, item: HandItem, now: date
 async def _manual_by_hand(
     session: AsyncSession, event: Event, item: HandItem, now: datetime
 ) -> None:
+    if not (item.payload.get("title") or item.payload.get("body")):
+        raise InvalidInput("title", "is missing")
     notification = await _ensure(
         session,
         event,
