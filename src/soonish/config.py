@@ -106,13 +106,16 @@ class Settings(BaseSettings):
     default_reminders: Annotated[list[int], NoDecode] = [86400, 3600]  # seconds before the start
     anonymous_opt_in: Literal["single", "double"] = "single"
     rate_limits_enabled: bool = True
+    channel_rates: CommaList = []  # kind=messages a minute/burst
     egress_allowed_networks: CommaList = []
     environment: Literal["development", "production"] = "development"
     debug: bool = False
     log_level: str = "INFO"
     log_format: Literal["", "console", "json"] = ""
 
-    @field_validator("trusted_proxies", "cors_origins", "egress_allowed_networks", mode="before")
+    @field_validator(
+        "trusted_proxies", "cors_origins", "egress_allowed_networks", "channel_rates", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return (
@@ -135,6 +138,15 @@ class Settings(BaseSettings):
     def _check_networks(cls, value: list[str]) -> list[str]:
         for network in value:
             ipaddress.ip_network(network, strict=False)
+        return value
+
+    @field_validator("channel_rates")
+    @classmethod
+    def _check_rates(cls, value: list[str]) -> list[str]:
+        from soonish.notifications.pacing import parse_rate
+
+        for entry in value:
+            parse_rate(entry)
         return value
 
     @field_validator("soonish_home")

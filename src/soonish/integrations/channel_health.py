@@ -115,6 +115,7 @@ async def forget(session: AsyncSession, integration_ids: Iterable[int]) -> None:
         update(Integration)
         .where(Integration.id.in_(_siblings(session, integration_ids).with_for_update()))
         .values(fail_streak=0, failing_since=None, open_until=None)
+        .execution_options(synchronize_session=False)
     )
 
 

@@ -15,9 +15,10 @@ from soonish.delivery.message import Message
 from soonish.delivery.outcome import SendResult
 from soonish.delivery.urls import ChannelInfo
 from soonish.errors import Conflict, NotFound
-from soonish.integrations import queries
+from soonish.integrations import channel_health, queries
 from soonish.integrations.models import Integration
 from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch
+from soonish.notifications import ledger
 from soonish.notifications.content import Content
 from soonish.notifications.texts import compose
 from soonish.outbox import service as outbox
@@ -82,9 +83,10 @@ async def update(
     if channel is not None:
         for name, value in _url_values(wanted.apprise_url, channel).items():
             setattr(integration, name, value)
-    if channel is not None or (wanted.is_active and "is_active" in sent):
-        forget_failures(integration)
+        integration.not_before = None
     await _save(session, integration)
+    if channel is not None or (wanted.is_active and "is_active" in sent):
+        await start_afresh(session, integration)
     if integration.is_active and sent & {"apprise_url", "tag", "is_active"}:
         await revive_pending(session, integration.user_id)
     return integration
@@ -113,7 +115,7 @@ async def record_test(
     """
     integration = await require_own(session, user, integration_id, lock=True)
     if result.ok:
-        forget_failures(integration)
+        await start_afresh(session, integration)
         integration.last_delivery_at = now
     if decides:
         integration.is_active = result.ok
@@ -130,11 +132,14 @@ async def revive_pending(session: AsyncSession, user_id: int) -> None:
         outbox.add(session, stream, streams.WAKE, {"user_id": user_id})
 
 
-def forget_failures(integration: Integration) -> None:
+async def start_afresh(session: AsyncSession, integration: Integration) -> None:
+    """A clean bill of health for the channel; what waits for it is tried at once."""
     integration.fail_streak = 0
-    integration.failing_since = None
-    integration.open_until = None
-    integration.not_before = None
+    integration.failing_since = integration.open_until = None
+    await channel_health.forget(session, [integration.id])
+    user_id, target_key = integration.user_id, integration.url_fingerprint
+    for notification_id in await ledger.hurry(session, user_id, target_key, utc_now()):
+        outbox.add(session, streams.broadcast(notification_id), streams.WAKE, {})
 
 
 def test_message(integration: Integration, base_url: str, locale: str | None) -> Message:

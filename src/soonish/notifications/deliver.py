@@ -12,18 +12,23 @@ from soonish.db.types import utc_now
 from soonish.delivery.mail import ServiceMail
 from soonish.delivery.outcome import Outcome, SendResult
 from soonish.delivery.sender import NOT_STARTED, Sender
+from soonish.integrations import channel_health
+from soonish.integrations.health import Leave
 from soonish.notifications import ledger, recipients
 from soonish.notifications.ledger import Claimed
 from soonish.notifications.marks import Marks
 from soonish.notifications.messages import DeliveryReport
 from soonish.notifications.models import Notification
 from soonish.notifications.outgoing import Outgoing
+from soonish.notifications.pacing import Rates
 from soonish.notifications.recipients import Channel, Mailbox
+from soonish.notifications.sends import Sends
 from soonish.subscriptions.queries import MAIL
 
 LANES = 3  # while one sub-batch is sent, the next is claimed and the last one marked
 CHUNK = 50  # rows that are checked with one query just before they are sent
 MAX_CHECK_AGE_SECONDS = 3.0
+FREE = Leave(granted=True)
 _GONE = SendResult(Outcome.INVALID_TARGET, "there is no address any more")
 
 
@@ -37,6 +42,7 @@ class Run:
     stopping: Callable[[], bool]
     outgoing: Outgoing
     marks: Marks
+    sends: Sends
 
 
 @dataclass
@@ -47,6 +53,9 @@ class Deliverer:
     settings: Settings
     sender: Sender
     mailer: ServiceMail
+
+    def __post_init__(self) -> None:
+        self._rates = Rates(self.settings.channel_rates)
 
     async def run(
         self, notification_id: int, owner: str, attempt: int, stopping: Callable[[], bool]
@@ -62,8 +71,8 @@ class Deliverer:
             return report
         lease_token = f"{owner}:{attempt}"
         previous = [f"{owner}:{n}" for n in range(max(1, attempt - 10), attempt)]
-        async with Marks(self.db, lease_token, report) as marks:
-            run = Run(notification_id, lease_token, previous, stopping, outgoing, marks)
+        async with Marks(self.db, lease_token, report) as marks, Sends() as sends:
+            run = Run(notification_id, lease_token, previous, stopping, outgoing, marks, sends)
             await _all_ended(self._lane(run) for _ in range(LANES))
         return report
 
@@ -122,9 +131,29 @@ class Deliverer:
         by_channel = [row for row in rows if row.target_key != MAIL]
         async with self.db.read() as session:
             mailboxes = await recipients.mailboxes(session, by_mail)
-            channels = await recipients.channels(session, by_channel)
-        to_channels = [self._send_to_channel(run, r, channels.get(r.id)) for r in by_channel]
-        await _all_ended([self._send_mails(run, by_mail, mailboxes), *to_channels])
+            channels = await recipients.channels(session, by_channel, utc_now())
+        leaves = await self._ask_for_leave(run, channels)
+        to_channels = [
+            self._send_to_channel(run, row, channels.get(row.id), leaves.get(row.id, FREE))
+            for row in by_channel
+        ]
+        await _all_ended([self._send_mails(run, by_mail, mailboxes), run.sends.mostly(to_channels)])
+
+    async def _ask_for_leave(self, run: Run, channels: dict[int, Channel]) -> dict[int, Leave]:
+        """By delivery id, for channels with a rate or trouble; who may not go now is put off."""
+        wanted = {
+            row_id: (channel.integration_id, rate)
+            for row_id, channel in channels.items()
+            if (rate := self._rates.of(channel.kind)) or channel.is_held
+        }
+        if not wanted:
+            return {}
+        async with self.db.write() as session:
+            leaves = await channel_health.ask(session, wanted, utc_now())
+            until = {row_id: leave.until for row_id, leave in leaves.items() if leave.until}
+            if until:
+                await ledger.postpone(session, until, run.lease_token)
+        return leaves
 
     async def _send_mails(
         self, run: Run, rows: Sequence[Claimed], mailboxes: dict[int, Mailbox]
@@ -144,17 +173,21 @@ class Deliverer:
         if late:
             await self._release(run, late)
 
-    async def _send_to_channel(self, run: Run, row: Claimed, channel: Channel | None) -> None:
+    async def _send_to_channel(
+        self, run: Run, row: Claimed, channel: Channel | None, leave: Leave
+    ) -> None:
         """Send unless its turn comes too late: then the row is given back to be checked again."""
         if channel is None:
             run.marks.unreachable(row, Outcome.CHANNEL_INACTIVE)
+            return
+        if not leave.granted:
             return
         message = run.outgoing.message(row, channel.locale)
         result = await self.sender.send(channel.url, message, start_within=MAX_CHECK_AGE_SECONDS)
         if result is NOT_STARTED:
             await self._release(run, [row])
         else:
-            run.marks.add(row, result, channel.integration_id)
+            run.marks.add(row, result, channel.integration_id, probe=leave.probe)
 
 
 async def _all_ended(parts: Iterable[Coroutine[None, None, None]]) -> None:

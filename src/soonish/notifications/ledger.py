@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, insert, literal, or_, select
+from sqlalchemy import and_, case, exists, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -352,6 +352,25 @@ async def expire_overdue(session: AsyncSession, notification_id: int, now: datet
     )
     await settle(session, notification_id, now)
     return int(ended.rowcount)
+
+
+async def hurry(
+    session: AsyncSession, user_id: int, target_key: str, now: datetime
+) -> Sequence[int]:
+    """Have what waits for this target claimed at once; the notifications it belongs to."""
+    waiting = (
+        update(Delivery)
+        .where(
+            Delivery.user_id == user_id,
+            Delivery.target_key == target_key,
+            Delivery.state.in_((State.PENDING, State.RETRYING)),
+            Delivery.next_attempt_at > now,
+        )
+        .values(next_attempt_at=now)
+        .returning(Delivery.notification_id)
+        .execution_options(synchronize_session=False)
+    )
+    return sorted(set((await session.scalars(waiting)).all()))
 
 
 async def revive_failed(session: AsyncSession, notification_id: int, now: datetime) -> int:

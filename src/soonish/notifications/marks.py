@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from types import TracebackType
 
 import structlog
-from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.db import sql
 from soonish.db.errors import DATABASE_ERRORS, name_of
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.delivery.outcome import Outcome, SendResult
-from soonish.integrations.models import Integration
+from soonish.integrations import channel_health
+from soonish.integrations.channel_health import Answer
 from soonish.notifications import ledger
 from soonish.notifications.ledger import Claimed
 from soonish.notifications.messages import DeliveryReport
@@ -28,6 +28,15 @@ MAX_TRIES = 40  # within the lease of the rows
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What became of a row; `answer` where it went over a channel."""
+
+    row: Claimed
+    result: SendResult
+    answer: Answer | None
+
+
 class Marks:
     """Collects the results of one activity attempt; on exit everything is written."""
 
@@ -35,7 +44,7 @@ class Marks:
         self._db = db
         self._lease_token = lease_token
         self._report = report
-        self._results: list[tuple[Claimed, SendResult, int | None]] = []
+        self._results: list[Mark] = []
         self._unreachable: list[tuple[Claimed, Outcome]] = []
         self._full = asyncio.Event()
         self._closing = False
@@ -57,8 +66,17 @@ class Marks:
         if self._task:
             await self._task
 
-    def add(self, row: Claimed, result: SendResult, integration_id: int | None = None) -> None:
-        self._results.append((row, result, integration_id))
+    def add(
+        self,
+        row: Claimed,
+        result: SendResult,
+        integration_id: int | None = None,
+        *,
+        probe: bool = False,
+    ) -> None:
+        """`integration_id`: the channel it went over; `probe`: as its leave said."""
+        answer = None if integration_id is None else Answer(integration_id, result, probe)
+        self._results.append(Mark(row, result, answer))
         if len(self._results) >= FLUSH_ROWS:
             self._full.set()
 
@@ -93,17 +111,16 @@ class Marks:
 
     async def _flush(
         self,
-        results: list[tuple[Claimed, SendResult, int | None]],
+        results: list[Mark],
         unreachable: list[tuple[Claimed, Outcome]],
     ) -> None:
         """One transaction; what it wrote counts once it is committed."""
         async with self._db.write() as session:
-            delivered = await self._write_sent(session, [r for r in results if r[1].ok])
-            states = [
-                await self._write_not_sent(session, row, result)
-                for row, result, _ in results
-                if not result.ok
-            ]
+            delivered = await self._write_sent(session, [r for r in results if r.result.ok])
+            failures = [mark for mark in results if not mark.result.ok]
+            states = [await self._write_not_sent(session, mark) for mark in failures]
+            answers = [mark.answer for mark in failures if mark.answer]
+            await channel_health.note_failures(session, answers, utc_now())
             for outcome in {outcome for _, outcome in unreachable}:
                 ids = [row.id for row, o in unreachable if o is outcome]
                 await ledger.mark_unreachable(session, ids, self._lease_token, outcome)
@@ -112,27 +129,20 @@ class Marks:
         self._report.failed += failed
         self._report.pending += len(states) - failed + len(unreachable)
 
-    async def _write_sent(
-        self, session: AsyncSession, sent: list[tuple[Claimed, SendResult, int | None]]
-    ) -> int:
+    async def _write_sent(self, session: AsyncSession, sent: list[Mark]) -> int:
         if not sent:
             return 0
         now = utc_now()
-        ids = [row.id for row, _, _ in sent]
+        ids = [mark.row.id for mark in sent]
         marked = await ledger.mark_sent(session, ids, self._lease_token, now)
-        used = {integration_id for _, _, integration_id in sent if integration_id is not None}
+        used = {mark.answer.integration_id for mark in sent if mark.answer}
         if used:
-            await session.execute(
-                update(Integration)
-                .where(Integration.id.in_(sql.id_list(session, used)))
-                .values(last_delivery_at=now)
-            )
-        log.info("deliveries sent", rows=len(ids), notification_id=sent[0][0].notification_id)
+            await channel_health.note_success(session, used, now)
+        log.info("deliveries sent", rows=len(ids), notification_id=sent[0].row.notification_id)
         return marked
 
-    async def _write_not_sent(
-        self, session: AsyncSession, row: Claimed, result: SendResult
-    ) -> State:
+    async def _write_not_sent(self, session: AsyncSession, mark: Mark) -> State:
+        row, result = mark.row, mark.result
         state = await ledger.mark_not_sent(session, row, self._lease_token, result, utc_now())
         log.warning(
             "delivery not sent",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
@@ -26,9 +27,13 @@ class Mailbox:
 
 @dataclass(frozen=True)
 class Channel:
+    """`is_held`: its health says that leave must be asked for before a send."""
+
     integration_id: int
+    kind: str
     url: str
     locale: str
+    is_held: bool
 
 
 async def mailboxes(session: AsyncSession, rows: Sequence[Claimed]) -> dict[int, Mailbox]:
@@ -44,12 +49,19 @@ async def mailboxes(session: AsyncSession, rows: Sequence[Claimed]) -> dict[int,
     }
 
 
-async def channels(session: AsyncSession, rows: Sequence[Claimed]) -> dict[int, Channel]:
+async def channels(
+    session: AsyncSession, rows: Sequence[Claimed], now: datetime
+) -> dict[int, Channel]:
     """Channels by delivery id: any active integration of that user with that URL serves."""
     if not rows:
         return {}
     serving = (
-        select(Delivery.id.label("delivery_id"), func.min(Integration.id).label("integration_id"))
+        select(
+            Delivery.id.label("delivery_id"),
+            func.min(Integration.id).label("integration_id"),
+            func.max(Integration.not_before).label("not_before"),
+            func.max(Integration.open_until).label("open_until"),
+        )
         .join(
             Integration,
             and_(
@@ -64,12 +76,21 @@ async def channels(session: AsyncSession, rows: Sequence[Claimed]) -> dict[int, 
         .subquery()
     )
     query = (
-        select(serving.c.delivery_id, Integration.id, Integration.apprise_url, User.locale)
+        select(
+            serving.c.delivery_id,
+            Integration.id,
+            Integration.kind,
+            Integration.apprise_url,
+            User.locale,
+            func.coalesce(
+                or_(serving.c.open_until.is_not(None), serving.c.not_before > now), False
+            ),
+        )
         .join(Integration, Integration.id == serving.c.integration_id)
         .join(User, User.id == Integration.user_id)
     )
     return {
-        delivery_id: Channel(integration_id, url, locale or "en")
-        for delivery_id, integration_id, url, locale in (await session.execute(query)).all()
+        delivery_id: Channel(integration_id, kind, url, locale or "en", bool(held))
+        for delivery_id, integration_id, kind, url, locale, held in await session.execute(query)
         if url is not None
     }
