@@ -140,7 +140,7 @@ def test_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "soonish.cli.main", "demo"],
         cwd=tmp_path,
-        env=absent.environment,
+        env={**absent.environment, "TMPDIR": str(tmp_path)},  # a killed one cannot clean up
         stdout=subprocess.PIPE,
         text=True,
     )
