@@ -119,14 +119,23 @@ async def forget(session: AsyncSession, integration_ids: Iterable[int]) -> None:
     )
 
 
-async def switch_off_long_failing(session: AsyncSession, now: datetime, limit: int = 100) -> int:
-    """Switch off channels that have failed for 5 days without a success; how many."""
-    query = select(Integration.id).where(
+async def any_long_failing(session: AsyncSession, now: datetime) -> bool:
+    """Whether switch_off_long_failing would find channels."""
+    return await session.scalar(_long_failing(now).limit(1)) is not None
+
+
+def _long_failing(now: datetime) -> Select[int]:
+    return select(Integration.id).where(
         Integration.failing_since <= now - health.OFF_AFTER,
         Integration.is_active.is_(True),
         Integration.deleted_at.is_(None),
     )
-    overdue = (await session.scalars(query.order_by(Integration.id).limit(limit))).all()
+
+
+async def switch_off_long_failing(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Switch off channels that have failed for 5 days without a success; how many."""
+    query = _long_failing(now).order_by(Integration.id).limit(limit)
+    overdue = (await session.scalars(query)).all()
     channels = set((await lock(session, overdue)).values()) if overdue else set[Channel]()
     over = [one for one in channels if one.is_active and health.is_over(one.health, now)]
     for channel in over:

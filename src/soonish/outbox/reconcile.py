@@ -25,6 +25,7 @@ from soonish.db.errors import DATABASE_ERRORS, name_of
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.events.models import Event
+from soonish.notifications import maintenance
 from soonish.notifications.models import Notification
 from soonish.ops.models import Lease
 from soonish.ops.temporal import Temporal
@@ -38,6 +39,7 @@ EVERY_SECONDS = 30.0
 FOLLOW_SECONDS = 5.0  # how often the others look whether the leader is still there
 SETTLED = timedelta(seconds=60)  # broadcasts and reminders younger than this are under way
 STARTED = timedelta(seconds=5)  # younger rows' workflows are still the relay's to start
+MAINTENANCE = timedelta(minutes=1)
 LEASE = timedelta(seconds=45)
 LEASE_NAME = "reconcile"
 _NAME = Lease.name == LEASE_NAME
@@ -56,6 +58,7 @@ class Reconcile:
     relay: Relay
     settings: Settings
     holder: str = field(default_factory=_this_process)
+    _maintained_at: datetime | None = None
 
     async def run(self) -> None:
         """At start and every 30 s, until cancelled; an error is logged and the next turn tries.
@@ -80,6 +83,7 @@ class Reconcile:
         if not await self._lead():
             return False
         now = utc_now()
+        await self._maintain(now)
         await self._events(now)
         await self._streams("BroadcastWorkflow", await self._read(_notifications(now)))
         await self._streams("AdhocReminderWorkflow", await self._read(_remind_mes(now)))
@@ -87,6 +91,12 @@ class Reconcile:
         await self._streams("SessionWorkflow", await self._read(_sessions(now)))
         await self._overdue_reminders(now)
         return True
+
+    async def _maintain(self, now: datetime) -> None:
+        """First, because it needs no Temporal."""
+        if self._maintained_at is None or now - self._maintained_at >= MAINTENANCE:
+            await maintenance.run(self.db, now)
+            self._maintained_at = now
 
     async def _lead(self) -> bool:
         holder, now = self.holder, utc_now()
