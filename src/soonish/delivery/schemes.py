@@ -14,7 +14,7 @@ def _words(text: str) -> frozenset[str]:
 # Services at fixed addresses of their own: what stands in the URL's host place is a token.
 HOSTED = _words(
     """
-    46elks atalk azure betterstack bluesky brevo bsky bulksms bulkvs burstsms chanify
+    46elks atalk azure bluesky brevo bsky bulksms bulkvs burstsms chanify
     clickatell clicksend cliq cm d7sms dapnet dingtalk discord dot eight00com elks exotel fcm
     feishu firehydrant flock freemobile gchat github groundmail groupme guilded gupshup
     httpsms ifttt ilert incidentio jira join kakao kakaotalk kaleyra kavenegar klr kook
@@ -25,21 +25,21 @@ HOSTED = _words(
     signalgrid signl4 simplepush sinch slack smsc smsmanager smsmgr smstunnel smtp2go sns
     sparkpost spike splunk spugpush spush squadcast stackfield strmlabs telesign telnyx tgram
     threema tweet twilio twist twitter viber victorops voipms vonage webex wechat wecom
-    wecombot whapi whatsapp wpush wxpusher wxteams x youlmk zalo zcliq zohocliq zoom zulip
+    wecombot whapi whatsapp wpush wxpusher wxteams x youlmk zalo zcliq zohocliq zoom
     """
 )
 
 # Services at an address the user gives: the guard decides whether it may be reached.
 BY_HOST = _words(
     """
-    apprise apprises bark barks emby embys enigma2 enigma2s evolution evolutions flowtriq
+    apprise apprises bark barks betterstack emby embys enigma2 enigma2s evolution evolutions flowtriq
     flowtriqs fluxer fluxers form forms goalert goalerts gorush gorushs gotify gotifys hassio
     hassios humhub humhubs infobip jellyfin jellyfins json jsons kodi kodis lametric lametrics
     mailto mailtos mastodon mastodons matrix matrixs misskey misskeys mmost mmosts ncloud
     nclouds nctalk nctalks notica noticas notifico notificos ntfy ntfys onebot onebots parsep
     parseps pinglet pinglets pjet pjets pushdeer pushdeers rocket rockets session sessions
     signal signals smseagle smseagles sogs synology synologys toot toots trigv trigvs workflow
-    workflows xbmc xbmcs xmatters xml xmls
+    workflows xbmc xbmcs xmatters xml xmls zulip
     """
 )
 

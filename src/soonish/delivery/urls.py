@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from apprise.plugins.base import NotifyBase
+from apprise.plugins.zulip import NotifyZulip
 
 from soonish.config import Settings
 from soonish.delivery import schemes
@@ -158,6 +159,8 @@ def _check_place(plugin: NotifyBase, settings: Settings) -> None:
 
 def _hosts(plugin: NotifyBase) -> list[str]:
     """Where the plugin will connect: a mail channel's server, else the URL's host."""
+    if isinstance(plugin, NotifyZulip):
+        return [f"{plugin.organization}.{plugin.hostname}"]
     smtp: object = getattr(plugin, "smtp_host", None)
     host: object = plugin.host
     return [h for h in ((smtp,) if smtp else (host,)) if isinstance(h, str) and h]
