@@ -38,6 +38,13 @@ def _instant_is_text(value: Any) -> Any:
     return value
 
 
+def _only_digits(value: Any) -> Any:
+    # Pydantic would read "1.0", "+1" and "1 " as 1: one thing would have many addresses.
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("must be a number in digits")
+    return value
+
+
 def _to_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
@@ -57,7 +64,7 @@ Instant = Annotated[
     PlainSerializer(as_z, return_type=str, when_used="json"),
 ]
 Text = Annotated[str, AfterValidator(_no_nul)]
-RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
+RowId = Annotated[int, Path(ge=1, le=MAX_ID), BeforeValidator(_only_digits)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many items at most")]
 CursorText = Annotated[str | None, Query(max_length=500, description="next_cursor of a page")]
 

@@ -128,11 +128,12 @@ def subscribe_anonymously(system: SoonishSystem, event: dict[str, Any], address:
 def wait_until_settled(
     organizer: Person, event: dict[str, Any], notification_id: int, seconds: float = 30.0
 ) -> dict[str, int]:
-    """Wait until nothing of a notification is open any more; its counts by state."""
+    """Wait until nothing of a notification is sent any more; its counts by state."""
 
-    def settled() -> dict[str, int]:
-        counts = organizer.counts(event, notification_id)
-        is_open = {"pending", "sending", "retrying"} & counts.keys()
-        return {} if is_open else counts
+    path = f"/api/events/{event['id']}/notifications/{notification_id}"
 
-    return wait_for(settled, seconds, f"notification {notification_id} to be settled")
+    def completed() -> bool:
+        return organizer.ask("GET", path)["completed_at"] is not None
+
+    wait_for(completed, seconds, f"notification {notification_id} to be completed")
+    return organizer.counts(event, notification_id)

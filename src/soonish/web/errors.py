@@ -60,6 +60,8 @@ def as_soonish_error(error: Exception) -> SoonishError:
             return NotFound()
         return InvalidInput(errors=field_errors(errors))
     if isinstance(error, HTTPException):
+        if error.status_code == 400:  # FastAPI: a body that no parser can read
+            return InvalidInput("body", "cannot be read")
         made = _BY_STATUS.get(error.status_code, BadRequest)()
         made.status = error.status_code
         return made
