@@ -1,0 +1,24 @@
+"""`uv run python -m tests.workflows.record_histories`: the replay tests' histories, recorded anew.
+
+The workflow tests write those that are missing, so this deletes them and runs those tests.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.workflows.running import HISTORIES
+
+
+def main() -> int:
+    for path in HISTORIES.glob("*.json"):
+        path.unlink()
+    folder = HISTORIES.parent
+    tests = [str(folder / f"test_{name}.py") for name in ("event", "broadcast", "reminders")]
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "sqlite", *tests]
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Committed histories replay on the code as it is: a change that would break a run is seen here.
+
+`uv run python -m tests.workflows.record_histories` records them again.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from soonish.worker import WORKFLOWS
+from tests.workflows.running import HISTORIES
+
+NAMES = [
+    "broadcast-account-mail",
+    "broadcast-large",
+    "broadcast-retried",
+    "event-continued",
+    "event-grace",
+    "event-large-broadcast",
+    "event-life-and-cancellation",
+    "event-poison",
+    "event-signals-by-hand",
+    "remind-me",
+    "remind-me-withdrawn",
+    "reminder",
+    "reminder-not-wanted",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_committed_history_replays(name: str) -> None:
+    recorded = json.loads((HISTORIES / f"{name}.json").read_text())
+    restrictions = SandboxRestrictions.default.with_passthrough_modules("soonish")
+    replayer = Replayer(
+        workflows=WORKFLOWS, workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions)
+    )
+    await replayer.replay_workflow(WorkflowHistory.from_json(f"replayed-{name}", recorded))
+
+
+def test_every_history_is_replayed_and_holds_no_address() -> None:
+    """Histories carry ids only (DESIGN 4); who signals by hand chooses what to put there."""
+    assert sorted(path.stem for path in HISTORIES.glob("*.json")) == NAMES
+    for path in HISTORIES.glob("*.json"):
+        if path.stem != "event-signals-by-hand":
+            text = path.read_text()
+            assert "example.com" not in text
+            assert "Summer party" not in text
