@@ -5,8 +5,9 @@ from __future__ import annotations
 import httpx2
 import pytest
 import structlog
+from sqlalchemy.exc import OperationalError
 
-from soonish.web.errors import field_errors
+from soonish.web.errors import as_soonish_error, field_errors
 
 HTML = {"accept": "text/html"}
 
@@ -113,3 +114,10 @@ def test_names_of_union_members_are_no_field_names():
     assert [e.field for e in field_errors([entry | {"loc": ("header", "idempotency-key")}])] == [
         "idempotency-key"
     ]
+
+
+def test_a_database_that_is_away_is_503_and_says_to_try_again() -> None:
+    error = OperationalError("SELECT 1", {}, Exception("database is locked"))
+    found = as_soonish_error(error)
+    assert (found.status, found.code) == (503, "unavailable")
+    assert "locked" not in found.detail

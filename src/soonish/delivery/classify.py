@@ -61,7 +61,7 @@ def by_status(status: int | None, retry_after: float | None) -> SendResult:
     if status < 400:
         return SendResult(Outcome.REJECTED, "Redirects are not followed", status)
     return SendResult(
-        Outcome.REJECTED, f"The service answered {status}", status, retry_after, is_passing(status)
+        Outcome.REJECTED, f"The service answered {status}", status, retryable=is_passing(status)
     )
 
 

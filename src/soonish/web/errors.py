@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError, TooLarge
+from soonish.db.errors import is_passing
+from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError, TooLarge, Unavailable
 from soonish.web.problems import error_headers, problem_response
 from soonish.web.templating import is_htmx, redirect, render
 
@@ -65,6 +66,8 @@ def as_soonish_error(error: Exception) -> SoonishError:
         made = _BY_STATUS.get(error.status_code, BadRequest)()
         made.status = error.status_code
         return made
+    if is_passing(error):
+        return Unavailable("The database does not answer just now. Please try again.")
     return SoonishError()
 
 
@@ -141,7 +144,7 @@ class UnexpectedErrorMiddleware:
             if started:
                 raise
             request = Request(scope, receive)
-            await error_response(request, SoonishError())(scope, receive, send)
+            await error_response(request, as_soonish_error(error))(scope, receive, send)
 
 
 def _place(error: Exception) -> str:
