@@ -7,6 +7,7 @@ from tests.support.scene import (
     sender,
     settings,
 )
+from tests.support.world import world
 
 __all__ = [
     "database",
@@ -16,4 +17,5 @@ __all__ = [
     "scene",
     "sender",
     "settings",
+    "world",
 ]
