@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Generator
 
+import httpx2
 import pytest
 
 from soonish.config import Settings
@@ -93,5 +94,5 @@ def _healthy(crowd: Crowd) -> bool:
         return False
     try:
         return crowd.organizer.answer("GET", "/api/health").json()["status"] == "ok"
-    except OSError:
+    except httpx2.TransportError:
         return False
