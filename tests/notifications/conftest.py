@@ -8,11 +8,13 @@ from tests.events.conftest import (
     settings,
     stage,
 )
+from tests.notifications.delivering import delivering
 from tests.support.world import world
 
 __all__ = [
     "database",
     "database_url",
+    "delivering",
     "migrated_postgres",
     "migrated_sqlite",
     "settings",
