@@ -12,6 +12,8 @@ from soonish.db.types import Json
 
 ACTIVE = "active"
 PENDING_APPROVAL = "pending_approval"
+PENDING_CONFIRMATION = "pending_confirmation"  # of an address by mail; nobody sees it until then
+_UNCONFIRMED = text("status = 'pending_confirmation' AND ended_at IS NULL")
 
 
 class Subscription(HasId, HasCreatedAt, Base):
@@ -19,7 +21,8 @@ class Subscription(HasId, HasCreatedAt, Base):
 
     `reminder_offsets` and `end_reminder_offsets` are seconds before start and end; NULL means
     the defaults, an empty list none. The countdown fires every `countdown_every_seconds` from
-    `countdown_from_seconds` before the start.
+    `countdown_from_seconds` before the start. `created_at` is when the period began: while it is
+    `pending_confirmation`, when it was last asked for.
     """
 
     __tablename__ = "subscriptions"
@@ -34,13 +37,19 @@ class Subscription(HasId, HasCreatedAt, Base):
         ),
         Index("ix_subscriptions_user_id", "user_id"),
         Index("ix_subscriptions_event_id", "event_id"),
+        Index(
+            "ix_subscriptions_unconfirmed",
+            "created_at",
+            sqlite_where=_UNCONFIRMED,
+            postgresql_where=_UNCONFIRMED,
+        ),
     )
 
     event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     status: Mapped[str] = mapped_column(String(20), default=ACTIVE)
     ended_at: Mapped[datetime | None]
-    end_reason: Mapped[str | None] = mapped_column(String(20))  # unsubscribed, removed, erased
+    end_reason: Mapped[str | None] = mapped_column(String(20))  # an EndReason, or merged
     reminder_offsets: Mapped[list[int] | None] = mapped_column(Json)
     end_reminder_offsets: Mapped[list[int] | None] = mapped_column(Json)
     countdown_every_seconds: Mapped[int | None]

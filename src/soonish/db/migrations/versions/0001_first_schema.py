@@ -291,6 +291,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("subscriptions", schema=None) as batch_op:
         batch_op.create_index("ix_subscriptions_event_id", ["event_id"], unique=False)
+        batch_op.create_index(
+            "ix_subscriptions_unconfirmed",
+            ["created_at"],
+            unique=False,
+            sqlite_where=sa.text("status = 'pending_confirmation' AND ended_at IS NULL"),
+            postgresql_where=sa.text("status = 'pending_confirmation' AND ended_at IS NULL"),
+        )
         batch_op.create_index("ix_subscriptions_user_id", ["user_id"], unique=False)
         batch_op.create_index(
             "uq_subscriptions_event_id_user_id",
@@ -306,6 +313,7 @@ def upgrade() -> None:
         sa.Column("purpose", sa.String(length=32), nullable=False),
         sa.Column("user_id", Id, nullable=False),
         sa.Column("registration_id", Id, nullable=True),
+        sa.Column("subscription_id", Id, nullable=True),
         sa.Column("expires_at", UtcDateTime(), nullable=False),
         sa.Column("used_at", UtcDateTime(), nullable=True),
         sa.Column("id", Id, autoincrement=True, nullable=False),
@@ -314,6 +322,12 @@ def upgrade() -> None:
             ["registration_id"],
             ["registrations.id"],
             name=op.f("fk_tokens_registration_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"],
+            ["subscriptions.id"],
+            name=op.f("fk_tokens_subscription_id"),
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
@@ -327,6 +341,9 @@ def upgrade() -> None:
         batch_op.create_index("ix_tokens_expires_at", ["expires_at"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_tokens_registration_id"), ["registration_id"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_tokens_subscription_id"), ["subscription_id"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_tokens_user_id"), ["user_id"], unique=False)
 
@@ -585,6 +602,7 @@ def downgrade() -> None:
     op.drop_table("deliveries")
     with op.batch_alter_table("tokens", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_tokens_user_id"))
+        batch_op.drop_index(batch_op.f("ix_tokens_subscription_id"))
         batch_op.drop_index(batch_op.f("ix_tokens_registration_id"))
         batch_op.drop_index("ix_tokens_expires_at")
 
@@ -596,6 +614,11 @@ def downgrade() -> None:
             postgresql_where=sa.text("ended_at IS NULL"),
         )
         batch_op.drop_index("ix_subscriptions_user_id")
+        batch_op.drop_index(
+            "ix_subscriptions_unconfirmed",
+            sqlite_where=sa.text("status = 'pending_confirmation' AND ended_at IS NULL"),
+            postgresql_where=sa.text("status = 'pending_confirmation' AND ended_at IS NULL"),
+        )
         batch_op.drop_index("ix_subscriptions_event_id")
 
     op.drop_table("subscriptions")
