@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Select, func, literal, select
+from sqlalchemy import Select, bindparam, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import BigInteger
@@ -21,6 +21,18 @@ def is_sqlite(session: AsyncSession) -> bool:
 def insert(session: AsyncSession, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows ON CONFLICT, for the session's database."""
     return sqlite.insert(table) if is_sqlite(session) else postgresql.insert(table)
+
+
+def ids(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
+    """A SELECT of the ids given as the parameter `p_ids`, for statements that are made once."""
+    if sqlite:
+        return select(func.json_each(bindparam("p_ids")).table_valued("value").c.value)
+    return select(func.unnest(bindparam("p_ids", type_=postgresql.ARRAY(BigInteger))))
+
+
+def ids_value(session: AsyncSession, numbers: Iterable[int]) -> str | list[int]:
+    """The value of `p_ids`."""
+    return json.dumps(list(numbers)) if is_sqlite(session) else list(numbers)
 
 
 def id_list(session: AsyncSession, ids: Iterable[int]) -> Select[Any]:

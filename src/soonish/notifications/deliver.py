@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from soonish.config import Settings
 from soonish.db.session import Database
@@ -20,7 +21,7 @@ from soonish.notifications.marks import Marks
 from soonish.notifications.messages import DeliveryReport
 from soonish.notifications.models import Notification
 from soonish.notifications.outgoing import Outgoing
-from soonish.notifications.pacing import Rates
+from soonish.notifications.pacing import Rate, Rates
 from soonish.notifications.recipients import Channel, Mailbox
 from soonish.notifications.sends import Sends
 from soonish.subscriptions.queries import MAIL
@@ -115,23 +116,17 @@ class Deliverer:
             ids = [row.id for row in rows]
             await ledger.release(session, ids, run.lease_token, utc_now())
 
-    async def _sendable(self, run: Run, rows: Sequence[Claimed]) -> list[Claimed]:
-        """The rows that may still be sent; the others are given back to be settled."""
-        async with self.db.read() as session:
-            ids = [row.id for row in rows]
-            good = await ledger.still_sendable(session, ids, run.lease_token, utc_now())
-        bad = [row for row in rows if row.id not in good]
-        if bad:
-            await self._release(run, bad)
-        return [row for row in rows if row.id in good]
-
     async def _send_chunk(self, run: Run, chunk: Sequence[Claimed]) -> None:
-        rows = await self._sendable(run, chunk)
-        by_mail = [row for row in rows if row.target_key == MAIL]
-        by_channel = [row for row in rows if row.target_key != MAIL]
+        """Send what may still be sent; the other rows are given back to be settled."""
         async with self.db.read() as session:
+            ids, now = [row.id for row in chunk], utc_now()
+            good = await ledger.still_sendable(session, ids, run.lease_token, now)
+            by_mail = [row for row in chunk if row.id in good and row.target_key == MAIL]
+            by_channel = [row for row in chunk if row.id in good and row.target_key != MAIL]
             mailboxes = await recipients.mailboxes(session, by_mail)
-            channels = await recipients.channels(session, by_channel, utc_now())
+            channels = await recipients.channels(session, by_channel, now)
+        if len(good) < len(chunk):
+            await self._release(run, [row for row in chunk if row.id not in good])
         leaves = await self._ask_for_leave(run, channels)
         to_channels = [
             self._send_to_channel(run, row, channels.get(row.id), leaves.get(row.id, FREE))
@@ -148,11 +143,17 @@ class Deliverer:
         }
         if not wanted:
             return {}
+        now = utc_now()
         async with self.db.write() as session:
-            leaves = await channel_health.ask(session, wanted, utc_now())
+            leaves = await channel_health.ask(session, wanted, now)
             until = {row_id: leave.until for row_id, leave in leaves.items() if leave.until}
             if until:
-                await ledger.postpone(session, until, run.lease_token)
+                before = await recipients.waiting_before(session, until, now)
+                turns = {
+                    row_id: _turn(instant, wanted[row_id][1], before.get(row_id, 0))
+                    for row_id, instant in until.items()
+                }
+                await ledger.postpone(session, turns, run.lease_token)
         return leaves
 
     async def _send_mails(
@@ -188,6 +189,11 @@ class Deliverer:
             await self._release(run, [row])
         else:
             run.marks.add(row, result, channel.integration_id, probe=leave.probe)
+
+
+def _turn(until: datetime, rate: Rate | None, before: int) -> datetime:
+    """Rows that wait for a slow channel queue up, so that they do not all ask again at once."""
+    return until if rate is None else until + rate.interval * before
 
 
 async def _all_ended(parts: Iterable[Coroutine[None, None, None]]) -> None:

@@ -23,27 +23,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, insert, literal, or_, select, update
+from sqlalchemy import and_, case, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.db import sql
 from soonish.db.types import UtcDateTime
 from soonish.delivery.outcome import Outcome, SendResult
-from soonish.events.models import Event
-from soonish.notifications import expansion
+from soonish.notifications import expansion, statements
+from soonish.notifications.conditions import MAX_CLAIMS, claimable, takeable, unsendable
 from soonish.notifications.messages import BroadcastState, BroadcastWork
 from soonish.notifications.models import Delivery, DeliveryAttempt, Notification, State
 from soonish.notifications.retry import is_asked_to_wait, next_attempt_at
 from soonish.notifications.transitions import NO_LEASE, moving
-from soonish.subscriptions.models import Subscription
-from soonish.subscriptions.queries import is_active
 
 LEASE = timedelta(seconds=60)
 MIN_LEASE_LEFT = timedelta(seconds=20)  # no send starts with less
-MAX_CLAIMS = 10
-# kinds that go to people whose subscription has ended, and on cancelled events
-FAREWELLS = ("removed", "unsubscribed")
 
 
 @dataclass(frozen=True)
@@ -59,57 +54,17 @@ class Claimed:
     created_at: datetime
 
 
-def claimable(now: datetime) -> ColumnElement[bool]:
-    """Rows that may be sent now: untried, due again, or abandoned by a dead worker."""
-    is_due = or_(Delivery.next_attempt_at.is_(None), Delivery.next_attempt_at <= now)
-    return or_(
-        and_(Delivery.state == State.PENDING, Delivery.outcome.is_(None), is_due),
-        and_(Delivery.state == State.RETRYING, Delivery.next_attempt_at <= now),
-        and_(Delivery.state == State.SENDING, Delivery.lease_until < now),
-    )
-
-
-def _unsendable(now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """(expired, suppressed): why a row may no longer be sent. Correlated with Delivery."""
-    expired = and_(Delivery.expires_at.is_not(None), Delivery.expires_at <= now)
-    notice = Notification.id == Delivery.notification_id
-    ended = and_(
-        Delivery.subscription_id.is_not(None),
-        exists().where(notice, Notification.kind.not_in(FAREWELLS)),
-        ~exists().where(Subscription.id == Delivery.subscription_id, is_active()),
-    )
-    cancelled = exists().where(
-        notice,
-        Notification.kind.not_in((*FAREWELLS, "cancelled")),
-        Event.id == Notification.event_id,
-        Event.cancelled_at.is_not(None),
-    )
-    anchor = case((Notification.anchor == "end", Event.end_date), else_=Event.start_date)
-    moved = exists().where(
-        notice,
-        Notification.anchor_at.is_not(None),
-        Event.id == Notification.event_id,
-        anchor.is_distinct_from(Notification.anchor_at),
-    )
-    return expired, or_(ended, cancelled, moved)
-
-
 async def settle_unsendable(
     session: AsyncSession, which: ColumnElement[bool], now: datetime
-) -> set[int]:
-    """Mark those of the rows that may no longer be sent, in one statement a reason; which."""
-    expired, suppressed = _unsendable(now)
-    settled: set[int] = set()
+) -> None:
+    """Mark those of the rows that may no longer be sent, in one statement a reason."""
+    expired, suppressed = unsendable(now)
     for condition, state, outcome in (
         (expired, State.EXPIRED, Outcome.EXPIRED),
         (suppressed, State.SUPPRESSED, Outcome.UNSUBSCRIBED),
         (Delivery.claims > MAX_CLAIMS, State.FAILED, Outcome.UNKNOWN),
     ):
-        marked = await session.scalars(
-            moving(state, which, condition, outcome=outcome, **_over(now)).returning(Delivery.id)
-        )
-        settled |= set(marked.all())
-    return settled
+        await session.execute(moving(state, which, condition, outcome=outcome, **_over(now)))
 
 
 async def has_claimable(
@@ -117,14 +72,9 @@ async def has_claimable(
 ) -> bool:
     """Whether a claim would find rows; polls look before they write (DESIGN 3)."""
     query = select(Delivery.id).where(
-        Delivery.notification_id == notification_id, _takeable(previous, now)
+        Delivery.notification_id == notification_id, takeable(previous, now)
     )
     return await session.scalar(query.limit(1)) is not None
-
-
-def _takeable(previous: Sequence[str], now: datetime) -> ColumnElement[bool]:
-    abandoned = and_(Delivery.state == State.SENDING, Delivery.lease_token.in_(previous))
-    return or_(claimable(now), abandoned) if previous else claimable(now)
 
 
 async def claim(
@@ -137,50 +87,43 @@ async def claim(
     now: datetime,
 ) -> list[Claimed]:
     """Lease up to `limit` rows; those of `previous` (this activity's dead attempts) at once."""
-    chosen = (
-        select(Delivery.id)
-        .where(Delivery.notification_id == notification_id, _takeable(previous, now))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+    claiming = (
+        statements.claim()
+        if not previous
+        else statements.make_claim(takeable(previous, statements.NOW))
     )
-    statement = moving(
-        State.SENDING,
-        Delivery.id.in_(chosen.scalar_subquery()),
-        lease_token=lease_token,
-        lease_until=now + LEASE,
-        claims=Delivery.claims + 1,
-        first_attempt_at=func.coalesce(Delivery.first_attempt_at, literal(now, UtcDateTime())),
-    ).returning(
-        Delivery.id,
-        Delivery.notification_id,
-        Delivery.user_id,
-        Delivery.subscription_id,
-        Delivery.target_key,
-        Delivery.attempts,
-        Delivery.created_at,
+    taken = await session.execute(
+        claiming,
+        {
+            "p_notification_id": notification_id,
+            "p_token": lease_token,
+            "p_until": now + LEASE,
+            "p_limit": limit,
+            "p_now": now,
+        },
     )
-    rows = [Claimed(*row) for row in (await session.execute(statement)).all()]
-    mine = and_(
-        Delivery.id.in_(sql.id_list(session, [row.id for row in rows])),
-        Delivery.lease_token == lease_token,
-    )
-    settled = await settle_unsendable(session, mine, now)
-    return sorted((row for row in rows if row.id not in settled), key=lambda row: row.id)
+    rows = [Claimed(*row) for row in taken.all()]
+    good = await still_sendable(session, [row.id for row in rows], lease_token, now)
+    bad = [row.id for row in rows if row.id not in good]
+    if bad:
+        await settle_unsendable(session, _held(session, bad, lease_token), now)
+    return sorted((row for row in rows if row.id in good), key=lambda row: row.id)
 
 
 async def still_sendable(
     session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
 ) -> set[int]:
     """Of these rows, those that are ours with enough lease left and may still be sent."""
-    expired, suppressed = _unsendable(now)
-    query = select(Delivery.id).where(
-        Delivery.id.in_(sql.id_list(session, ids)),
-        Delivery.lease_token == lease_token,
-        Delivery.lease_until >= now + MIN_LEASE_LEFT,
-        ~func.coalesce(expired, False),
-        ~suppressed,
+    found = await session.scalars(
+        statements.still_sendable(sqlite=sql.is_sqlite(session)),
+        {
+            "p_ids": sql.ids_value(session, ids),
+            "p_token": lease_token,
+            "p_now": now,
+            "p_enough": now + MIN_LEASE_LEFT,
+        },
     )
-    return set((await session.scalars(query)).all())
+    return set(found.all())
 
 
 async def release(
@@ -200,6 +143,7 @@ async def postpone(session: AsyncSession, until: Mapping[int, datetime], lease_t
         value=Delivery.id,
     )
     is_over_first = Delivery.expires_at < instants
+    untried = and_(Delivery.outcome.is_(None), Delivery.claims <= 1)
     answered = Delivery.outcome.is_not(None)  # also by a Retry-After, which counts no attempt
     for state, condition in ((State.RETRYING, answered), (State.PENDING, ~answered)):
         await session.execute(
@@ -208,6 +152,7 @@ async def postpone(session: AsyncSession, until: Mapping[int, datetime], lease_t
                 _held(session, until, lease_token),
                 condition,
                 next_attempt_at=case((is_over_first, Delivery.expires_at), else_=instants),
+                first_attempt_at=case((untried, None), else_=Delivery.first_attempt_at),
                 claims=Delivery.claims - 1,
                 **NO_LEASE,
             )
@@ -226,31 +171,11 @@ async def mark_sent(
     session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
 ) -> int:
     """Record what was accepted; how many rows were still ours."""
-    mine = _held(session, ids, lease_token)
-    await _note_late_success(session, mine, now)
-    result: Any = await session.execute(
-        moving(
-            State.SENT,
-            mine,
-            outcome=Outcome.OK,
-            outcome_detail=None,
-            attempts=Delivery.attempts + 1,
-            claims=0,
-            **_over(now),
-        )
-    )
+    sqlite = sql.is_sqlite(session)
+    these = {"p_ids": sql.ids_value(session, ids), "p_token": lease_token, "p_now": now}
+    await session.execute(statements.note_late_success(sqlite=sqlite), these)
+    result: Any = await session.execute(statements.mark_sent(sqlite=sqlite), these)
     return int(result.rowcount)
-
-
-async def _note_late_success(
-    session: AsyncSession, mine: ColumnElement[bool], now: datetime
-) -> None:
-    """A success after another answer is a try that the ledger row does not tell alone."""
-    tries = select(
-        Delivery.id, Delivery.attempts + 1, literal(now, UtcDateTime()), literal(Outcome.OK.value)
-    ).where(mine, Delivery.outcome.is_not(None))
-    columns = ["delivery_id", "attempt", "at", "outcome"]
-    await session.execute(insert(DeliveryAttempt).from_select(columns, tries))
 
 
 async def mark_unreachable(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from soonish.accounts.models import User
 from soonish.db import sql
 from soonish.integrations.models import Integration
 from soonish.notifications.ledger import Claimed
-from soonish.notifications.models import Delivery
+from soonish.notifications.models import Delivery, State
+from soonish.notifications.statements import NOW
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,34 @@ async def mailboxes(session: AsyncSession, rows: Sequence[Claimed]) -> dict[int,
     """Mailboxes by user id."""
     if not rows:
         return {}
-    query = select(User.id, User.email, User.locale, User.token_epoch).where(
-        User.id.in_(sql.id_list(session, {row.user_id for row in rows}))
-    )
+    query = _mailboxes(sqlite=sql.is_sqlite(session))
+    these = {"p_ids": sql.ids_value(session, {row.user_id for row in rows})}
     return {
         user_id: Mailbox(address, locale or "en", epoch)
-        for user_id, address, locale, epoch in (await session.execute(query)).all()
+        for user_id, address, locale, epoch in (await session.execute(query, these)).all()
     }
+
+
+async def waiting_before(
+    session: AsyncSession, row_ids: Iterable[int], now: datetime
+) -> dict[int, int]:
+    """How many other rows already wait for the same target of the same user, by delivery id."""
+    other = aliased(Delivery)
+    query = (
+        select(Delivery.id, func.count(other.id))
+        .join(
+            other,
+            and_(
+                other.user_id == Delivery.user_id,
+                other.target_key == Delivery.target_key,
+                other.state.in_((State.PENDING, State.RETRYING)),
+                other.next_attempt_at > now,
+            ),
+        )
+        .where(Delivery.id.in_(sql.id_list(session, row_ids)))
+        .group_by(Delivery.id)
+    )
+    return {row_id: count for row_id, count in await session.execute(query)}
 
 
 async def channels(
@@ -55,6 +80,28 @@ async def channels(
     """Channels by delivery id: any active integration of that user with that URL serves."""
     if not rows:
         return {}
+    query = _channels(sqlite=sql.is_sqlite(session))
+    these = {"p_ids": sql.ids_value(session, [row.id for row in rows]), "p_now": now}
+    return {
+        delivery_id: Channel(integration_id, kind, url, locale or "en", bool(held))
+        for delivery_id, integration_id, kind, url, locale, held in await session.execute(
+            query, these
+        )
+        if url is not None
+    }
+
+
+@cache
+def _mailboxes(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
+    """Takes p_ids of users."""
+    return select(User.id, User.email, User.locale, User.token_epoch).where(
+        User.id.in_(sql.ids(sqlite=sqlite))
+    )
+
+
+@cache
+def _channels(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
+    """Takes p_ids of deliveries and p_now."""
     serving = (
         select(
             Delivery.id.label("delivery_id"),
@@ -71,11 +118,11 @@ async def channels(
                 Integration.deleted_at.is_(None),
             ),
         )
-        .where(Delivery.id.in_(sql.id_list(session, [row.id for row in rows])))
+        .where(Delivery.id.in_(sql.ids(sqlite=sqlite)))
         .group_by(Delivery.id)
         .subquery()
     )
-    query = (
+    return (
         select(
             serving.c.delivery_id,
             Integration.id,
@@ -83,14 +130,9 @@ async def channels(
             Integration.apprise_url,
             User.locale,
             func.coalesce(
-                or_(serving.c.open_until.is_not(None), serving.c.not_before > now), False
+                or_(serving.c.open_until.is_not(None), serving.c.not_before > NOW), False
             ),
         )
         .join(Integration, Integration.id == serving.c.integration_id)
         .join(User, User.id == Integration.user_id)
     )
-    return {
-        delivery_id: Channel(integration_id, kind, url, locale or "en", bool(held))
-        for delivery_id, integration_id, kind, url, locale, held in await session.execute(query)
-        if url is not None
-    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Literal, cast
 
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -55,7 +56,9 @@ def read_token(secret_key: str, purpose: Purpose, token: str, now: datetime) -> 
     return claims
 
 
+@cache
 def _serializer(secret_key: str, purpose: Purpose) -> URLSafeSerializer:
+    """One per key and purpose: a broadcast makes two tokens for every recipient."""
     return URLSafeSerializer(
         secret_key,
         salt=f"soonish.subscriptions.{purpose}",

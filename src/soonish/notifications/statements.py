@@ -1,0 +1,110 @@
+"""The ledger's statements that run for every batch of rows, made once.
+
+Making one anew costs more than running it. Their parameters begin with `p_`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    Insert,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+)
+from sqlalchemy.sql.dml import ReturningUpdate, Update
+from sqlalchemy.sql.elements import ColumnElement
+
+from soonish.db import sql
+from soonish.db.types import Id, UtcDateTime
+from soonish.delivery.outcome import Outcome
+from soonish.notifications.conditions import MAX_CLAIMS, claimable, unsendable
+from soonish.notifications.models import Delivery, DeliveryAttempt, State
+from soonish.notifications.transitions import NO_LEASE, moving
+
+NOW = bindparam("p_now", type_=UtcDateTime())
+_TOKEN = bindparam("p_token", type_=String())
+
+
+@cache
+def claim() -> ReturningUpdate[*tuple[Any, ...]]:
+    """See make_claim."""
+    return make_claim(claimable(NOW))
+
+
+def make_claim(takeable: ColumnElement[bool]) -> ReturningUpdate[*tuple[Any, ...]]:
+    """Takes p_notification_id, p_token, p_until, p_limit, p_now; answers Claimed's fields."""
+    chosen = (
+        select(Delivery.id)
+        .where(Delivery.notification_id == bindparam("p_notification_id", type_=Id), takeable)
+        .limit(bindparam("p_limit", type_=Integer()))
+        .with_for_update(skip_locked=True)
+    )
+    return moving(
+        State.SENDING,
+        Delivery.id.in_(chosen.scalar_subquery()),
+        lease_token=_TOKEN,
+        lease_until=bindparam("p_until", type_=UtcDateTime()),
+        claims=Delivery.claims + 1,
+        first_attempt_at=func.coalesce(Delivery.first_attempt_at, NOW),
+    ).returning(
+        Delivery.id,
+        Delivery.notification_id,
+        Delivery.user_id,
+        Delivery.subscription_id,
+        Delivery.target_key,
+        Delivery.attempts,
+        Delivery.created_at,
+    )
+
+
+@cache
+def still_sendable(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
+    """Takes p_ids, p_token, p_now, p_enough; answers the ids that may be sent."""
+    expired, suppressed = unsendable(NOW)
+    return select(Delivery.id).where(
+        _held(sqlite),
+        Delivery.lease_until >= bindparam("p_enough", type_=UtcDateTime()),
+        Delivery.claims <= MAX_CLAIMS,
+        ~func.coalesce(expired, False),
+        ~suppressed,
+    )
+
+
+@cache
+def mark_sent(*, sqlite: bool) -> Update:
+    """Takes p_ids, p_token, p_now."""
+    return moving(
+        State.SENT,
+        _held(sqlite),
+        outcome=Outcome.OK,
+        outcome_detail=None,
+        attempts=Delivery.attempts + 1,
+        claims=0,
+        finished_at=NOW,
+        next_attempt_at=None,
+        **NO_LEASE,
+    )
+
+
+@cache
+def note_late_success(*, sqlite: bool) -> Insert:
+    """Takes p_ids, p_token, p_now. A success after another answer is a try of its own."""
+    tries = select(
+        Delivery.id, Delivery.attempts + 1, NOW.label("at"), literal(Outcome.OK.value)
+    ).where(_held(sqlite), Delivery.outcome.is_not(None))
+    columns = ["delivery_id", "attempt", "at", "outcome"]
+    adding = insert(DeliveryAttempt).from_select(columns, tries)
+    return adding.execution_options(dml_strategy="raw")  # its parameters are no rows to insert
+
+
+def _held(sqlite: bool) -> ColumnElement[bool]:
+    return and_(Delivery.id.in_(sql.ids(sqlite=sqlite)), Delivery.lease_token == _TOKEN)
