@@ -32,14 +32,14 @@ HOSTED = _words(
 # Services at an address the user gives: the guard decides whether it may be reached.
 BY_HOST = _words(
     """
-    apprise apprises bark barks betterstack emby embys enigma2 enigma2s evolution evolutions flowtriq
-    flowtriqs fluxer fluxers form forms goalert goalerts gorush gorushs gotify gotifys hassio
-    hassios humhub humhubs infobip jellyfin jellyfins json jsons kodi kodis lametric lametrics
-    mailto mailtos mastodon mastodons matrix matrixs misskey misskeys mmost mmosts ncloud
-    nclouds nctalk nctalks notica noticas notifico notificos ntfy ntfys onebot onebots parsep
-    parseps pinglet pinglets pjet pjets pushdeer pushdeers rocket rockets session sessions
-    signal signals smseagle smseagles sogs synology synologys toot toots trigv trigvs workflow
-    workflows xbmc xbmcs xmatters xml xmls zulip
+    apprise apprises bark barks betterstack emby embys enigma2 enigma2s evolution evolutions
+    flowtriq flowtriqs fluxer fluxers form forms goalert goalerts gorush gorushs gotify gotifys
+    hassio hassios humhub humhubs infobip jellyfin jellyfins json jsons kodi kodis lametric
+    lametrics mailto mailtos mastodon mastodons matrix matrixs misskey misskeys mmost mmosts
+    ncloud nclouds nctalk nctalks notica noticas notifico notificos ntfy ntfys onebot onebots
+    parsep parseps pinglet pinglets pjet pjets pushdeer pushdeers rocket rockets session
+    sessions signal signals smseagle smseagles sogs synology synologys toot toots trigv trigvs
+    workflow workflows xbmc xbmcs xmatters xml xmls zulip
     """
 )
 

@@ -45,10 +45,11 @@ def _noting_loss() -> Generator[None]:
     """A connection lost before any refusal is the attempt's fault, and may be tried again."""
     try:
         yield
-    except (OSError, smtplib.SMTPServerDisconnected):
+    except (OSError, smtplib.SMTPServerDisconnected) as error:
         attempt = current()
         if not attempt.statuses and attempt.fault is None:
-            attempt.fault = "timeout" if attempt.expired else "connection"
+            late = attempt.expired or isinstance(error.__context__, TimeoutError)
+            attempt.fault = "timeout" if late else "connection"
         raise
 
 
