@@ -71,7 +71,7 @@ async def waiting_before(
         .where(Delivery.id.in_(sql.id_list(session, row_ids)))
         .group_by(Delivery.id)
     )
-    return {row_id: count for row_id, count in await session.execute(query)}
+    return {row[0]: row[1] for row in await session.execute(query)}
 
 
 async def channels(
