@@ -75,7 +75,6 @@ def subscribe_at_rate(
 
         statuses = list(pool.map(subscribe, range(people)))
     assert statuses == [201] * people
-    assert time.monotonic() - started < 1.5 * people / per_second + 5
     welcomes = wait_for_welcomes(system, organizer, event["id"], people)
     assert welcomes == {"sent": people}
     mails = system.mails("You're subscribed to Open air")

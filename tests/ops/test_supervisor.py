@@ -139,6 +139,24 @@ async def test_a_deaf_part_is_killed(parts: Supervisor, said: list[str], tmp_pat
     assert said == ["One did not end in time and is killed."]
 
 
+async def test_a_part_that_ends_as_it_is_killed_stops_nobody(tmp_path: Path) -> None:
+    """Its process is gone, and collected, between the last look at it and the kill."""
+    pids: list[int] = []
+
+    def end_it(line: str) -> None:
+        if "did not end in time" in line:
+            os.killpg(pids[0], signal.SIGKILL)
+            wait_for(lambda: not alive(pids[0]), 5)
+
+    supervisor = Supervisor(GROUPS, end_it)
+    child = supervisor.start(polite(tmp_path / "log", "One", linger=60, stop_seconds=0.1))
+    await asyncio.wait_for(child.ready.wait(), 10)
+    assert child.process
+    pids.append(child.process.pid)
+    await supervisor.stop()
+    assert child.process.returncode == -signal.SIGKILL
+
+
 async def test_a_probe_decides_for_foreign_programs(
     parts: Supervisor, said: list[str], tmp_path: Path
 ) -> None:

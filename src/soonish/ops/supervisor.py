@@ -118,7 +118,8 @@ class Child:
             await asyncio.wait({ended}, timeout=self.part.stop_seconds)
         if not ended.done():
             self._say(f"{self.part.name} did not end in time and is killed.")
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended at this very moment
+                os.killpg(process.pid, signal.SIGKILL)
         stopping.cancel()
         return await ended
 
