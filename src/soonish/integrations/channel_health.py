@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, Select, case, literal, select, tuple_, update
+from sqlalchemy import Row, Select, Update, bindparam, case, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from soonish.db import sql
+from soonish.db.types import UtcDateTime
 from soonish.delivery.outcome import SendResult
 from soonish.integrations import health
 from soonish.integrations.health import Health, Leave
@@ -79,11 +81,23 @@ async def note_success(
     session: AsyncSession, integration_ids: Iterable[int], now: datetime
 ) -> None:
     """A success clears all that was held against the channels; one statement."""
-    await session.execute(
+    these = {"p_ids": sql.ids_value(session, integration_ids), "p_now": now}
+    await session.execute(_success(sqlite=sql.is_sqlite(session)), these)
+
+
+@cache
+def _success(*, sqlite: bool) -> Update:
+    """Made once: it runs for every batch of messages. Takes p_ids and p_now."""
+    return (
         update(Integration)
-        .where(Integration.id.in_(_siblings(session, integration_ids).with_for_update()))
-        .values(last_delivery_at=now, fail_streak=0, failing_since=None, open_until=None)
-        .execution_options(synchronize_session=False)
+        .where(Integration.id.in_(_siblings(sql.ids(sqlite=sqlite)).with_for_update()))
+        .values(
+            last_delivery_at=bindparam("p_now", type_=UtcDateTime()),
+            fail_streak=0,
+            failing_since=None,
+            open_until=None,
+        )
+        .execution_options(synchronize_session=False, dml_strategy="core_only")
     )
 
 
@@ -113,7 +127,9 @@ async def forget(session: AsyncSession, integration_ids: Iterable[int]) -> None:
     """A clean bill of health; what the service asked to wait for stands."""
     await session.execute(
         update(Integration)
-        .where(Integration.id.in_(_siblings(session, integration_ids).with_for_update()))
+        .where(
+            Integration.id.in_(_siblings(sql.id_list(session, integration_ids)).with_for_update())
+        )
         .values(fail_streak=0, failing_since=None, open_until=None)
         .execution_options(synchronize_session=False)
     )
@@ -154,7 +170,7 @@ async def lock(session: AsyncSession, integration_ids: Iterable[int]) -> dict[in
             Integration.is_active,
             *_COLUMNS,
         )
-        .where(Integration.id.in_(_siblings(session, integration_ids)))
+        .where(Integration.id.in_(_siblings(sql.id_list(session, integration_ids))))
         .order_by(Integration.id)
         .with_for_update()
     )
@@ -164,12 +180,10 @@ async def lock(session: AsyncSession, integration_ids: Iterable[int]) -> dict[in
     return {row_id: channel for channel in found for row_id in channel.ids}
 
 
-def _siblings(session: AsyncSession, integration_ids: Iterable[int]) -> Select[int]:
+def _siblings(integration_ids: Select[Any]) -> Select[int]:
     """The ids of all integrations of the same users with the same URLs, in order."""
     asked = aliased(Integration)
-    theirs = select(asked.user_id, asked.url_fingerprint).where(
-        asked.id.in_(sql.id_list(session, integration_ids))
-    )
+    theirs = select(asked.user_id, asked.url_fingerprint).where(asked.id.in_(integration_ids))
     one = aliased(Integration)
     return (
         select(one.id)
