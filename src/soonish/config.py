@@ -124,6 +124,11 @@ class Settings(BaseSettings):
             else value
         )
 
+    @property
+    def double_opt_in(self) -> bool:
+        """Whether an address must confirm an anonymous subscription."""
+        return self.anonymous_opt_in == "double"
+
     @field_validator("default_reminders", mode="before")
     @classmethod
     def _split_numbers(cls, value: Any) -> Any:

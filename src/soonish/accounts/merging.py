@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from soonish.accounts import service, sessions, tokens, verification
 from soonish.accounts.models import Registration, Token, User
@@ -20,7 +21,7 @@ from soonish.notifications.models import Delivery
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
 from soonish.reminders.service import drop_subscription
-from soonish.subscriptions.models import Subscription
+from soonish.subscriptions.models import PENDING_CONFIRMATION, Subscription
 
 MERGED = "merged"  # the end_reason of a subscription that both had
 _TELL_OLD_ADDRESS_WITHIN = timedelta(days=7)
@@ -79,7 +80,8 @@ async def _bury(session: AsyncSession, target: User, claimant: User) -> None:
 
 
 async def _move_subscriptions(session: AsyncSession, source_id: int, target_id: int) -> None:
-    """Where both are subscribed, the account's own subscription stays."""
+    """Where both are subscribed, the account's own subscription stays, unless it is the one of
+    the two that was never confirmed."""
     for subscription in await _doubles(session, source_id, target_id):
         subscription.ended_at, subscription.end_reason = utc_now(), MERGED
         await drop_subscription(session, subscription.id)
@@ -93,15 +95,25 @@ async def _move_subscriptions(session: AsyncSession, source_id: int, target_id: 
 
 
 async def _doubles(session: AsyncSession, source_id: int, target_id: int) -> list[Subscription]:
-    kept = select(Subscription.event_id).where(
-        Subscription.user_id == target_id, Subscription.ended_at.is_(None)
+    own = aliased(Subscription)
+    pairs = (
+        select(Subscription, own)
+        .join(own, own.event_id == Subscription.event_id)
+        .where(
+            Subscription.user_id == source_id,
+            Subscription.ended_at.is_(None),
+            own.user_id == target_id,
+            own.ended_at.is_(None),
+        )
+        .with_for_update()
     )
-    doubles = select(Subscription).where(
-        Subscription.user_id == source_id,
-        Subscription.ended_at.is_(None),
-        Subscription.event_id.in_(kept),
-    )
-    return list(await session.scalars(doubles.with_for_update()))
+    return [_loser(theirs, mine) for theirs, mine in await session.execute(pairs)]
+
+
+def _loser(theirs: Subscription, own: Subscription) -> Subscription:
+    """Which of an account's two subscriptions to one event ends."""
+    unconfirmed = own.status == PENDING_CONFIRMATION != theirs.status
+    return own if unconfirmed else theirs
 
 
 async def _wake_event(session: AsyncSession, event_id: int) -> None:

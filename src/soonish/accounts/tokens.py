@@ -45,15 +45,24 @@ def hash_of(secret: str) -> str:
 
 
 async def issue(
-    session: AsyncSession, purpose: str, user_id: int, *, registration_id: int | None = None
+    session: AsyncSession,
+    purpose: str,
+    user_id: int,
+    *,
+    registration_id: int | None = None,
+    subscription_id: int | None = None,
 ) -> str:
-    """Make a token of this Purpose for the user, valid for its lifetime; only its hash is kept."""
+    """Make a token of this Purpose for the user, valid for its lifetime; only its hash is kept.
+
+    It may be bound to a registration or a subscription of theirs.
+    """
     token = new_secret()
     row = Token(
         token_hash=hash_of(token),
         purpose=Purpose(purpose),
         user_id=user_id,
         registration_id=registration_id,
+        subscription_id=subscription_id,
         expires_at=utc_now() + LIFETIMES[Purpose(purpose)],
     )
     session.add(row)
@@ -63,11 +72,18 @@ async def issue(
 
 async def find(session: AsyncSession, purposes: Collection[str], token: str) -> Token:
     """The usable token's row, untouched. Raises Gone: unknown, other purpose, used or expired."""
+    row = await find_even_used(session, purposes, token)
+    if row.used_at is not None:
+        raise Gone
+    return row
+
+
+async def find_even_used(session: AsyncSession, purposes: Collection[str], token: str) -> Token:
+    """The same, for what may be asked again after it was done."""
     row = await session.scalar(
         select(Token).where(
             Token.token_hash == hash_of(token),
             Token.purpose.in_(purposes),
-            Token.used_at.is_(None),
             Token.expires_at > utc_now(),
         )
     )
@@ -89,6 +105,16 @@ async def redeem(session: AsyncSession, purpose: str, token: str) -> Token:
     if row is None:
         raise Gone
     return row
+
+
+async def use_up(session: AsyncSession, subscription_id: int) -> None:
+    """Use up all open tokens of the subscription."""
+    await session.execute(
+        update(Token)
+        .where(Token.subscription_id == subscription_id, Token.used_at.is_(None))
+        .values(used_at=utc_now())
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def revoke(session: AsyncSession, user_id: int, *purposes: str) -> None:

@@ -51,7 +51,7 @@ async def seed(parts: Parts) -> list[Row]:
             )
             rows += made
             await subscriptions.subscribe_address(
-                session, event.id, ANONYMOUS, "Ada Anonymous", utc_now()
+                session, event.id, ANONYMOUS, "Ada Anonymous", utc_now(), double_opt_in=False
             )
             await subscriptions.subscribe_user(session, event.id, member, Selection(), utc_now())
     return rows

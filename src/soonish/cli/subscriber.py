@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Who is told about an event.", no_args_is_help=True)
 
 EventId = Annotated[int, typer.Argument(help="The event's id.")]
+_WORDS = {  # by status, and whether it is new
+    ("active", True): "is subscribed to event",
+    ("active", False): "was subscribed already to event",
+    ("pending_confirmation", True): "is asked by mail to confirm the subscription to event",
+}
 Email = Annotated[str | None, typer.Argument(help="Default: TEST_EMAIL.")]
 
 
@@ -35,8 +40,7 @@ def add(
     made = run(lambda parts: _add(parts, event_id, email, name, chosen))
     for warning in made["warnings"]:
         typer.echo(warning, err=True)
-    word = "is subscribed" if made["new"] else "was subscribed already"
-    show(as_json, made, f"{made['email']} {word} to event {event_id}.")
+    show(as_json, made, f"{made['email']} {_WORDS[made['status'], made['new']]} {event_id}.")
 
 
 @app.command()
@@ -74,11 +78,19 @@ async def _add(
             own = await service.subscribe_user(session, event_id, user, wanted, utc_now())
             warnings = own.warnings
         else:
-            await service.subscribe_address(session, event_id, address, called, utc_now())
+            await service.subscribe_address(
+                session,
+                event_id,
+                address,
+                called,
+                utc_now(),
+                double_opt_in=parts.settings.double_opt_in,
+            )
         after = await subscriptions.active_of(session, event_id, address)
     return {
         "subscription_id": after,
         "email": address,
+        "status": "active" if after else "pending_confirmation",
         "new": before is None,
         "warnings": warnings,
     }

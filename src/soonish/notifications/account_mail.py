@@ -27,8 +27,9 @@ async def add_account_mail(
     """Write the notification, its one delivery and the outbox row that gets it sent.
 
     `kind` is one of notifications.texts.ACCOUNT_KINDS. `extra` may name a `purpose` (and a
-    `registration_id`): the token is then made just before the send (DESIGN 11). The mail is not
-    sent after `lifetime`. A second call with the same `dedup_key` changes nothing.
+    `registration_id` or `subscription_id`): the token is then made just before the send
+    (DESIGN 11). The mail is not sent after `lifetime`. A second call with the same `dedup_key`
+    changes nothing.
     """
     now = utc_now()
     notification = await expansion.ensure(

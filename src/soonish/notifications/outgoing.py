@@ -92,15 +92,14 @@ class Outgoing:
         purpose = self.content.extra.get("purpose")
         if not purpose:
             return {}
-        registration = self.content.extra.get("registration_id")
+        bound = {
+            name: int(self.content.extra[name])
+            for name in ("registration_id", "subscription_id")
+            if self.content.extra.get(name)
+        }
         urls: dict[int, str] = {}
         async with db.write() as session:
             for row in rows:
-                token = await tokens.issue(
-                    session,
-                    purpose,
-                    row.user_id,
-                    registration_id=int(registration) if registration else None,
-                )
+                token = await tokens.issue(session, purpose, row.user_id, **bound)
                 urls[row.id] = links.action_url(self.settings.base_url, purpose, token)
         return urls

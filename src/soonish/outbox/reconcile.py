@@ -25,13 +25,14 @@ from soonish.db.errors import DATABASE_ERRORS, name_of
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.events.models import Event
-from soonish.notifications import maintenance
+from soonish.notifications import maintenance as notifications
 from soonish.notifications.models import Notification
 from soonish.ops.models import Lease
 from soonish.ops.temporal import Temporal
 from soonish.outbox.relay import Relay
 from soonish.reminders import schedules
 from soonish.reminders.models import Reminder, RemindMe
+from soonish.subscriptions import maintenance as subscriptions
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import is_active
 
@@ -95,7 +96,8 @@ class Reconcile:
     async def _maintain(self, now: datetime) -> None:
         """First, because it needs no Temporal."""
         if self._maintained_at is None or now - self._maintained_at >= MAINTENANCE:
-            await maintenance.run(self.db, now)
+            await notifications.run(self.db, now)
+            await subscriptions.run(self.db, now)
             self._maintained_at = now
 
     async def _lead(self) -> bool:

@@ -19,12 +19,13 @@ from soonish.events.api import event_out
 from soonish.events.models import Event
 from soonish.paging import id_cursor
 from soonish.schemas import CursorText, Limit, Page, RowId, Text, encode_cursor
+from soonish.subscriptions import confirmation, service
 from soonish.subscriptions import queries_api as queries
-from soonish.subscriptions import service
 from soonish.subscriptions.acting import ActingUser
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.schemas import (
     Accepted,
+    Confirmed,
     OwnSubscription,
     SelectionPatch,
     SelectorOut,
@@ -48,11 +49,15 @@ StatusFilter = Annotated[Literal["active", "pending_approval"] | None, Query()]
     responses={200: {"model": SubscriptionOut, "description": "Subscribed already"}},
 )
 async def subscribe(
-    event_id: RowId, wanted: SubscribeInput, user: OptionalUser, db: DbDep, response: Response
+    event_id: RowId,
+    wanted: SubscribeInput,
+    user: OptionalUser,
+    db: DbDep,
+    settings: SettingsDep,
+    response: Response,
 ) -> Accepted | SubscriptionOut:
     if wanted.email is not None:
-        async with db.write() as session:
-            await service.subscribe_address(session, event_id, wanted.email, wanted.name, utc_now())
+        await subscribe_address(db, settings, event_id, wanted.email, wanted.name)
         return Accepted()
     if user is None:
         raise Unauthorized("Sign in, or subscribe with an email address.")
@@ -138,6 +143,13 @@ async def list_own(
     return Page(items=items, next_cursor=following)
 
 
+@router.post("/api/confirm")
+async def confirm(wanted: TokenInput, db: DbDep) -> Confirmed:
+    async with db.write() as session:
+        await confirmation.confirm(session, wanted.token, utc_now())
+    return Confirmed()
+
+
 @router.post("/api/unsubscribe")
 async def unsubscribe(wanted: TokenInput, db: DbDep, settings: SettingsDep) -> Unsubscribed:
     await _unsubscribe(wanted.token, db, settings)
@@ -149,6 +161,16 @@ async def one_click_unsubscribe(token: str, db: DbDep, settings: SettingsDep) ->
     """RFC 8058: whatever the body says, without a cookie, without a redirect."""
     await _unsubscribe(token, db, settings)
     return PlainTextResponse("You are unsubscribed.\n")
+
+
+async def subscribe_address(
+    db: Database, settings: Settings, event_id: int, address: str, name: str | None
+) -> None:
+    """The anonymous form, as ANONYMOUS_OPT_IN has it. Errors as the service's."""
+    async with db.write() as session:
+        await service.subscribe_address(
+            session, event_id, address, name, utc_now(), double_opt_in=settings.double_opt_in
+        )
 
 
 def subscription_out(own: service.Own) -> SubscriptionOut:

@@ -51,10 +51,7 @@ async def subscribe_address(
     event = await _event(db, slug, user)
     try:
         wanted = parse(SubscribeInput, {"email": form.value("email")})
-        async with db.write() as session:
-            await service.subscribe_address(
-                session, event.id, wanted.email or "", wanted.name, utc_now()
-            )
+        await api.subscribe_address(db, settings, event.id, wanted.email or "", wanted.name)
     except SoonishError as error:
         failed = form.failed(error)
         return await _event_page(request, slug, db, settings, user, failed, status=error.status)
@@ -192,6 +189,7 @@ async def _event_page(
         updates=updates,
         form=form,
         done=done and not user,
+        must_confirm=settings.double_opt_in,
         **({"subscription": None} | context),
     )
 

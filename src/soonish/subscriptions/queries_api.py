@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Select, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -15,7 +16,12 @@ from soonish.db.sql import insert
 from soonish.errors import NotFound
 from soonish.events.models import Event
 from soonish.integrations.models import Integration
-from soonish.subscriptions.models import Subscription, SubscriptionSelector
+from soonish.subscriptions.models import (
+    ACTIVE,
+    PENDING_CONFIRMATION,
+    Subscription,
+    SubscriptionSelector,
+)
 from soonish.subscriptions.queries import targets_select
 
 
@@ -39,12 +45,32 @@ def not_subscribed() -> NotFound:
 async def own(
     session: AsyncSession, event_id: int, user_id: int, *, lock: bool = False
 ) -> Subscription | None:
+    """The same, or None. One that waits for its confirmation is none yet."""
     query = select(Subscription).where(
         Subscription.event_id == event_id,
         Subscription.user_id == user_id,
         Subscription.ended_at.is_(None),
+        is_confirmed(),
     )
     return (await session.scalars(_locked(query) if lock else query)).one_or_none()
+
+
+async def not_ended(
+    session: AsyncSession, subscription_id: int, *, lock: bool = False
+) -> Subscription | None:
+    """The subscription, whatever it waits for, FOR UPDATE if asked."""
+    query = select(Subscription).where(
+        Subscription.id == subscription_id, Subscription.ended_at.is_(None)
+    )
+    return (await session.scalars(_locked(query) if lock else query)).one_or_none()
+
+
+def is_confirmed() -> ColumnElement[bool]:
+    return Subscription.status != PENDING_CONFIRMATION
+
+
+def _is_waiting() -> ColumnElement[bool]:
+    return and_(Subscription.ended_at.is_(None), Subscription.status == PENDING_CONFIRMATION)
 
 
 def _locked(query: Select[Subscription]) -> Select[Subscription]:
@@ -59,35 +85,75 @@ async def exists(session: AsyncSession, which: ColumnElement[bool]) -> bool:
     ).first() is not None
 
 
-async def insert_unless_active(
-    session: AsyncSession, event_id: int, user_id: int, now: datetime
+async def insert_unless_there(
+    session: AsyncSession, event_id: int, user_id: int, now: datetime, status: str = ACTIVE
 ) -> int | None:
-    """Make an active subscription; its id, or None where the user already has one."""
+    """Make a subscription; its id, or None where the user has one that has not ended."""
     query = (
         insert(session, Subscription)
-        .values(event_id=event_id, user_id=user_id, created_at=now)
+        .values(event_id=event_id, user_id=user_id, created_at=now, status=status)
         .on_conflict_do_nothing()
         .returning(Subscription.id)
     )
     return (await session.scalars(query)).one_or_none()
 
 
+async def confirm(session: AsyncSession, now: datetime, which: ColumnElement[bool]) -> int | None:
+    """Make the subscription active that waits for its confirmation; its id, None without one."""
+    return await _change_waiting(session, which, status=ACTIVE, created_at=now)
+
+
+async def ask_again(
+    session: AsyncSession, event_id: int, user_id: int, now: datetime, pause: timedelta
+) -> int | None:
+    """Note that the waiting subscription is asked for again; its id, None without one or where
+    that was less than `pause` ago."""
+    due = and_(
+        Subscription.event_id == event_id,
+        Subscription.user_id == user_id,
+        Subscription.created_at <= now - pause,
+    )
+    return await _change_waiting(session, due, created_at=now)
+
+
+async def _change_waiting(
+    session: AsyncSession, which: ColumnElement[bool], **values: Any
+) -> int | None:
+    query = (
+        update(Subscription)
+        .where(which, _is_waiting())
+        .values(**values)
+        .returning(Subscription.id)
+        .execution_options(synchronize_session=False)
+    )
+    return (await session.scalars(query)).one_or_none()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A subscription that has just ended, and its event's workflow."""
+
+    subscription_id: int
+    status: str
+    stream: str
+
+
 async def end(
     session: AsyncSession, reason: str, now: datetime, which: ColumnElement[bool]
-) -> tuple[int, str] | None:
-    """End the subscription: its id and its event's workflow. None if it had ended before."""
+) -> Ended | None:
+    """End the one subscription that meets the condition. None if it had ended before."""
     query = (
         update(Subscription)
         .where(which, Subscription.ended_at.is_(None))
         .values(ended_at=now, end_reason=reason)
-        .returning(Subscription.id, Subscription.event_id)
+        .returning(Subscription.id, Subscription.status, Subscription.event_id)
         .execution_options(synchronize_session=False)
     )
     ended = (await session.execute(query)).one_or_none()
     if ended is None:
         return None
-    workflow = select(Event.temporal_workflow_id).where(Event.id == ended[1])
-    return ended[0], (await session.scalars(workflow)).one()
+    workflow = select(Event.temporal_workflow_id).where(Event.id == ended[2])
+    return Ended(ended[0], ended[1], (await session.scalars(workflow)).one())
 
 
 async def event_and_user(
@@ -149,11 +215,12 @@ class Subscriber:
 async def subscribers(
     session: AsyncSession, limit: int, *conditions: ColumnElement[bool]
 ) -> list[Subscriber]:
-    """Subscriptions with name, address and the kinds of channels they reach, newest first."""
+    """Confirmed subscriptions with name, address and the kinds of channels they reach, newest
+    first."""
     query = (
         select(Subscription, User.name, User.email)
         .join(User, User.id == Subscription.user_id)
-        .where(Subscription.ended_at.is_(None), *conditions)
+        .where(Subscription.ended_at.is_(None), is_confirmed(), *conditions)
         .order_by(Subscription.id.desc())
         .limit(limit)
     )
@@ -189,7 +256,7 @@ async def of_user(
     query = (
         select(Subscription, Event)
         .join(Event, Event.id == Subscription.event_id)
-        .where(Subscription.user_id == user_id, Subscription.ended_at.is_(None))
+        .where(Subscription.user_id == user_id, Subscription.ended_at.is_(None), is_confirmed())
     )
     if before is not None:
         query = query.where(Subscription.id < before)

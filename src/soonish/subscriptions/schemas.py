@@ -105,5 +105,9 @@ class TokenInput(Input):
     token: Annotated[Text, StringConstraints(min_length=1, max_length=1000)]
 
 
+class Confirmed(Output):
+    status: Literal["active"] = "active"
+
+
 class Unsubscribed(Output):
     status: Literal["unsubscribed"] = "unsubscribed"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from sqlalchemy import and_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -20,12 +21,17 @@ from soonish.integrations import service as integrations
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
 from soonish.reminders import service as reminders
+from soonish.subscriptions import confirmation, selection
 from soonish.subscriptions import queries_api as queries
-from soonish.subscriptions import selection
-from soonish.subscriptions.models import Subscription, SubscriptionSelector
+from soonish.subscriptions.models import (
+    PENDING_CONFIRMATION,
+    Subscription,
+    SubscriptionSelector,
+)
 from soonish.subscriptions.schemas import Selection, SelectionPatch
 from soonish.subscriptions.tokens import Claims
 
+# `unconfirmed` is maintenance's, `merged` that of an account which moves (accounts/merging.py)
 EndReason = Literal["unsubscribed", "removed", "erased"]
 _TRIES = 5  # against somebody who subscribes and unsubscribes at the same time
 
@@ -41,9 +47,18 @@ class Own:
 
 
 async def subscribe_address(
-    session: AsyncSession, event_id: int, address: str, name: str | None, now: datetime
+    session: AsyncSession,
+    event_id: int,
+    address: str,
+    name: str | None,
+    now: datetime,
+    *,
+    double_opt_in: bool,
 ) -> None:
     """Subscribe an address by service mail; nothing happens where it is subscribed already.
+
+    With `double_opt_in` it gets one mail that asks for confirmation, and nothing else before,
+    account or not: anybody can type an address.
 
     NotFound for an event that is not public, Conflict for one that is over or cancelled,
     InvalidInput for what is no address.
@@ -51,7 +66,11 @@ async def subscribe_address(
     event = await require_visible(session, event_id, None, lock="share")
     require_open(event, now)
     user = await find_or_create_by_address(session, address, name)
-    if user.deactivated_at is None:
+    if user.deactivated_at is not None:
+        return
+    if double_opt_in:
+        await confirmation.ask(session, event, user.id, now)
+    else:
         await _begin(session, event, user.id, now)
 
 
@@ -133,7 +152,11 @@ async def remove(
     NotFound or Forbidden as require_organizer, NotFound for a subscription of another event.
     """
     event = await require_organizer(session, event_id, organizer)
-    this = (Subscription.id == subscription_id) & (Subscription.event_id == event.id)
+    this = and_(
+        Subscription.id == subscription_id,
+        Subscription.event_id == event.id,
+        queries.is_confirmed(),
+    )
     if await end(session, "removed", now, this, notify_others=notify_others):
         return
     if not await queries.exists(session, this):
@@ -172,15 +195,16 @@ async def end(
     notify_others: bool = False,
 ) -> bool:
     """End the one subscription that meets the condition, with its reminders, and say so in the
-    outbox. False where it had ended before (or never was)."""
+    outbox; of one that was never confirmed nobody is told. False where it had ended before (or
+    never was)."""
     ended = await queries.end(session, reason, now, which)
     if ended is None:
         return False
-    subscription_id, stream = ended
-    await reminders.drop_subscription(session, subscription_id)
-    others = {"notify_others": True} if notify_others else {}
-    payload = {"subscription_id": subscription_id, **others}
-    outbox.add(session, stream, streams.PARTICIPANT_REMOVED, payload)
+    await reminders.drop_subscription(session, ended.subscription_id)
+    if ended.status != PENDING_CONFIRMATION:
+        others = {"notify_others": True} if notify_others else {}
+        payload = {"subscription_id": ended.subscription_id, **others}
+        outbox.add(session, ended.stream, streams.PARTICIPANT_REMOVED, payload)
     return True
 
 
@@ -217,7 +241,11 @@ async def of_user(
 
 
 async def _begin(session: AsyncSession, event: Event, user_id: int, now: datetime) -> int | None:
-    subscription_id = await queries.insert_unless_active(session, event.id, user_id, now)
+    """Make the subscription, or make one active that waits for its confirmation; its id."""
+    subscription_id = await queries.insert_unless_there(session, event.id, user_id, now)
+    if subscription_id is None:
+        waiting = (Subscription.event_id == event.id) & (Subscription.user_id == user_id)
+        subscription_id = await queries.confirm(session, now, waiting)
     if subscription_id is not None:
         payload = {"subscription_id": subscription_id}
         outbox.add(session, event.temporal_workflow_id, streams.PARTICIPANT_ADDED, payload)

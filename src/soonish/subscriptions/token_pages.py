@@ -16,7 +16,8 @@ from soonish.events.models import Event
 from soonish.events.pages import is_open
 from soonish.reminders.api import cancel_remind_me
 from soonish.schemas import RowId
-from soonish.subscriptions import queries_api, service
+from soonish.subscriptions import confirmation, queries_api, service
+from soonish.subscriptions.models import PENDING_CONFIRMATION
 from soonish.subscriptions.reminder_forms import reminder_context, save_offsets, save_remind_me
 from soonish.subscriptions.tokens import Purpose, read_token
 from soonish.web.forms import Form, read_form
@@ -47,6 +48,28 @@ async def unsubscribe(request: Request, token: str, db: DbDep, settings: Setting
     async with db.write() as session:
         event = await service.unsubscribe(session, claims, utc_now())
     return _left(request, event)
+
+
+@router.get("/confirm/{token}")
+async def ask_to_confirm(request: Request, token: str, db: DbDep) -> Response:
+    async with db.read() as session:
+        event, subscription = await confirmation.subject(session, token)
+    if subscription.status != PENDING_CONFIRMATION:
+        return _confirmed(request, event)
+    return _page(
+        request,
+        heading="Confirm your subscription?",
+        text=f"You will be told about every change of “{event.name}”.",
+        action=f"/confirm/{token}",
+        label="Confirm subscription",
+    )
+
+
+@router.post("/confirm/{token}")
+async def confirm(request: Request, token: str, db: DbDep) -> Response:
+    async with db.write() as session:
+        event = await confirmation.confirm(session, token, utc_now())
+    return _confirmed(request, event)
 
 
 @router.get("/manage/{token}")
@@ -119,6 +142,16 @@ async def _subject(
     claims = read_token(settings.secret_key, purpose, token, utc_now())
     async with db.read() as session:
         return await service.token_subject(session, claims)
+
+
+def _confirmed(request: Request, event: Event) -> Response:
+    return _page(
+        request,
+        heading="You are subscribed",
+        text=f"You will be told about every change of “{event.name}”, and reminded in time.",
+        link=f"/e/{event.slug}" if event.is_public else "",
+        link_label="Event page",
+    )
 
 
 def _left(request: Request, event: Event) -> Response:

@@ -1,0 +1,96 @@
+"""ANONYMOUS_OPT_IN=double: an address is asked by mail before it is subscribed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts import tokens
+from soonish.accounts.models import User
+from soonish.accounts.queries import is_live
+from soonish.accounts.tokens import LIFETIMES, Purpose
+from soonish.errors import Gone, NotFound
+from soonish.events.models import Event
+from soonish.events.policy import require_open, require_visible
+from soonish.notifications.account_mail import add_account_mail
+from soonish.outbox import service as outbox
+from soonish.outbox import streams
+from soonish.subscriptions import queries_api as queries
+from soonish.subscriptions.models import PENDING_CONFIRMATION, Subscription
+
+LIFETIME = LIFETIMES[Purpose.CONFIRM_SUBSCRIPTION]
+PAUSE = timedelta(hours=1)  # between two mails about one subscription
+
+
+async def ask(session: AsyncSession, event: Event, user_id: int, now: datetime) -> None:
+    """Make a subscription that waits for its confirmation, and mail the user for that.
+
+    Where one waits already it is another mail, at most one an hour; one that is active stays.
+    """
+    subscription_id = await queries.insert_unless_there(
+        session, event.id, user_id, now, PENDING_CONFIRMATION
+    )
+    if subscription_id is None:
+        subscription_id = await queries.ask_again(session, event.id, user_id, now, PAUSE)
+    if subscription_id is not None:
+        await _mail(session, event, user_id, subscription_id, now)
+
+
+async def _mail(
+    session: AsyncSession, event: Event, user_id: int, subscription_id: int, now: datetime
+) -> None:
+    purpose = Purpose.CONFIRM_SUBSCRIPTION
+    await add_account_mail(
+        session,
+        user_id,
+        purpose,
+        dedup_key=f"{purpose}:{subscription_id}:{int(now.timestamp())}",
+        lifetime=LIFETIME,
+        extra={
+            "purpose": purpose.value,
+            "event": event.name,
+            "subscription_id": subscription_id,
+        },
+    )
+
+
+async def subject(
+    session: AsyncSession, token: str, *, lock: bool = False
+) -> tuple[Event, Subscription]:
+    """What a token confirms, the event FOR SHARE and the subscription FOR UPDATE if asked.
+
+    Raises Gone: unknown or expired, or the subscription has ended, or the event is not (or no
+    longer) for the subscriber to see. A used token still speaks for a subscription that lasts.
+    """
+    row = await tokens.find_even_used(session, (Purpose.CONFIRM_SUBSCRIPTION,), token)
+    waiting = await queries.not_ended(session, row.subscription_id or 0)
+    user = waiting and await session.get(User, waiting.user_id)
+    if waiting is None or user is None or not is_live(user):
+        raise Gone
+    try:
+        event = await require_visible(
+            session, waiting.event_id, user, lock="share" if lock else None
+        )
+    except NotFound:
+        raise Gone from None
+    subscription = await queries.not_ended(session, waiting.id, lock=lock)
+    if subscription is None:
+        raise Gone
+    return event, subscription
+
+
+async def confirm(session: AsyncSession, token: str, now: datetime) -> Event:
+    """Make the token's subscription active, and only now announce it; the event, for the page.
+
+    The same again does nothing while the subscription lasts. Gone as `subject`; Conflict where
+    the event is over or cancelled.
+    """
+    event, subscription = await subject(session, token, lock=True)
+    if subscription.status == PENDING_CONFIRMATION:
+        require_open(event, now)
+        await queries.confirm(session, now, Subscription.id == subscription.id)
+        await tokens.use_up(session, subscription.id)
+        payload = {"subscription_id": subscription.id}
+        outbox.add(session, event.temporal_workflow_id, streams.PARTICIPANT_ADDED, payload)
+    return event
