@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
+from functools import cache
 
 import pytest
 
@@ -40,11 +41,10 @@ def is_usable(url: str) -> bool:
     return True
 
 
-def _usable_shapes(scheme: str) -> list[str]:
+@cache
+def usable(scheme: str) -> list[str]:
+    """The shapes of that scheme's URLs that are valid."""
     return [shape for shape in shapes(scheme) if is_usable(shape.format("h.example"))]
-
-
-USABLE = {scheme: _usable_shapes(scheme) for scheme in BY_HOST}
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_the_corpus_is_large_and_every_literal_in_it_is_closed():
 
 
 def test_every_scheme_with_a_host_has_a_url_that_works():
-    assert [scheme for scheme, found in USABLE.items() if not found] == []
+    assert [scheme for scheme in BY_HOST if not usable(scheme)] == []
 
 
 @pytest.mark.parametrize("scheme", BY_HOST)
@@ -95,7 +95,7 @@ async def test_the_recorder_sees_where_each_scheme_connects(
     """What the other tests find nowhere is found here: an open address is tried."""
     recorder.default = [PUBLIC]
     host = "x.zulip.example" if scheme == "zulip" else "h.example"
-    await send_all(strict, [shape.format(host) for shape in USABLE[scheme]], message)
+    await send_all(strict, [shape.format(host) for shape in usable(scheme)], message)
     assert {address for address, _ in recorder.connects} == {PUBLIC}
     assert host in recorder.lookups
 
@@ -123,7 +123,7 @@ async def test_no_scheme_connects_to_a_sample_of_the_spellings(
     offset: int, strict: Sender, recorder: Recorder, message: Message
 ):
     sample = SPELLINGS[offset::25]
-    urls = [USABLE[scheme][-1].format(s) for scheme in BY_HOST for s in sample]
+    urls = [usable(scheme)[-1].format(s) for scheme in BY_HOST for s in sample]
     await nothing_closed(urls, strict, recorder, message)
 
 
@@ -139,7 +139,7 @@ async def _connects(shape: str, strict: Sender, recorder: Recorder, message: Mes
 async def test_no_spelling_connects_by_any_scheme(
     scheme: str, strict: Sender, recorder: Recorder, message: Message
 ):
-    live = [shape for shape in USABLE[scheme] if await _connects(shape, strict, recorder, message)]
+    live = [shape for shape in usable(scheme) if await _connects(shape, strict, recorder, message)]
     recorder.default = ["10.0.0.1"]
     recorder.connects.clear()
     urls = [shape.format(s) for shape in live[:3] for s in SPELLINGS]
@@ -150,7 +150,7 @@ async def test_no_spelling_connects_by_any_scheme(
 def test_literals_are_refused_when_stored(scheme: str, settings_for: Callable[..., Settings]):
     """Where one is stored all the same, it stands for a topic or a token at the service."""
     settings = settings_for()
-    shape = USABLE[scheme][0]
+    shape = usable(scheme)[0]
     for spelling in SPELLINGS[:: 1 if scheme in ("json", "mailto") else 12]:
         if parse_literal(spelling) is None and not is_localhost(spelling):
             continue
@@ -187,7 +187,7 @@ async def test_names_with_one_closed_record_are_refused_whole(
     scheme: str, addresses: list[str], strict: Sender, recorder: Recorder, message: Message
 ):
     recorder.default = addresses
-    url = USABLE[scheme][-1].format("mixed.h.example")
+    url = usable(scheme)[-1].format("mixed.h.example")
     result = await strict.send(url, message)
     assert recorder.lookups
     assert recorder.connects == []
@@ -208,7 +208,7 @@ async def test_rebinding_never_gets_past_the_check(
 
     guard.set_resolver(rebind)
     host = "x.zulip.example" if scheme == "zulip" else "h.example"
-    urls = [shape.format(host) for shape in USABLE[scheme]]
+    urls = [shape.format(host) for shape in usable(scheme)]
     await send_all(strict, urls + urls, message)
     assert len(asked) > 1
     assert {address for address, _ in recorder.connects} <= {PUBLIC}

@@ -20,7 +20,7 @@ from soonish.delivery.outcome import Outcome
 from soonish.delivery.retry_after import asked_wait, parse_retry_after
 from soonish.delivery.sender import Sender
 from tests.delivery.hostile import shapes
-from tests.delivery.test_hostile_addresses import USABLE
+from tests.delivery.test_hostile_addresses import BY_HOST, usable
 from tests.support.http_sink import HttpSink, Reply, serve_http
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -309,7 +309,7 @@ async def test_no_scheme_follows_a_redirect(
     with serve_http() as other:
         for location in (f"{other.url}/stolen", "http://169.254.169.254/latest", "//[::1]/"):
             http_sink.default = Reply(status, headers={"Location": location, "Refresh": "0"})
-            urls = [USABLE[s][-1].format(f"127.0.0.1:{http_sink.port}") for s in sorted(USABLE)]
+            urls = [usable(s)[-1].format(f"127.0.0.1:{http_sink.port}") for s in BY_HOST]
             await sender.send_many([(url, message) for url in urls if "smtp=" not in url])
         assert len(http_sink.requests) > 50
         assert other.connections == 0
