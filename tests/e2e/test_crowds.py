@@ -82,7 +82,8 @@ def subscribe_at_rate(
     assert sorted(r[0] for r in recipients) == sorted(addresses)
     events = TemporalView(system).event_types(event["temporal_workflow_id"])
     tasks = events.count("WorkflowTaskCompleted")
-    assert tasks < people / 4, f"{tasks} workflow tasks for {people} subscriptions"
+    # A busy machine stretches the burst, and its advances find fewer rows each.
+    assert tasks < people / 2, f"{tasks} workflow tasks for {people} subscriptions"
 
 
 def wait_for_welcomes(
