@@ -384,3 +384,12 @@ async def test_closing_lets_go_of_what_has_not_begun(
     assert 0 < sum(r.ok for r in results) == len(smtp_sink.mails) < 10
     assert all(r is NOT_STARTED for r in results if not r.ok)
     assert (await service_mail.send_batch(mails(1)))[0] is NOT_STARTED
+
+
+async def test_mails_whose_turn_comes_too_late_are_not_started(
+    service_mail: ServiceMail, smtp_sink: SmtpSink
+):
+    results = await service_mail.send_batch(mails(3), start_within=-1.0)
+    assert results == [NOT_STARTED] * 3
+    assert (await service_mail.send_batch(mails(2), start_within=30.0))[1].ok
+    assert len(smtp_sink.mails) == 2

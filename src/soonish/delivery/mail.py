@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -61,6 +62,11 @@ class _Item:
     envelope: Envelope | None
     future: asyncio.Future[SendResult]
     mailbox: Mailbox
+    start_before: float = math.inf  # by time.monotonic
+
+    @property
+    def is_late(self) -> bool:
+        return time.monotonic() > self.start_before
 
     def finish(self, result: SendResult) -> None:
         self.mailbox.post(self.future, result)
@@ -81,11 +87,15 @@ class ServiceMail:
         self._limit = connections
         self._threads: list[threading.Thread] = []
 
-    async def send_batch(self, mails: Sequence[Mail]) -> list[SendResult]:
+    async def send_batch(
+        self, mails: Sequence[Mail], *, start_within: float = math.inf
+    ) -> list[SendResult]:
         """Send all; results in the same order. Never raises but CancelledError.
 
-        A mail whose fate is unknown because the connection dropped is a retryable `connection`.
+        A mail whose fate is unknown because the connection dropped is a retryable `connection`;
+        one whose turn comes later than `start_within` seconds from now is NOT_STARTED.
         """
+        start_before = time.monotonic() + start_within
         loop, mailbox = self._mailboxes.current()
         items: list[_Item] = []
         futures: list[asyncio.Future[SendResult]] = []
@@ -93,7 +103,7 @@ class ServiceMail:
             future: asyncio.Future[SendResult] = loop.create_future()
             futures.append(future)
             try:
-                items.append(_Item(mail.envelope(), future, mailbox))
+                items.append(_Item(mail.envelope(), future, mailbox, start_before))
             except InvalidInput as error:
                 future.set_result(SendResult(Outcome.INVALID_TARGET, error.errors[0].message))
         self._queue(items)
@@ -143,13 +153,17 @@ class ServiceMail:
 
     def _next(self, *, wait: bool) -> _Item | None:
         with self._changed:
-            while not self._items:
+            while True:
+                while self._items:
+                    item = self._items.popleft()
+                    if not item.is_late:
+                        return item
+                    item.finish(NOT_STARTED)
                 if self._closed or not wait:
                     return None
                 self._idle += 1
                 self._changed.wait()
                 self._idle -= 1
-            return self._items.popleft()
 
     def _work(self) -> None:
         enter_delivery_thread()

@@ -166,7 +166,7 @@ class Deliverer:
                 run.marks.add(row, _GONE)
         reachable = [row for row in rows if mailboxes[row.user_id].address is not None]
         mails = await run.outgoing.mails(self.db, reachable, mailboxes)
-        results = await self.mailer.send_batch(mails)
+        results = await self.mailer.send_batch(mails, start_within=MAX_CHECK_AGE_SECONDS)
         for row, result in zip(reachable, results, strict=True):
             if result is not NOT_STARTED:
                 run.marks.add(row, result)
