@@ -10,13 +10,17 @@ from tests.events.conftest import (
 )
 from tests.notifications.delivering import delivering
 from tests.support.world import world
+from tests.workflows.running import installation, parts, running
 
 __all__ = [
     "database",
     "database_url",
     "delivering",
+    "installation",
     "migrated_postgres",
     "migrated_sqlite",
+    "parts",
+    "running",
     "settings",
     "stage",
     "world",

@@ -126,7 +126,7 @@ async def _integrations(parts: Parts, found: dict[str, Part]) -> IntegrationsHea
                 select(
                     func.count().filter(Integration.open_until > utc_now()),
                     func.count().filter(Integration.failing_since.is_not(None)),
-                ).where(Integration.deleted_at.is_(None))
+                ).where(Integration.deleted_at.is_(None), Integration.is_active.is_(True))
             )
         ).one()
     return IntegrationsHealth(ok=not row[0] and not row[1], open_circuits=row[0], failing=row[1])
