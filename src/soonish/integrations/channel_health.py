@@ -15,9 +15,9 @@ from operator import attrgetter
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, Select, Update, bindparam, case, literal, select, tuple_, update
+from sqlalchemy import Case, Row, Select, Update, bindparam, case, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from soonish.db import sql
 from soonish.db.types import UtcDateTime
@@ -217,28 +217,35 @@ async def _write(
     channels: Mapping[int, Channel],
     states: Mapping[tuple[int, ...], Health],
 ) -> None:
-    """One statement for all channels that changed."""
+    """One statement for all channels that changed, with what changed."""
     changed = {
-        row_id: states[channel.ids]
+        row_id: (channel.health, states[channel.ids])
         for row_id, channel in channels.items()
         if states[channel.ids] != channel.health
     }
     if not changed:
         return
-    values = {
-        column.key: case(
-            {row_id: literal(getattr(state, column.key), column.type)
-             for row_id, state in changed.items()},
-            value=Integration.id,
-        )
-        for column in _COLUMNS
-    }  # fmt: skip
+    values = {column.key: _by_id(column, changed) for column in _COLUMNS}
     await session.execute(
         update(Integration)
         .where(Integration.id.in_(sql.id_list(session, changed)))
-        .values(values)
+        .values({name: value for name, value in values.items() if value is not None})
         .execution_options(synchronize_session=False)
     )
+
+
+def _by_id(
+    column: InstrumentedAttribute[Any], changed: Mapping[int, tuple[Health, Health]]
+) -> Case[Any] | None:
+    """The column's new values, None where it stays the same for all."""
+    news = {
+        row_id: (getattr(before, column.key), getattr(after, column.key))
+        for row_id, (before, after) in changed.items()
+    }
+    if all(before == after for before, after in news.values()):
+        return None
+    literals = {row_id: literal(after, column.type) for row_id, (_, after) in news.items()}
+    return case(literals, value=Integration.id)
 
 
 async def _switch_off(session: AsyncSession, channel: Channel, failing_since: datetime) -> None:
