@@ -10,10 +10,12 @@ import pytest
 import time_machine
 from sqlalchemy import update
 
+from soonish.accounts import tokens
 from soonish.accounts.models import Registration, User
 from soonish.accounts.tokens import Purpose
 from soonish.db.types import utc_now
 from soonish.notifications.models import Delivery, Notification
+from soonish.subscriptions.confirmation import confirm
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.service import token_subject
 from soonish.subscriptions.tokens import Claims
@@ -233,6 +235,51 @@ async def test_subscriptions_of_both_become_one_accounts(scene: Scene) -> None:
         claims = Claims(only_guest.id, guest.id, epoch=0, issued_at=utc_now())
         event, user = await token_subject(session, claims)
     assert (event.id, user.id) == (only_guest.id, ada.id), "links in old mails still work"
+
+
+async def test_of_two_subscriptions_the_unconfirmed_one_ends(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    ada, guest = await scene.user(ADDRESS), await scene.subscriber(NEW)
+    assert ada is not None
+    made: dict[str, tuple[Subscription, Subscription]] = {}
+    waiting = "pending_confirmation"
+    for name, own, theirs in (
+        ("own", waiting, "active"),
+        ("theirs", "active", waiting),
+        ("both", waiting, waiting),
+    ):
+        event = await scene.event(ada.id)
+        pair = (
+            Subscription(event_id=event.id, user_id=ada.id, status=own),
+            Subscription(event_id=event.id, user_id=guest.id, status=theirs),
+        )
+        async with scene.db.write() as session:
+            session.add_all(pair)
+        made[name] = pair
+    alone = await scene.event(ada.id)
+    async with scene.db.write() as session:
+        moved = Subscription(event_id=alone.id, user_id=guest.id, status=waiting)
+        session.add(moved)
+        await session.flush()
+        confirms = await tokens.issue(
+            session, "confirm_subscription", guest.id, subscription_id=moved.id
+        )
+    token = await change_address(scene, browser)
+    assert (await browser.post("/api/auth/verify", json={"token": token})).status_code == 200
+    rows = {row.id: row for row in await scene.rows(Subscription)}
+    ended = {
+        name: [rows[own.id].end_reason, rows[theirs.id].end_reason]
+        for name, (own, theirs) in made.items()
+    }
+    assert ended == {
+        "own": ["merged", None],
+        "theirs": [None, "merged"],
+        "both": [None, "merged"],
+    }
+    async with scene.db.write() as session:
+        await confirm(session, confirms, alone.start_date - timedelta(hours=1))
+    (row,) = [row for row in await scene.rows(Subscription) if row.id == moved.id]
+    assert (row.user_id, row.status) == (ada.id, "active")
 
 
 async def test_two_accounts_after_one_address_one_gets_it(scene: Scene) -> None:

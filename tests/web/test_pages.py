@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from soonish.accounts import tokens
 from soonish.events.models import Event, EventUpdate
 from soonish.integrations.models import Integration
 from soonish.notifications.models import Notification
@@ -226,6 +227,37 @@ async def test_links_of_mails_ask_before_they_act(site: Site):
     assert "You are unsubscribed" in text_of(await visitor.get(f"/manage/{manage}"))
     for path in ("/u/nonsense", "/manage/nonsense"):
         assert (await visitor.get(path)).status_code == 410
+
+
+async def test_a_subscription_is_confirmed_with_one_click(site: Site):
+    site.parts.settings.anonymous_opt_in = "double"
+    event_id, slug = await (ana := await site.member("ana")).create_event()
+    visitor = site.visitor()
+    asked = await visitor.follow(await visitor.post(f"/e/{slug}/subscribe", email="bo@example.org"))
+    assert "the link in it confirms your subscription" in text_of(asked)
+    (row,) = await site.rows(Subscription)
+    async with site.parts.db.write() as session:
+        token = await tokens.issue(
+            session, "confirm_subscription", row.user_id, subscription_id=row.id
+        )
+    for _ in range(2):  # scanners open every link
+        page = await visitor.get(f"/confirm/{token}")
+        assert page.status_code == 200
+        assert "Confirm your subscription?" in text_of(page)
+        assert f'action="/confirm/{token}"' in page.text
+        assert "set-cookie" not in page.headers
+        assert page.headers["referrer-policy"] == "no-referrer"
+    assert "bo@example.org" not in (await ana.get(f"/events/{event_id}")).text
+    for _ in range(2):
+        answer = await visitor.post(f"/confirm/{token}")
+        assert answer.status_code == 200
+        assert "You are subscribed" in text_of(answer)
+    assert "You are subscribed" in text_of(await visitor.get(f"/confirm/{token}"))
+    assert "bo@example.org" in (await ana.get(f"/events/{event_id}")).text
+    for answer in (await visitor.get("/confirm/none"), await visitor.post("/confirm/none")):
+        assert answer.status_code == 410
+    foreign = {"sec-fetch-site": "cross-site"}
+    assert (await visitor.client.post(f"/confirm/{token}", headers=foreign)).status_code == 403
 
 
 async def test_a_mail_program_unsubscribes_with_one_post(site: Site):

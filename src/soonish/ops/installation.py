@@ -10,6 +10,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import delete, select
 
+from soonish.config import Settings
 from soonish.db import crypto, sql
 from soonish.db.errors import DATABASE_ERRORS, name_of
 from soonish.db.session import Database
@@ -19,7 +20,15 @@ from soonish.ops.models import Installation, Lease
 
 WORKER_LEASE = timedelta(seconds=30)
 _BEAT_SECONDS = 10.0
+UNUSED_SETTINGS = ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "REDIS_URL")
 log = structlog.get_logger()
+
+
+def warn_of_unused(settings: Settings) -> None:
+    """Log the names of the settings that are set, but do nothing in this version."""
+    named = [name for name in UNUSED_SETTINGS if getattr(settings, name.lower())]
+    if named:
+        log.warning("this version does not use these settings yet", settings=", ".join(named))
 
 
 async def check_fingerprint_key(db: Database) -> None:

@@ -45,7 +45,7 @@ async def _mail(
         session,
         user_id,
         purpose,
-        dedup_key=f"{purpose}:{subscription_id}:{int(now.timestamp())}",
+        dedup_key=f"{purpose}:{subscription_id}:{now.timestamp()}",
         lifetime=LIFETIME,
         extra={
             "purpose": purpose.value,
