@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from soonish.delivery.addresses import Address, is_localhost, is_open, parse_literal
 from soonish.delivery.attempt import Attempt, BlockedTarget, current
+from soonish.delivery.lookups import Lookups
 
 RESOLVE_SECONDS = 3.0
 CONNECT_SECONDS = 5.0
@@ -21,7 +21,7 @@ def system_resolver(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-_pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="delivery-resolve")
+_lookups = Lookups()
 _resolver: Callable[[str, int], list[str]] = system_resolver
 
 
@@ -42,7 +42,7 @@ def resolve(host: str, port: int, seconds: float = RESOLVE_SECONDS) -> list[Addr
     if is_localhost(host):
         return [ipaddress.IPv4Address("127.0.0.1")]
     try:
-        names = _pool.submit(_resolver, host, port).result(timeout=seconds)
+        names = _lookups.find(_resolver, host, port, seconds)
     except FutureTimeout as error:
         raise TimeoutError("the name server did not answer") from error
     return [ipaddress.ip_address(name.split("%", 1)[0]) for name in names]
