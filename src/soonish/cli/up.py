@@ -225,7 +225,7 @@ def _temporal(settings: Settings, binary: Path) -> Part:
         # Its settings name Temporal's own workers; only ours may be found by that word.
         title=" ".join(command[: command.index("--dynamic-config-value")]),
         address=f"{address}, its page http://127.0.0.1:{settings.temporal_ui_port}",
-        stop_seconds=3.0,
+        stop_seconds=2.5,
         probe=lambda: _answers_temporal(settings),
         foreign=True,
     )
@@ -247,7 +247,7 @@ def _api(settings: Settings) -> Part:
         group="api",
         command=[sys.executable, "-m", "soonish.cli.main", "api"],
         address=f"http://{settings.host}:{settings.port}",
-        stop_seconds=3.0,
+        stop_seconds=4.0,
         probe=lambda: _answers_health(settings),
     )
 

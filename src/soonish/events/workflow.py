@@ -43,6 +43,8 @@ class EventWorkflow:
         self._plan: EventPlan | None = None
         self._to_deliver: list[BroadcastWork] = []
         self._delivery: asyncio.Task[None] | None = None
+        self._in_delivery: set[int] = set()
+        self._look_again = False
         self._first_passes_done: set[int] = set()
         self._started_at = workflow.now()
 
@@ -69,7 +71,10 @@ class EventWorkflow:
             start_to_close_timeout=timedelta(minutes=2),
             retry_policy=RETRY,
         )
-        self._plan, self._to_deliver = plan, plan.broadcasts
+        self._plan = plan
+        # what is just being sent may be through before its turn comes again: look then
+        others = [work for work in plan.broadcasts if work.notification_id not in self._in_delivery]
+        self._to_deliver, self._look_again = others, len(others) < len(plan.broadcasts)
         self._woken = self._woken or plan.more
         if plan.sync_reminders:
             await self._sync_reminders()
@@ -88,6 +93,7 @@ class EventWorkflow:
     def _start_delivery(self) -> None:
         if self._delivery is None and self._to_deliver:
             work, self._to_deliver = self._to_deliver, []
+            self._in_delivery = {one.notification_id for one in work}
             self._delivery = asyncio.create_task(self._deliver_all(work))
 
     async def _deliver_all(self, broadcasts: list[BroadcastWork]) -> None:
@@ -97,6 +103,8 @@ class EventWorkflow:
                 await self._deliver(work)
         finally:
             self._delivery = None
+            self._in_delivery.clear()
+            self._woken, self._look_again = self._woken or self._look_again, False
 
     async def _deliver(self, work: BroadcastWork) -> None:
         if work.claimable > LARGE:

@@ -87,7 +87,7 @@ def configure_logging(settings: Settings, service: str) -> None:
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # a logger must follow what is configured later
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(settings, shared))
