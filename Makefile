@@ -30,7 +30,7 @@ screenshots: bootstrap-test
 	@export CHROMIUM="$$(scripts/bootstrap.sh browser)" && $(RUN)/python -m tests.browser.screenshots
 
 chaos: bootstrap-test
-	@$(RUN)/pytest -m chaos tests/chaos
+	@$(RUN)/pytest -m chaos tests/chaos tests/delivery
 
 # Everything that the set-up made in the clone; the data in .soonish stays.
 clean:
