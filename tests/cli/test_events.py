@@ -60,6 +60,19 @@ def test_subscribers_come_and_go(soonish: CommandLine) -> None:
     assert (gone.code, gone.line) == (1, f"{TEST_EMAIL} is not subscribed to event {event_id}.")
 
 
+def test_with_double_opt_in_an_address_is_asked(
+    soonish: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANONYMOUS_OPT_IN", "double")
+    event_id = soonish.do("event", "create")["id"]
+    added = soonish.do("subscriber", "add", event_id)
+    assert (added["status"], added["subscription_id"]) == ("pending_confirmation", None)
+    told = soonish("subscriber", "add", event_id)
+    assert "is asked by mail to confirm" in told.out
+    assert soonish.do("subscriber", "list", event_id) == []
+    assert soonish("subscriber", "remove", event_id).code == 1
+
+
 def test_a_subscriber_is_reached_by_tags(soonish: CommandLine) -> None:
     event_id = soonish.do("event", "create")["id"]
     soonish.do("integration", "add", TEST_EMAIL, "json://example.com/a", "chat")

@@ -15,6 +15,7 @@ from soonish.ops.models import Lease
 from soonish.outbox import streams
 from soonish.outbox.reconcile import Reconcile
 from soonish.reminders.models import Reminder, RemindMe
+from soonish.subscriptions.models import Subscription
 from tests.support.wait import eventually
 from tests.workflows.running import Running
 
@@ -47,6 +48,17 @@ async def are_running(running: Running, wanted: set[str]) -> set[str]:
 
     await eventually(listed, 15, f"{wanted} to be listed")
     return await all_running(running)
+
+
+@SQLITE
+async def test_the_leader_ends_what_was_never_confirmed(quiet: Running) -> None:
+    event = await quiet.create()
+    waiting = {"status": "pending_confirmation"}
+    old = await quiet.world.subscribe(event, created_at=utc_now() - timedelta(days=7), **waiting)
+    new = await quiet.world.subscribe(event, created_at=utc_now() - timedelta(days=6), **waiting)
+    assert await reconcile(quiet).once()
+    rows = {row.id: row.end_reason for row in await quiet.world.rows(Subscription)}
+    assert rows == {old.id: "unconfirmed", new.id: None}
 
 
 async def test_one_leads_until_its_lease_ends(quiet: Running) -> None:
