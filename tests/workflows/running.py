@@ -34,6 +34,7 @@ from tests.support.smtp_sink import SmtpSink
 from tests.support.temporal import TemporalServer
 from tests.support.wait import eventually
 from tests.support.world import World
+from tests.workflows.scrubbing import scrubbed
 
 HISTORIES = Path(__file__).parent / "histories"
 SOON = timedelta(seconds=20)
@@ -140,7 +141,7 @@ class Running:
         if not path.exists():
             history = await self.handle(workflow_id, run_id).fetch_history()
             path.parent.mkdir(exist_ok=True)
-            path.write_text(history.to_json() + "\n")
+            path.write_text(scrubbed(history.to_json()))
 
 
 async def new_namespace(address: str) -> str:
