@@ -58,13 +58,18 @@ UPDATES = [
 ]
 INTEGRATIONS = [
     Row(id=1, name="Phone", kind="ntfy", target="ntfy.sh/***", tag="urgent", is_active=True,
-        circuit="closed", last_delivery_at=NOW - timedelta(minutes=20)),
+        circuit="closed", failing_since=None,
+        last_delivery_at=NOW - timedelta(minutes=20)),
     Row(id=2, name="Film club", kind="discord", target="discord.com/***", tag="friends",
-        is_active=True, circuit="open", last_delivery_at=None),
+        is_active=True, circuit="open", failing_since=None, last_delivery_at=None),
+    Row(id=4, name="Old hook", kind="json", target="hooks.example.org/***", tag="work",
+        is_active=True, circuit="closed", failing_since=NOW - timedelta(days=2),
+        last_delivery_at=None),
     Row(id=3, name=LONG, kind="json", target="hooks.example.org/***", tag="work",
-        is_active=False, circuit="closed", last_delivery_at=None),
+        is_active=False, circuit="closed", failing_since=None, last_delivery_at=None),
 ]  # fmt: skip
 PAGE: dict[str, Any] = {
+    "must_confirm": False,
     "event": event(),
     "organizer_name": "Ana Ortiz",
     "is_organizer": False,
@@ -148,6 +153,7 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "event": ("events/page.html", PAGE),
     "event-wrong": ("events/page.html", PAGE | {"form": wrong()}),
     "event-done": ("events/page.html", PAGE | {"done": True}),
+    "event-done-asked": ("events/page.html", PAGE | {"done": True, "must_confirm": True}),
     "event-bare": (
         "events/page.html",
         PAGE | {
@@ -229,6 +235,12 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         "subscriptions/token.html",
         {"heading": "Unsubscribe?", "text": "You will hear nothing more.", "action": "/u/t",
          "label": "Unsubscribe", "link": "", "link_label": "", "token_page": True},
+    ),
+    "confirm": (
+        "subscriptions/token.html",
+        {"heading": "Confirm your subscription?", "text": "You will be told of changes.",
+         "action": "/confirm/t", "label": "Confirm subscription", "link": "", "link_label": "",
+         "token_page": True},
     ),
     "manage": (
         "subscriptions/manage.html",
