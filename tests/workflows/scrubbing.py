@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-_PROCESS = re.compile(r"\d+@.*")
+_PROCESS = re.compile(r"^\d+@.*")
 
 
 def scrubbed(history: str) -> str:
@@ -25,6 +25,6 @@ def _scrub(value: Any) -> Any:
 def _scrub_field(key: str, value: Any) -> Any:
     if key == "stackTrace":
         return ""
-    if key == "identity" and isinstance(value, str):
-        return _PROCESS.sub("recorder", value)
+    if key in ("identity", "name") and isinstance(value, str):
+        return _PROCESS.sub("recorder", value)  # a sticky queue is named after its process
     return _scrub(value)
