@@ -252,12 +252,12 @@ async def test_one_lanes_failure_loses_no_other_lanes_marks(
     notice = await office.world.expanded(event)
     send_batch, calls = office.deliverer.mailer.send_batch, 0
 
-    async def second_fails(mails: Any) -> list[SendResult]:
+    async def second_fails(mails: Any, **limits: Any) -> list[SendResult]:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise ConnectionResetError("the process's own trouble")
-        return await send_batch(mails)
+        return await send_batch(mails, **limits)
 
     monkeypatch.setattr(office.deliverer.mailer, "send_batch", second_fails)
     with pytest.raises(ConnectionResetError):
