@@ -31,8 +31,13 @@ def next_attempt_at(
 
 
 def is_asked_to_wait(result: SendResult) -> bool:
-    """A 429 or 503 with a Retry-After: waited for without counting a try."""
-    return result.outcome is Outcome.RATE_LIMITED and result.retry_after is not None
+    """Waited for without counting a try: a Retry-After of a 429 or 503, or our own mail server.
+
+    The sender sets `retry_after` for these alone. While the mail server cannot be used no mail
+    is at fault, and three tries would be over in minutes.
+    """
+    asked = result.outcome in (Outcome.RATE_LIMITED, Outcome.CONNECTION)
+    return asked and result.retryable and result.retry_after is not None
 
 
 def asked_to_wait(retry_after: float) -> timedelta:
