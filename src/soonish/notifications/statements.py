@@ -41,16 +41,21 @@ def claim() -> ReturningUpdate[*tuple[Any, ...]]:
 
 
 def make_claim(takeable: ColumnElement[bool]) -> ReturningUpdate[*tuple[Any, ...]]:
-    """Takes p_notification_id, p_token, p_until, p_limit, p_now; answers Claimed's fields."""
+    """Takes p_notification_id, p_token, p_until, p_limit, p_now; answers Claimed's fields.
+
+    The choice is a CTE: PostgreSQL may run a subquery with FOR UPDATE again for every row that
+    it joins, and take more than the limit.
+    """
     chosen = (
         select(Delivery.id)
         .where(Delivery.notification_id == bindparam("p_notification_id", type_=Id), takeable)
         .limit(bindparam("p_limit", type_=Integer()))
         .with_for_update(skip_locked=True)
+        .cte("chosen")
     )
     return moving(
         State.SENDING,
-        Delivery.id.in_(chosen.scalar_subquery()),
+        Delivery.id.in_(select(chosen.c.id)),
         lease_token=_TOKEN,
         lease_until=bindparam("p_until", type_=UtcDateTime()),
         claims=Delivery.claims + 1,
