@@ -13,12 +13,13 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from soonish.config import Settings
+from soonish.db.sqlite_driver import SqliteConnection, SqliteDriver
 
 NUDGES = "outbox_streams"
 _BUSY_TIMEOUT_MS = 30_000
@@ -84,6 +85,7 @@ def _create_sqlite_engine(settings: Settings) -> AsyncEngine:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
         settings.database_url,
+        module=SqliteDriver(),
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
     )
@@ -114,4 +116,5 @@ def _lower(value: Any) -> Any:
 
 def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {mode}")
+    adapter = cast(SqliteConnection, connection.connection.dbapi_connection)
+    adapter.begin_with(f"BEGIN {mode}")
