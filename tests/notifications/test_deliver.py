@@ -148,8 +148,8 @@ async def test_a_turn_that_comes_late_is_checked_again(
     office: Office, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One host gets a quarter of the threads: 4 of 16. Who left meanwhile gets nothing."""
-    monkeypatch.setattr(deliver, "MAX_CHECK_AGE_SECONDS", 0.15)
-    http_sink.default = Reply(200, delay=0.3)
+    monkeypatch.setattr(deliver, "MAX_CHECK_AGE_SECONDS", 0.3)
+    http_sink.default = Reply(200, delay=1.0)
     event = await office.world.event()
     people = [await office.world.through(event, http_sink.apprise_url(f"/{n}")) for n in range(10)]
     notice = await office.world.expanded(event)
