@@ -26,6 +26,7 @@ from soonish.notifications.activities import BroadcastActivities
 from soonish.notifications.deliver import Deliverer
 from soonish.notifications.workflow import BroadcastWorkflow
 from soonish.ops import installation
+from soonish.ops.heartbeats import HeartbeatInterceptor
 from soonish.ops.logging import configure_logging
 from soonish.ops.supervisor import notify_ready, watch_parent
 from soonish.ops.temporal_logs import LogInterceptor
@@ -97,7 +98,7 @@ def _worker(
         workflow_runner=SandboxedWorkflowRunner(
             restrictions=SandboxRestrictions.default.with_passthrough_modules("soonish")
         ),
-        interceptors=[LogInterceptor()],
+        interceptors=[LogInterceptor(), HeartbeatInterceptor()],
         max_concurrent_activities=settings.max_concurrent_activities,
         max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
         max_concurrent_activity_task_polls=settings.max_concurrent_activity_task_polls,

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
         EventStatus,
         HandItem,
     )
-    from soonish.notifications.broadcast import LARGE, RETRY, deliver_pass
+    from soonish.notifications.broadcast import ALIVE, LARGE, RETRY, deliver_pass
     from soonish.notifications.messages import BroadcastInput, BroadcastWork, DeliveryReport
     from soonish.outbox import streams
 
@@ -69,6 +69,7 @@ class EventWorkflow:
             AdvanceInput(self._event_id, by_hand),
             result_type=EventPlan,
             start_to_close_timeout=timedelta(minutes=2),
+            heartbeat_timeout=ALIVE,
             retry_policy=RETRY,
         )
         self._plan = plan
@@ -87,6 +88,7 @@ class EventWorkflow:
                 EventRef(self._event_id),
                 result_type=int,
                 start_to_close_timeout=timedelta(minutes=2),
+                heartbeat_timeout=ALIVE,
                 retry_policy=RETRY,
             )
 
@@ -180,6 +182,7 @@ class EventWorkflow:
             EventRef(self._event_id),
             result_type=bool,
             start_to_close_timeout=timedelta(minutes=1),
+            heartbeat_timeout=ALIVE,
             retry_policy=RETRY,
         )
         self._woken = self._woken or not closed

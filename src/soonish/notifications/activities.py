@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from temporalio import activity
@@ -14,24 +11,6 @@ from soonish.db.types import utc_now
 from soonish.notifications import ledger, reroute
 from soonish.notifications.deliver import Deliverer
 from soonish.notifications.messages import BroadcastState, DeliverInput, Pass
-
-HEARTBEAT_SECONDS = 2.0
-
-
-@asynccontextmanager
-async def heartbeats() -> AsyncGenerator[None, None]:
-    """Heartbeat while the block runs, so a dead worker's work is soon another's."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 @dataclass
@@ -44,12 +23,11 @@ class BroadcastActivities:
         """Send what is claimable until nothing is left or the worker stops; then settle."""
         info = activity.info()
         owner = f"{info.workflow_run_id}:{info.activity_id}"
-        async with heartbeats():
-            report = await self.deliverer.run(
-                work.notification_id, owner, info.attempt, activity.is_worker_shutdown
-            )
-            async with self.db.write() as session:
-                state = await ledger.settle(session, work.notification_id, utc_now())
+        report = await self.deliverer.run(
+            work.notification_id, owner, info.attempt, activity.is_worker_shutdown
+        )
+        async with self.db.write() as session:
+            state = await ledger.settle(session, work.notification_id, utc_now())
         return Pass(report, state)
 
     @activity.defn

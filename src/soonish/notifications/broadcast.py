@@ -13,6 +13,7 @@ from soonish.notifications.messages import BroadcastState, DeliverInput, Deliver
 
 LARGE = 200  # claimable rows from which a broadcast is worth a workflow and several activities
 PARALLEL = 4  # activities of one pass of a large broadcast
+ALIVE = timedelta(seconds=10)  # a worker that was not heard of for so long is taken for dead
 MIN_PAUSE_SECONDS = 2.0  # retries due at nearly the same time share a pass
 RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
@@ -54,7 +55,7 @@ async def _deliver(notification_id: int, attempts: int) -> Pass:
         DeliverInput(notification_id),
         result_type=Pass,
         start_to_close_timeout=timedelta(hours=6),
-        heartbeat_timeout=timedelta(seconds=10),
+        heartbeat_timeout=ALIVE,
         retry_policy=replace(RETRY, maximum_attempts=attempts),
     )
 
@@ -66,5 +67,6 @@ async def broadcast_state(notification_id: int) -> BroadcastState:
         DeliverInput(notification_id),
         result_type=BroadcastState,
         start_to_close_timeout=timedelta(minutes=1),
+        heartbeat_timeout=ALIVE,
         retry_policy=RETRY,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from soonish.notifications.broadcast import RETRY, broadcast_state, deliver_pass, pause
+    from soonish.notifications.broadcast import ALIVE, RETRY, broadcast_state, deliver_pass, pause
     from soonish.notifications.messages import DeliveryReport
     from soonish.reminders.messages import Fired, ReminderInput, RemindMePlan, RemindMeWork
 
@@ -37,6 +37,7 @@ class ReminderWorkflow:
             work,
             result_type=Fired,
             start_to_close_timeout=timedelta(minutes=2),
+            heartbeat_timeout=ALIVE,
             retry_policy=RETRY,
         )
         if fired.notification_id is None:
@@ -65,6 +66,7 @@ class AdhocReminderWorkflow:
                 work,
                 result_type=RemindMePlan,
                 start_to_close_timeout=timedelta(minutes=1),
+                heartbeat_timeout=ALIVE,
                 retry_policy=RETRY,
             )
             if not plan.alive:
@@ -89,6 +91,7 @@ class AdhocReminderWorkflow:
             work,
             result_type=Fired,
             start_to_close_timeout=timedelta(minutes=2),
+            heartbeat_timeout=ALIVE,
             retry_policy=RETRY,
         )
         if fired.notification_id is None:
