@@ -1,4 +1,4 @@
-"""`make bench` or `python -m bench [SCENARIO ...]`."""
+"""`make bench` (the quick ones) or `python -m bench SCENARIO ...`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,35 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
-from bench.harness import ROOT
-from bench.scenarios import SCENARIOS, Row
+from bench.report import COLUMNS, FOLDER, cells, write_table
+from bench.rows import Row
+from bench.scenarios import QUICK, SCENARIOS
 
 
 def show(rows: list[Row]) -> None:
-    table = Table("what", "measured", "aim", "ratio to the aim")
+    table = Table(*COLUMNS)
     for row in rows:
-        value = f"{row['value']:,} {row['unit']}"
-        table.add_row(row["name"], value, str(row.get("aim", "")), str(row.get("ratio", "")))
-    Console(width=100).print(table)
+        table.add_row(*cells(row))
+    Console(width=110).print(table)
+
+
+def measure(name: str) -> list[Row]:
+    print(f"{name} ...", flush=True)
+    started = time.monotonic()
+    rows = [{"scenario": name} | row for row in SCENARIOS[name]()]
+    for row in rows:
+        print(f"  {row['name']}: {row['value']:,} {row['unit']}")
+    print(f"  ({time.monotonic() - started:.0f} s)", flush=True)
+    return rows
+
+
+def save(names: list[str], rows: list[Row]) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    at = datetime.now(UTC).isoformat()
+    result = {"at": at, "python": platform.python_version(), "rows": rows}
+    path = FOLDER / f"{'-'.join(names) or 'quick'}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    write_table(list(SCENARIOS))
 
 
 def main(names: list[str]) -> None:
@@ -28,21 +47,13 @@ def main(names: list[str]) -> None:
     if unknown:
         raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(SCENARIOS)}")
     rows: list[Row] = []
-    for name in names or list(SCENARIOS):
-        print(f"{name} ...", flush=True)
-        started = time.monotonic()
-        found = SCENARIOS[name]()
-        rows += found
-        for row in found:
-            print(f"  {row['name']}: {row['value']:,} {row['unit']}")
-        print(f"  ({time.monotonic() - started:.0f} s)", flush=True)
+    for name in names or QUICK:
+        rows += measure(name)
     show(rows)
-    folder = ROOT / "bench" / "results"
-    folder.mkdir(exist_ok=True)
-    at = datetime.now(UTC)
-    result = {"at": at.isoformat(), "python": platform.python_version(), "rows": rows}
-    name = "-".join(names) or "all"
-    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    save(names, rows)
+    if not names:
+        others = " ".join(name for name in SCENARIOS if name not in QUICK)
+        print(f"The others: [BENCH_FULL=1] .venv/bin/python -m bench {others}")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +40,37 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 @dataclass
 class Sink:
+    """HTTP and SMTP servers that count (bench.sinks says what). `mail` are the settings for it."""
+
     http_port: int
     smtp_port: int
+    _client: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60))
 
     def stats(self) -> dict[str, Any]:
-        return httpx2.get(f"http://127.0.0.1:{self.http_port}/stats", timeout=30).json()
+        return self._ask("stats")
+
+    def times(self) -> dict[str, list[float]]:
+        return self._ask("times")
 
     def reset(self) -> None:
-        httpx2.get(f"http://127.0.0.1:{self.http_port}/reset", timeout=30)
+        self._ask("reset")
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        return self._client.get(f"http://127.0.0.1:{self.http_port}/{what}").json()
+
+    @property
+    def mail(self) -> dict[str, str]:
+        server = {"SMTP_SERVER": "127.0.0.1", "SMTP_PORT": str(self.smtp_port)}
+        return server | {"SMTP_SECURITY": "none"}
 
 
 @contextmanager
-def sink(delay_ms: float = 0) -> Generator[Sink]:
+def sink(delay_ms: float = 0, addresses: int = 0) -> Generator[Sink]:
+    """Sinks at 127.0.0.1 and, for HTTP, at 127.0.1.1 to 127.0.1.`addresses`."""
     made = Sink(free_port(), free_port())
-    ports = [str(made.http_port), str(made.smtp_port), str(delay_ms)]
-    process = subprocess.Popen([sys.executable, "-m", "bench.sinks", *ports], cwd=ROOT)
+    arguments = [made.http_port, made.smtp_port, delay_ms, addresses]
+    command = [sys.executable, "-m", "bench.sinks", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=ROOT)
     try:
         wait_until(lambda: _listens(made.smtp_port), 10, "the sink")
         yield made
@@ -86,13 +103,38 @@ class System:
         while todo:
             pid = todo.pop()
             found.append(pid)
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            todo += [int(child) for child in children.read_text().split()]
+            todo += _children(pid)
         return found
 
     def memory_mb(self) -> float:
         """Proportional set size of all processes: shared pages count once."""
         return sum(_pss_kb(pid) for pid in self.pids()) / 1024
+
+    @contextmanager
+    def peak_memory(self) -> Generator[list[float]]:
+        """Look at the memory every half second until the block ends: [the most MB seen]."""
+        seen, ended = [self.memory_mb()], threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.5):
+                seen[0] = max(seen[0], self.memory_mb())
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _children(pid: int) -> list[int]:
+    """Of every thread of the process; none where it has just ended."""
+    try:
+        lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        return []
+    return [int(child) for one in lists for child in one.split()]
 
 
 def _pss_kb(pid: int) -> int:
@@ -121,24 +163,27 @@ def _environment(home: Path, settings: dict[str, str]) -> dict[str, str]:
 
 @contextmanager
 def system(home: Path | None = None, **settings: str) -> Generator[System]:
-    """`soonish up` until the block ends; in a new home unless one is given."""
+    """`soonish up` until the block ends; in a new home unless one is given. Its log is there."""
     folder = home or Path(tempfile.mkdtemp(prefix="soonish-bench-"))
     environment = _environment(folder, settings)
     started = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "soonish.cli.main", "up"],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    log = folder / "bench.log"
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "soonish.cli.main", "up"],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
     try:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("Soonish is ready"):
                 break
         else:
-            raise RuntimeError("soonish up ended before it was ready")
+            raise RuntimeError(f"soonish up ended before it was ready:\n{log.read_text()}")
         yield System(folder, environment, process, time.monotonic() - started)
     finally:
         process.send_signal(signal.SIGTERM)

@@ -52,7 +52,7 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def postgres() -> Generator[PostgresServer]:
+def postgres(options: Sequence[str] = OPTIONS) -> Generator[PostgresServer]:
     """Start a server with an empty cluster; it and its folder are gone afterwards.
 
     PostgreSQL refuses to run as root, so for root it runs as `nobody`, from a folder that account
@@ -69,14 +69,16 @@ def postgres() -> Generator[PostgresServer]:
         # The system may have no locale but C, whose upper and lower case end with ASCII.
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         _run([*initdb, "--auth=trust", "--encoding=UTF8", *locale], account)
-        with _serving(programs, data, port, account):
+        with _serving(programs, data, port, account, options):
             yield PostgresServer(port, programs, account)
 
 
 @contextlib.contextmanager
-def _serving(programs: Path, data: Path, port: int, account: dict[str, Any]) -> Generator[None]:
+def _serving(
+    programs: Path, data: Path, port: int, account: dict[str, Any], options: Sequence[str]
+) -> Generator[None]:
     command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(data)]
-    for option in OPTIONS:
+    for option in options:
         command += ["-c", option]
     with (data.parent / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=data.parent, **account)
