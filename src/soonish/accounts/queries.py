@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, select
+from functools import cache
+
+from sqlalchemy import ColumnElement, String, and_, bindparam, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.selectable import ExecutableReturnsRows
 
 from soonish.accounts.addresses import fingerprint_of
 from soonish.accounts.models import Registration, User
+from soonish.db import sql
+from soonish.db.types import Encrypted, UtcDateTime, utc_now
 from soonish.errors import Gone
 
 
@@ -21,11 +26,39 @@ async def find_by_address(session: AsyncSession, address: str) -> User | None:
     return await session.scalar(select(User).where(same))
 
 
-async def keep_by_address(session: AsyncSession, address: str) -> User | None:
-    """The same, and nobody removes or renames the row until the transaction ends."""
-    same = User.email_fingerprint == fingerprint_of(address)
-    row = select(User).where(same).with_for_update(read=True, key_share=True)
-    return await session.scalar(row.execution_options(populate_existing=True))
+async def keep_by_address(session: AsyncSession, address: str, name: str | None) -> User:
+    """The row of a normalised address, made if it is missing, locked until the transaction ends.
+
+    `name` is kept only where there is none yet and no account owns the row. One statement for
+    every address: how long it takes tells nobody whether the address is known.
+    """
+    row = {
+        "p_email": address,
+        "p_fingerprint": fingerprint_of(address),
+        "p_name": name or None,
+        "p_now": utc_now(),
+    }
+    query = _keeping(sqlite=sql.is_sqlite(session))
+    return (await session.scalars(query, row)).one()
+
+
+@cache
+def _keeping(*, sqlite: bool) -> ExecutableReturnsRows:
+    making = sql.core_insert(User, sqlite=sqlite).values(
+        email=bindparam("p_email", type_=Encrypted()),
+        email_fingerprint=bindparam("p_fingerprint"),
+        name=bindparam("p_name", type_=String()),
+        is_verified=False,
+        is_admin=False,
+        token_epoch=0,
+        created_at=bindparam("p_now", type_=UtcDateTime()),
+    )
+    is_free = and_(User.is_verified.is_(False), func.coalesce(User.name, "") == "")
+    kept = making.on_conflict_do_update(
+        index_elements=["email_fingerprint"],
+        set_={"name": case((is_free, making.excluded.name), else_=User.name)},
+    ).returning(*User.__table__.columns)
+    return select(User).from_statement(kept).execution_options(populate_existing=True)
 
 
 async def lock_user(session: AsyncSession, user_id: int) -> User | None:

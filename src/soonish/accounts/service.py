@@ -7,7 +7,7 @@ import uuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts import sessions, tokens, verification
-from soonish.accounts.addresses import fingerprint_of, normalise
+from soonish.accounts.addresses import normalise
 from soonish.accounts.models import Registration, Token, User
 from soonish.accounts.queries import (
     find_by_address,
@@ -16,14 +16,11 @@ from soonish.accounts.queries import (
     lock_live_user,
 )
 from soonish.accounts.tokens import LIFETIMES, Purpose
-from soonish.db.sql import insert
 from soonish.db.types import utc_now
 from soonish.errors import InvalidInput
 from soonish.notifications.account_mail import add_account_mail
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
-
-_TRIES = 5  # to find a row that others make and remove at the same time
 
 
 async def find_or_create_by_address(
@@ -34,28 +31,7 @@ async def find_or_create_by_address(
     `name` is kept only where there is none yet and no account owns the row. Raises InvalidInput
     on `email`.
     """
-    address = normalise(address)
-    for _ in range(_TRIES):
-        await _insert_unless_there(session, address)
-        user = await keep_by_address(session, address)
-        if user is not None:
-            if name and not user.name and not user.is_verified:
-                user.name = name
-            return user
-    raise RuntimeError("the row of an address keeps vanishing")
-
-
-async def _insert_unless_there(session: AsyncSession, address: str) -> None:
-    row = {
-        "email": address,
-        "email_fingerprint": fingerprint_of(address),
-        "is_verified": False,
-        "is_admin": False,
-        "token_epoch": 0,
-        "created_at": utc_now(),
-    }
-    made = insert(session, User).values(row)
-    await session.execute(made.on_conflict_do_nothing(index_elements=["email_fingerprint"]))
+    return await keep_by_address(session, normalise(address), name)
 
 
 async def register(

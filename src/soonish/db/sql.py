@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Select, bindparam, func, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Select, Table, bindparam, func, literal, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import BigInteger
 
@@ -18,9 +19,14 @@ def is_sqlite(session: AsyncSession) -> bool:
     return session.get_bind().dialect.name == "sqlite"
 
 
-def insert(session: AsyncSession, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
+def insert(session: AsyncSession, table: type[Base]) -> sqlite_.Insert | postgresql.Insert:
     """An INSERT that knows ON CONFLICT, for the session's database."""
-    return sqlite.insert(table) if is_sqlite(session) else postgresql.insert(table)
+    return sqlite_.insert(table) if is_sqlite(session) else postgresql.insert(table)
+
+
+def core_insert(table: type[Base], *, sqlite: bool) -> sqlite_.Insert | postgresql.Insert:
+    """The same for statements that are made once: without the ORM, their parameters are no rows."""
+    return (sqlite_ if sqlite else postgresql).insert(cast(Table, table.__table__))
 
 
 def ids(*, sqlite: bool) -> Select[*tuple[Any, ...]]:

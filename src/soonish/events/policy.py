@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
@@ -30,10 +31,14 @@ async def require_visible(
     session: AsyncSession, event_id: int, user: User | None, *, lock: Lock | None = None
 ) -> Event:
     """The event, locked FOR UPDATE or FOR SHARE if asked. NotFound if `user` may not see it."""
-    query = select(Event).where(Event.id == event_id)
-    if lock:
-        query = query.with_for_update(read=lock == "share")
-    return await seen_by(session, (await session.scalars(query)).one_or_none(), user)
+    found = await session.scalars(_event(lock), {"p_id": event_id})
+    return await seen_by(session, found.one_or_none(), user)
+
+
+@cache
+def _event(lock: Lock | None) -> Select[Event]:
+    query = select(Event).where(Event.id == bindparam("p_id"))
+    return query.with_for_update(read=lock == "share") if lock else query
 
 
 async def require_visible_slug(session: AsyncSession, slug: str, user: User | None) -> Event:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, or_, select, update
+from sqlalchemy import Select, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.accounts.models import User
-from soonish.db.sql import insert
+from soonish.db.sql import core_insert, insert, is_sqlite
+from soonish.db.types import UtcDateTime
 from soonish.errors import NotFound
 from soonish.events.models import Event
 from soonish.integrations.models import Integration
@@ -89,13 +92,19 @@ async def insert_unless_there(
     session: AsyncSession, event_id: int, user_id: int, now: datetime, status: str = ACTIVE
 ) -> int | None:
     """Make a subscription; its id, or None where the user has one that has not ended."""
-    query = (
-        insert(session, Subscription)
-        .values(event_id=event_id, user_id=user_id, created_at=now, status=status)
-        .on_conflict_do_nothing()
-        .returning(Subscription.id)
+    row = {"p_event_id": event_id, "p_user_id": user_id, "p_now": now, "p_status": status}
+    return await session.scalar(_inserting(sqlite=is_sqlite(session)), row)
+
+
+@cache
+def _inserting(*, sqlite: bool) -> ReturningInsert[int]:
+    making = core_insert(Subscription, sqlite=sqlite).values(
+        event_id=bindparam("p_event_id"),
+        user_id=bindparam("p_user_id"),
+        created_at=bindparam("p_now", type_=UtcDateTime()),
+        status=bindparam("p_status"),
     )
-    return (await session.scalars(query)).one_or_none()
+    return making.on_conflict_do_nothing().returning(Subscription.__table__.c.id)
 
 
 async def confirm(session: AsyncSession, now: datetime, which: ColumnElement[bool]) -> int | None:
