@@ -24,6 +24,8 @@ from soonish.subscriptions.api import router as subscriptions_router
 from soonish.web.install import install_web
 from soonish.web.pages import pages_router
 
+CLOSE_SECONDS = 1.0  # what test messages and pokes under way get when the process is to end
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The whole API and web application; needs a migrated database, but not Temporal."""
@@ -36,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         warn_of_unused(settings)
         await check_fingerprint_key(parts.db)
         yield
-        await parts.close()
+        await parts.close(CLOSE_SECONDS)
 
     app = FastAPI(
         title="Soonish",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from soonish.config import Settings
@@ -24,10 +25,13 @@ class Parts:
     sender: Sender
     mailer: ServiceMail
 
-    async def close(self) -> None:
-        await self.relay.close()
-        self.mailer.close()
-        self.sender.close()
+    async def close(self, patience: float = 15.0) -> None:
+        """Let pokes and sends under way end, each for at most `patience` seconds."""
+        await self.relay.close(min(patience, 2.0))
+        await asyncio.gather(
+            asyncio.to_thread(self.mailer.close, patience),
+            asyncio.to_thread(self.sender.close, patience),
+        )
         await self.db.close()
 
 

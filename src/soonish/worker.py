@@ -44,6 +44,7 @@ WORKFLOWS = [
     SessionWorkflow,
 ]
 GRACE = timedelta(seconds=8)  # what an attempt under way may still take at shutdown
+CLOSE_SECONDS = 1.0  # after that grace
 log = structlog.get_logger()
 
 
@@ -126,7 +127,7 @@ async def run(settings: Settings, stop: asyncio.Event, queues: Collection[str] =
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         await _sign_off(parts, reconcile)
-        await parts.close()
+        await parts.close(CLOSE_SECONDS)
 
 
 async def _sign_off(parts: Parts, reconcile: Reconcile) -> None:

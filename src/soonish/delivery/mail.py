@@ -116,9 +116,10 @@ class ServiceMail:
         self._queue([_Item(None, future, mailbox)])
         return await future
 
-    def close(self) -> None:
-        """Let each mail under way end, say goodbye and end the threads; blocks at most 15 s.
+    def close(self, patience: float = 15.0) -> None:
+        """Let each mail under way end, say goodbye and end the threads.
 
+        Blocks at most `patience` seconds; what then is still under way ends with the process.
         What has not begun is not sent: its result is NOT_STARTED.
         """
         with self._changed:
@@ -128,7 +129,7 @@ class ServiceMail:
             self._changed.notify_all()
         for item in left:
             item.finish(NOT_STARTED)
-        until = time.monotonic() + 15.0
+        until = time.monotonic() + patience
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 

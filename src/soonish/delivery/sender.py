@@ -59,14 +59,15 @@ class Sender:
         futures = [self._submit(url, message, start_within) for url, message in items]
         return [await future for future in futures]
 
-    def close(self) -> None:
-        """Let what is under way end, then close threads and connections; blocks at most 15 s.
+    def close(self, patience: float = 15.0) -> None:
+        """Let what is under way end, then close threads and connections.
 
+        Blocks at most `patience` seconds; what then is still under way ends with the process.
         What has not begun is not sent: its result is NOT_STARTED.
         """
         self._closing = True
         self._threads.close()
-        self._threads.join(15.0)
+        self._threads.join(patience)
         connections.close()
 
     def _submit(

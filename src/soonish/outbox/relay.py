@@ -63,11 +63,14 @@ class Relay:
                 log.warning("the relay cannot read the outbox", error=name_of(error))
             await asyncio.sleep(self._pause())
 
-    async def close(self) -> None:
-        """Let pokes that are under way end."""
+    async def close(self, patience: float = 2.0) -> None:
+        """Let pokes that are under way end, for `patience` seconds; a lost one is harmless."""
         pending = list(self._poking.values())
         if pending:
-            await asyncio.wait(pending, timeout=2)
+            _, late = await asyncio.wait(pending, timeout=patience)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _pause(self) -> float:
         return min(POLL_SECONDS * 2 ** min(self._failures, 5), MAX_BACKOFF_SECONDS)
@@ -163,9 +166,7 @@ class Relay:
         async with self._db.write() as session:
             await session.execute(
                 update(OutboxRow)
-                .where(
-                    OutboxRow.id.in_(sql.id_list(session, ids[:1])), OutboxRow.done_at.is_(None)
-                )
+                .where(OutboxRow.id.in_(sql.id_list(session, ids[:1])), OutboxRow.done_at.is_(None))
                 .values(error=str(error)[:500])
             )
 
