@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import httpx2
 
+from bench import bare
 from bench.harness import Sink, System, sink, system, wait_until
 from bench.rows import Row, p99, row
 from bench.seed import Seed, UrlOf, by_mail
@@ -21,15 +22,17 @@ QUIET = 3  # seconds in which nothing more may come
 
 
 def reminders(sizes: tuple[int, ...] = (1, 300, 1000), subscribers: int = 10_000) -> list[Row]:
-    """Events whose reminders are due in the same second, a subscriber with a webhook each, and one
-    event with many: how late the messages are, and whether one is early, lost or comes twice."""
+    """Events whose reminders are due in the same second, a subscriber with a webhook each, beside
+    as many bare schedules in the same Temporal; and one event with many subscribers: how late the
+    messages are, and whether one is early, lost or comes twice."""
     rows: list[Row] = []
     for count in sizes:
-        late, wrong = _due_together(count)
+        late, wrong, alone = _due_together(count)
         rows += [
             row(f"reminders of {count:,} events due at once, late at p99", p99(late), "s",
                 AIMS.get(count), less=True),
             row(f"of these early, lost or twice, {count:,}", wrong, "messages", 0, less=True),
+            row(f"{count:,} bare schedules with an empty workflow, late at p99", p99(alone), "s"),
         ]  # fmt: skip
     late, wrong = _due_for_many(subscribers)
     name = f"reminder of one event with {subscribers:,}"
@@ -40,14 +43,22 @@ def reminders(sizes: tuple[int, ...] = (1, 300, 1000), subscribers: int = 10_000
     ]  # fmt: skip
 
 
-def _due_together(count: int) -> tuple[list[float], int]:
-    """Events armed well before they are due. (seconds late of each message, how many are wrong)"""
+def _due_together(count: int) -> tuple[list[float], int, list[float]]:
+    """Events armed well before they are due.
+
+    (seconds late of each message, how many are wrong, seconds late of bare schedules)"""
     with sink() as target, system(None, **target.mail, **ALONE) as running:
         seed = Seed(running)
         due = _whole_second(20 + count / 8)
         hook = f"json://127.0.0.1:{target.http_port}/{{}}".format
         seed.events(count, due + timedelta(seconds=OFFSET), hook)
-        return _lateness(seed, target, count, count, due)
+        late, wrong = _lateness(seed, target, count, count, due)
+        due = _whole_second(20 + count / 8)
+        return late, wrong, asyncio.run(_bare(running, count, due))
+
+
+async def _bare(running: System, count: int, due: datetime) -> list[float]:
+    return await bare.lateness(await connect(running), count, due, 300)
 
 
 def _due_for_many(subscribers: int) -> tuple[list[float], int]:

@@ -14,7 +14,7 @@ def row(name: str, value: float, unit: str, aim: float | None = None, *, less: b
     """`ratio` is how well the aim is met: 1 or more is good, whichever way the aim points."""
     made: Row = {"name": name, "value": round(value, 2), "unit": unit}
     if aim is not None:
-        made |= {"aim": aim, "ratio": round(_ratio(value, aim, less), 2)}
+        made |= {"aim": round(aim, 2), "ratio": round(_ratio(value, aim, less), 2)}
     return made
 
 
