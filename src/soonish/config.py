@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from soonish.errors import ConfigurationError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CommaList = Annotated[list[str], NoDecode]
+ReminderOffset = Annotated[int, Field(ge=60, le=31_536_000)]  # seconds before the start
 SECRET_NAMES = ("SECRET_KEY", "ENCRYPTION_KEY", "FINGERPRINT_KEY")
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -35,7 +37,11 @@ class Settings(BaseSettings):
     """All settings, named as in the environment but lowercase; units in names or comments."""
 
     model_config = SettingsConfigDict(
-        env_file=(".env",), extra="ignore", env_ignore_empty=True, populate_by_name=True
+        env_file=(".env",),
+        extra="ignore",
+        env_ignore_empty=True,
+        populate_by_name=True,
+        allow_inf_nan=False,
     )
 
     # database
@@ -102,8 +108,8 @@ class Settings(BaseSettings):
     proton_app_password: str = ""
 
     # behaviour
-    event_grace_days: float = Field(7, ge=0)
-    default_reminders: Annotated[list[int], NoDecode] = [86400, 3600]  # seconds before the start
+    event_grace_days: float = Field(7, ge=0, le=3650)
+    default_reminders: Annotated[list[ReminderOffset], NoDecode] = [86400, 3600]
     anonymous_opt_in: Literal["single", "double"] = "single"
     rate_limits_enabled: bool = True
     channel_rates: CommaList = []  # kind=messages a minute/burst
@@ -114,7 +120,12 @@ class Settings(BaseSettings):
     log_format: Literal["", "console", "json"] = ""
 
     @field_validator(
-        "trusted_proxies", "cors_origins", "egress_allowed_networks", "channel_rates", mode="before"
+        "trusted_proxies",
+        "cors_origins",
+        "egress_allowed_networks",
+        "channel_rates",
+        "default_reminders",
+        mode="before",
     )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
@@ -129,14 +140,20 @@ class Settings(BaseSettings):
         """Whether an address must confirm an anonymous subscription."""
         return self.anonymous_opt_in == "double"
 
-    @field_validator("default_reminders", mode="before")
+    @field_validator("log_level")
     @classmethod
-    def _split_numbers(cls, value: Any) -> Any:
-        return (
-            [int(part) for part in value.split(",") if part.strip()]
-            if isinstance(value, str)
-            else value
-        )
+    def _check_level(cls, value: str) -> str:
+        if value.upper() not in (known := logging.getLevelNamesMapping()):
+            raise ValueError(f"use one of {', '.join(known)}")
+        return value.upper()
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an address such as https://soonish.example")
+        return value
 
     @field_validator("egress_allowed_networks", "trusted_proxies")
     @classmethod
@@ -165,7 +182,7 @@ class Settings(BaseSettings):
             self.database_url or f"sqlite+aiosqlite:///{self.soonish_home}/soonish.db"
         )
         self.base_url = (self.base_url or f"http://localhost:{self.port}").rstrip("/")
-        self.log_level = "DEBUG" if self.debug else self.log_level.upper()
+        self.log_level = "DEBUG" if self.debug else self.log_level
         self.log_format = self.log_format or ("json" if self.production else "console")
         _apply_mail_presets(self)
         return self
@@ -296,4 +313,5 @@ def _read_settings(overrides: dict[str, Any]) -> Settings:
         if isinstance(cause, ConfigurationError):
             raise cause from error
         name = str(first["loc"][0]).upper() if first["loc"] else "settings"
-        raise ConfigurationError(f"{name}: {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{name}: {message}") from error

@@ -123,6 +123,26 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path, variable: str) -> None:
     assert done.stderr.strip() == f"Port {port} is taken. Set {variable} to another one."
 
 
+def test_a_port_that_is_wanted_twice_is_one_clear_line(tmp_path: Path) -> None:
+    system = SoonishSystem(tmp_path / "home")
+    port = system.environment["PORT"]
+    done = SoonishSystem(system.home, PORT=port, TEMPORAL_PORT=port).cli("up")
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        f"TEMPORAL_PORT and PORT are both {port}. Set TEMPORAL_PORT to another one."
+    )
+
+
+def test_a_wrong_fingerprint_key_ends_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert SoonishSystem(home).cli("db", "upgrade").returncode == 0
+    assert SoonishSystem(home).cli("event", "list").returncode == 0
+    done = SoonishSystem(home, FINGERPRINT_KEY="another-key-" * 4).cli("up")
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("FINGERPRINT_KEY is not the one this database was made with")
+
+
 @pytest.mark.parametrize(
     "environment",
     [{"HOST": "0.0.0.0"}, {"BASE_URL": "https://soonish.example"}],  # noqa: S104

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import httpx2
 import pytest
 import structlog
+from pydantic import Field, StringConstraints, ValidationError
 from sqlalchemy.exc import OperationalError
 
+from soonish.events.schemas import OneLine
+from soonish.schemas import Input
 from soonish.web.errors import as_soonish_error, field_errors
 
 HTML = {"accept": "text/html"}
@@ -121,3 +126,21 @@ def test_a_database_that_is_away_is_503_and_says_to_try_again() -> None:
     found = as_soonish_error(error)
     assert (found.status, found.code) == (503, "unavailable")
     assert "locked" not in found.detail
+
+
+def test_the_length_of_a_text_is_told_in_characters():
+    class Body(Input):
+        name: Annotated[OneLine, StringConstraints(min_length=2, max_length=5)]
+        tags: list[str] = Field(max_length=1)
+
+    with pytest.raises(ValidationError) as short:
+        Body.model_validate({"name": " a ", "tags": []})
+    with pytest.raises(ValidationError) as long:
+        Body.model_validate({"name": "abcdef", "tags": ["a", "b"]})
+    assert [e.message for e in field_errors(short.value.errors())] == [
+        "must have at least 2 characters"
+    ]
+    assert [e.message for e in field_errors(long.value.errors())] == [
+        "must have at most 5 characters",
+        "List should have at most 1 item after validation, not 2",
+    ]

@@ -90,13 +90,20 @@ def make_secrets(settings: Settings) -> None:
 
 
 def check_ports(settings: Settings) -> None:
-    """Raise ConfigurationError for the first port of ours that is taken."""
-    supervisor.check_port(settings.host, settings.port, "PORT")
+    """Raise ConfigurationError for the first port of ours that is taken, or wanted twice."""
+    wanted = {"PORT": settings.port}
     if not settings.temporal_url:
-        supervisor.check_port("127.0.0.1", settings.temporal_port, "TEMPORAL_PORT")
-        supervisor.check_port("127.0.0.1", settings.temporal_ui_port, "TEMPORAL_UI_PORT")
+        wanted |= {"TEMPORAL_PORT": settings.temporal_port}
+        wanted |= {"TEMPORAL_UI_PORT": settings.temporal_ui_port}
     if settings.uses_mail_catcher:
-        supervisor.check_port("127.0.0.1", settings.mail_catcher_port, "MAIL_CATCHER_PORT")
+        wanted |= {"MAIL_CATCHER_PORT": settings.mail_catcher_port}
+    seen: dict[int, str] = {}
+    for variable, port in wanted.items():
+        if seen.setdefault(port, variable) != variable:
+            raise ConfigurationError(
+                f"{variable} and {seen[port]} are both {port}. Set {variable} to another one."
+            )
+        supervisor.check_port(settings.host if variable == "PORT" else "127.0.0.1", port, variable)
 
 
 def _temporal_binary(settings: Settings) -> Path | None:
@@ -186,8 +193,13 @@ def _migrate_in_thread(settings: Settings, done: asyncio.Future[None]) -> None:
     problem: Exception | None = None
     try:
         from soonish.db.migrate import upgrade
+        from soonish.ops.installation import check_installation
 
         upgrade(settings)
+        # Here: a part that ends over a wrong key would be started again and again.
+        asyncio.run(check_installation(load_settings()))
+    except ConfigurationError as error:
+        problem = error
     except Exception as error:
         problem = ConfigurationError(f"The database cannot be prepared: {_one_line(error)}")
     # RuntimeError: the loop is closed, because the run was stopped meanwhile.

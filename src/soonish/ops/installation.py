@@ -31,6 +31,16 @@ def warn_of_unused(settings: Settings) -> None:
         log.warning("this version does not use these settings yet", settings=", ".join(named))
 
 
+async def check_installation(settings: Settings) -> None:
+    """As `check_fingerprint_key`, for who has no open database yet."""
+    crypto.configure(settings)
+    db = Database(settings)
+    try:
+        await check_fingerprint_key(db)
+    finally:
+        await db.close()
+
+
 async def check_fingerprint_key(db: Database) -> None:
     """Raise ConfigurationError where FINGERPRINT_KEY is not the one this database was made with."""
     expected = crypto.fingerprint("check", "soonish")

@@ -71,6 +71,10 @@ def as_soonish_error(error: Exception) -> SoonishError:
     return SoonishError()
 
 
+# Pydantic speaks of items where a text is stripped before it is measured.
+_LENGTHS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
+
+
 def field_errors(entries: Iterable[Mapping[str, Any]]) -> list[FieldError]:
     """Pydantic's errors as ours: dotted names, `body` for the whole, never the input itself."""
     made = {_field_name(entry): _message(entry) for entry in reversed(list(entries))}
@@ -89,6 +93,9 @@ def _field_name(entry: Mapping[str, Any]) -> str:
 
 
 def _message(entry: Mapping[str, Any]) -> str:
+    if entry["type"] in _LENGTHS and isinstance(entry.get("input"), str):
+        bound, name = _LENGTHS[entry["type"]]
+        return f"must have at {bound} {entry['ctx'][name]} characters"
     return str(entry["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
