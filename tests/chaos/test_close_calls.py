@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from soonish.db.types import utc_now
 from soonish.events.models import Event
@@ -33,7 +34,9 @@ class Call:
 
     @property
     def due(self) -> datetime:
-        return self.event.start_date - timedelta(seconds=OFFSET)
+        """Schedules fire at whole seconds, never early."""
+        exact = self.event.start_date - timedelta(seconds=OFFSET)
+        return datetime.fromtimestamp(math.ceil(exact.timestamp()), UTC)
 
     async def make(self) -> None:
         await asyncio.sleep(until(self.due) + self.shift)

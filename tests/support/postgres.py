@@ -32,8 +32,10 @@ class PostgresServer:
 
     port: int
     programs: Path
+    data: Path
     account: dict[str, Any]
     _names: itertools.count[int] = field(default_factory=itertools.count)
+    _process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str) -> str:
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{database}"
@@ -46,13 +48,35 @@ class PostgresServer:
     def drop_database(self, url: str) -> None:
         self._client("dropdb", "--force", url.rpartition("/")[2])
 
+    def start(self) -> None:
+        """Serve; with what was there before a `stop()`."""
+        command = [str(self.programs / "postgres"), "-D", str(self.data), "-p", str(self.port)]
+        command += ["-k", str(self.data)]
+        for option in OPTIONS:
+            command += ["-c", option]
+        folder = self.data.parent
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **self.account)
+        self._process = process
+        wait_for(
+            lambda: _is_ready(self.data) or process.poll() is not None, 30, "PostgreSQL to serve"
+        )
+        assert process.poll() is None, (folder / "log").read_text()
+
+    def stop(self) -> None:
+        """End it at once, as a crash would; nothing happens where it does not run."""
+        if self._process:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(timeout=20)
+            self._process = None
+
     def _client(self, program: str, *arguments: str) -> None:
         address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]
         _run([str(self.programs / program), *address, *arguments], self.account)
 
 
 @contextlib.contextmanager
-def postgres(options: Sequence[str] = OPTIONS) -> Generator[PostgresServer]:
+def postgres() -> Generator[PostgresServer]:
     """Start a server with an empty cluster; it and its folder are gone afterwards.
 
     PostgreSQL refuses to run as root, so for root it runs as `nobody`, from a folder that account
@@ -69,26 +93,12 @@ def postgres(options: Sequence[str] = OPTIONS) -> Generator[PostgresServer]:
         # The system may have no locale but C, whose upper and lower case end with ASCII.
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         _run([*initdb, "--auth=trust", "--encoding=UTF8", *locale], account)
-        with _serving(programs, data, port, account, options):
-            yield PostgresServer(port, programs, account)
-
-
-@contextlib.contextmanager
-def _serving(
-    programs: Path, data: Path, port: int, account: dict[str, Any], options: Sequence[str]
-) -> Generator[None]:
-    command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(data)]
-    for option in options:
-        command += ["-c", option]
-    with (data.parent / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=data.parent, **account)
-    try:
-        wait_for(lambda: _is_ready(data) or process.poll() is not None, 30, "PostgreSQL to serve")
-        assert process.poll() is None, (data.parent / "log").read_text()
-        yield
-    finally:
-        process.send_signal(signal.SIGQUIT)
-        process.wait(timeout=20)
+        server = PostgresServer(port, programs, data, account)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
 def _is_ready(data: Path) -> bool:
