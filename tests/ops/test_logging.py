@@ -8,8 +8,10 @@ from collections.abc import Callable, Generator
 
 import pytest
 import structlog
+from temporalio import activity, workflow
 
 from soonish.config import Settings
+from soonish.ops import temporal_logs
 from soonish.ops.logging import Redactor, configure_logging
 
 SECRETS = ("ada@example.org", "hooks.example.com", "T0KEN", "hunter2")
@@ -55,7 +57,34 @@ def test_the_workflow_of_temporals_own_lines(
     configure_logging(as_json, "worker")
     extra = {"temporal_workflow": {"workflow_id": "event-7-x"}}
     logging.getLogger("temporalio.workflow").warning("slow", extra=extra)
-    assert lines(capsys)[0]["workflow_id"] == "event-7-x"
+    assert {"workflow_id": "event-7-x", "event_id": 7}.items() <= lines(capsys)[0].items()
+
+
+def test_temporals_loggers_keep_the_message_short() -> None:
+    assert temporal_logs  # it sets both
+    assert not workflow.logger.workflow_info_on_message
+    assert not activity.logger.activity_info_on_message
+
+
+@pytest.mark.parametrize(
+    ("workflow_id", "event_id"),
+    [
+        ("event-12-1d9777c0", 12),
+        ("event-12-reminder-3600s-2026-11-23T09:02:23Z", 12),
+        ("notification-12", None),
+        ("event-x-1", None),
+    ],
+)
+def test_the_event_is_known_from_its_workflow(
+    as_json: Settings,
+    capsys: pytest.CaptureFixture[str],
+    workflow_id: str,
+    event_id: int | None,
+) -> None:
+    configure_logging(as_json, "worker")
+    structlog.contextvars.bind_contextvars(workflow_id=workflow_id)
+    structlog.get_logger().info("activity")
+    assert lines(capsys)[0].get("event_id") == event_id
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])

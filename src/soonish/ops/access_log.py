@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from soonish.ops.metrics import request_seconds, requests_total
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ROW_ID = re.compile(r"[0-9]{1,19}")
 log = structlog.get_logger()
 
 
@@ -60,6 +61,12 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
     route, method = route_template(scope), scope["method"]
     requests_total.labels(method, route, status).inc()
     request_seconds.labels(method, route).observe(seconds)
-    log.info(
+    line = log.bind(event_id=event_id) if (event_id := _event_id(scope)) else log
+    line.info(
         "request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 1)
     )
+
+
+def _event_id(scope: Scope) -> int | None:
+    given = str(scope.get("path_params", {}).get("event_id", ""))
+    return int(given) if _ROW_ID.fullmatch(given) else None

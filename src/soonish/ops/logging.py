@@ -30,6 +30,7 @@ _CHATTY = (
     "uvicorn.access",
     "uvicorn.error",
 )
+_EVENT_WORKFLOW = re.compile(r"event-(\d+)-")
 _SCALARS = (int, float, bool, type(None))
 _EMAIL = re.compile(r"[^\s@<>\"'(),:;=\[\]{}]{1,256}@[^\s@<>\"'(),:;=\[\]{}/]+")
 _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s<>\"'`]+")
@@ -100,6 +101,7 @@ def configure_logging(settings: Settings, service: str) -> None:
 def _shared_processors(service: str) -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        _event_of_the_workflow,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
@@ -116,6 +118,12 @@ def _adds_service(service: str) -> Processor:
         return event
 
     return add
+
+
+def _event_of_the_workflow(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    if found := _EVENT_WORKFLOW.match(str(event.get("workflow_id"))):
+        event.setdefault("event_id", int(found[1]))
+    return event
 
 
 def _temporal_ids(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:

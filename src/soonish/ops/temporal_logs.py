@@ -17,6 +17,9 @@ from temporalio.worker import (
 )
 
 log = structlog.get_logger()
+# Our formatter takes the ids from the record; nobody wants all of it in the message as well.
+workflow.logger.workflow_info_on_message = False
+activity.logger.activity_info_on_message = False
 
 
 class LogInterceptor(Interceptor):
