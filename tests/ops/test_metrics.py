@@ -40,6 +40,11 @@ async def status(settings: Settings, peer: str, **headers: str) -> int:
         (LOOPBACK, {"x_forwarded_proto": "https"}, 404),
         (LOOPBACK, {"x_real_ip": FOREIGN}, 404),
         (LOOPBACK, {"via": "1.1 proxy"}, 404),
+        (LOOPBACK, {"host": "127.0.0.1:8000"}, 200),
+        (LOOPBACK, {"host": "[::1]:8000"}, 200),
+        (LOOPBACK, {"host": "rebound.example:8000"}, 404),
+        (LOOPBACK, {"host": "127.0.0.1.rebound.example"}, 404),
+        (LOOPBACK, {"host": "["}, 404),
     ],
 )
 async def test_without_a_token_only_this_machine_itself(

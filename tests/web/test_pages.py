@@ -77,6 +77,21 @@ async def test_times_are_meant_in_the_events_timezone(site: Site):
     assert event.start_date.isoformat() == "2030-07-01T18:00:00+00:00"
 
 
+@pytest.mark.parametrize("number", ["²", "٣", "9" * 5000, "1.0", "-1", ""])
+async def test_what_only_looks_like_a_number_is_none(site: Site, number: str):
+    ana = await site.member("ana")
+    _, slug = await ana.create_event()
+    await ana.post(f"/e/{slug}/channels", tags=[])
+    answers = [
+        await ana.post(f"/e/{slug}/channels", integration_ids=number),
+        await ana.post(f"/e/{slug}/reminders", offset_seconds=number),
+        await ana.post(f"/e/{slug}/remind-me", in_seconds=number),
+    ]
+    assert [answer.status_code for answer in answers] == [303, 303, 422]
+    assert await site.rows(SubscriptionSelector) == []
+    assert await site.rows(RemindMe) == []
+
+
 async def test_editing_announces_only_what_changed(site: Site):
     ana = await site.member("ana")
     event_id, _ = await ana.create_event(name="Picnic", tags="food, park", location="Park")
@@ -348,6 +363,8 @@ async def test_caught_mail_is_for_this_machine_only(site: Site):
     assert "No mail yet" in text_of(await site.visitor().get("/dev/mail"))
     proxied = await site.visitor().get("/dev/mail", **{"x-forwarded-for": "192.0.2.1"})
     assert proxied.status_code == 404
+    rebound = await site.visitor().get("/dev/mail", host="rebound.example:8000")
+    assert rebound.status_code == 404
     assert (await site.visitor().get("/dev/mail/../../etc/passwd")).status_code == 404
     assert (await site.visitor().get("/dev/mail/nothing.eml")).status_code == 404
 

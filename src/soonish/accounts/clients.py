@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
 from soonish.config import Settings
+
+# what a proxy on the same machine adds to the requests of others
+_FORWARDING = (
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+)
 
 
 def client_address(connection: HTTPConnection, settings: Settings) -> str:
@@ -19,6 +30,31 @@ def client_address(connection: HTTPConnection, settings: Settings) -> str:
             break
         address = nearer
     return address
+
+
+def is_this_machine(connection: HTTPConnection) -> bool:
+    """Whether somebody on this machine asks for this machine, and no proxy stands between.
+
+    The name that is asked for counts too: a web site may have its own name lead to 127.0.0.1, and
+    the browser of somebody here would then let the site's scripts read the answer.
+    """
+    peer = connection.client.host if connection.client else ""
+    proxied = any(name in connection.headers for name in _FORWARDING)
+    host = _host_name(connection.headers.get("host", ""))
+    return not proxied and _is_loopback(peer) and (host == "localhost" or _is_loopback(host))
+
+
+def _host_name(header: str) -> str:
+    """The name in a Host header without its port, empty where it is none."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = _parse(address)
+    return parsed is not None and parsed.is_loopback
 
 
 def limit_key(address: str) -> str:

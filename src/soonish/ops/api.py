@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Query, Request, Response
 
+from soonish.accounts.clients import is_this_machine
 from soonish.errors import NotFound
 from soonish.ops import health
 from soonish.ops.metrics import render
 from soonish.parts import Parts
 
-# what a proxy on the same machine adds to the requests of others
-_FORWARDING = (
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-)
 router = APIRouter(tags=["operations"])
 
 
@@ -61,9 +52,4 @@ def _may_read_metrics(request: Request, token: str) -> bool:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if token and scheme.lower() == "bearer":
         return secrets.compare_digest(given.strip().encode(), token.encode())
-    forwarded = any(name in request.headers for name in _FORWARDING)
-    peer = request.client.host if request.client else ""
-    try:
-        return not forwarded and ipaddress.ip_address(peer).is_loopback
-    except ValueError:
-        return False
+    return is_this_machine(request)

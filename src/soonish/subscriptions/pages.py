@@ -152,11 +152,8 @@ async def _event(db: DbDep, slug: str, user: User | None) -> Event:
 
 
 def _selection(form: Form) -> SelectionPatch:
-    ids = [int(one) for one in form.values("integration_ids") if one.isdigit()]
-    return parse(
-        SelectionPatch,
-        {"mode": "replace", "integration_ids": ids, "tags": form.values("tags")},
-    )
+    ids, tags = form.numbers("integration_ids"), form.values("tags")
+    return parse(SelectionPatch, {"mode": "replace", "integration_ids": ids, "tags": tags})
 
 
 async def _event_page(

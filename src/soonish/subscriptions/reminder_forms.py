@@ -36,7 +36,7 @@ async def save_offsets(
 
     The defaults are stored as such, so that these subscribers share the event's schedules.
     """
-    offsets = sorted(int(one) for one in form.values("offset_seconds") if one.isdigit())
+    offsets = sorted(form.numbers("offset_seconds"))
     is_default = offsets == sorted(settings.default_reminders)
     present = await api.get_preferences(event_id, user, db)
     values = present.model_dump() | {"offset_seconds": None if is_default else offsets}
@@ -45,6 +45,5 @@ async def save_offsets(
 
 async def save_remind_me(form: Form, event_id: int, user: User, db: DbDep) -> None:
     """Add the extra reminder. Raises InvalidInput for a number that is none."""
-    seconds = form.value("in_seconds")
-    values = {"in_seconds": int(seconds) if seconds.isdigit() else None}
+    values = {"in_seconds": next(iter(form.numbers("in_seconds")), None)}
     await api.remind_me(event_id, parse(RemindMeInput, values), user, db)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, Response
 
+from soonish.accounts.clients import is_this_machine
 from soonish.config import Settings
 from soonish.deps import OptionalUser, SettingsDep
 from soonish.errors import NotFound
@@ -21,25 +21,16 @@ _MAIL_POLICY = (
     "form-action 'none'; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation"
 )
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
 def require_loopback(request: Request, settings: SettingsDep) -> None:
     """NotFound for everybody but a browser on this very machine in development."""
-    is_proxied = any(name in request.headers for name in _FORWARDED)
-    if not is_offered(settings) or is_proxied or not _is_loopback(request):
+    if not is_offered(settings) or not is_this_machine(request):
         raise NotFound
 
 
 def is_offered(settings: Settings) -> bool:
     return settings.uses_mail_catcher and not settings.production
-
-
-def _is_loopback(request: Request) -> bool:
-    try:
-        return ipaddress.ip_address(request.client.host if request.client else "").is_loopback
-    except ValueError:
-        return False
 
 
 router = APIRouter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from soonish.errors import InvalidInput, SoonishError
 from soonish.web.errors import field_errors
 
 Model = TypeVar("Model", bound=BaseModel)
+_DIGITS = re.compile(r"[0-9]{1,18}")  # what a column of the database can hold
 
 
 class Form:
@@ -37,6 +39,10 @@ class Form:
 
     def values(self, name: str) -> list[str]:
         return self._values.get(name, [])
+
+    def numbers(self, name: str) -> list[int]:
+        """The values of a field that are whole numbers in digits; other values are left out."""
+        return [int(one) for one in self.values(name) if _DIGITS.fullmatch(one)]
 
     def names(self) -> set[str]:
         return set(self._values)
