@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Request = tuple[str, dict[str, Any]]  # path and JSON body
 
 
@@ -35,11 +36,11 @@ class Clients:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[Connection] = []
 
     async def post(self, path: str, body: dict[str, Any]) -> int:
         """The status of the answer. ConnectionError where the server hangs up."""
-        connection = self._idle.pop() if self._idle else await self._connect()
+        connection = self._reuse() or await self._connect()
         reader, writer = connection
         writer.write(self._request(path, json.dumps(body).encode()))
         head = await reader.readuntil(b"\r\n\r\n")
@@ -48,7 +49,16 @@ class Clients:
         self._idle.append(connection)
         return int(head.split(b" ", 2)[1])
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    def _reuse(self) -> Connection | None:
+        """The connection used last that the server has not closed meanwhile."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
+
+    async def _connect(self) -> Connection:
         return await asyncio.open_connection("127.0.0.1", self._port)
 
     def _request(self, path: str, body: bytes) -> bytes:

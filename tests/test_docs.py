@@ -36,6 +36,7 @@ NOT_HTTP = {"configuration", "account_exists"}
 # Words in capitals that are no settings: methods, log levels, the environment of other programs,
 # the shell variables of docs/api.md.
 NOT_SETTINGS = {"GET", "POST", "PUT", "PATCH", "DELETE", "PATH", "CHROMIUM"}
+NOT_SETTINGS |= {"BENCH_FULL", "SECONDS"}  # of the benchmarks
 NOT_SETTINGS |= {*logging.getLevelNamesMapping(), "BASE", "JSON", "TOKEN", "AUTH"}
 METHODS = "GET|POST|PUT|PATCH|DELETE"
 

@@ -34,6 +34,7 @@ class PostgresServer:
     programs: Path
     data: Path
     account: dict[str, Any]
+    options: Sequence[str] = OPTIONS
     _names: itertools.count[int] = field(default_factory=itertools.count)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -52,7 +53,7 @@ class PostgresServer:
         """Serve; with what was there before a `stop()`."""
         command = [str(self.programs / "postgres"), "-D", str(self.data), "-p", str(self.port)]
         command += ["-k", str(self.data)]
-        for option in OPTIONS:
+        for option in self.options:
             command += ["-c", option]
         folder = self.data.parent
         with (folder / "log").open("ab") as log:
@@ -76,7 +77,7 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def postgres() -> Generator[PostgresServer]:
+def postgres(options: Sequence[str] = OPTIONS) -> Generator[PostgresServer]:
     """Start a server with an empty cluster; it and its folder are gone afterwards.
 
     PostgreSQL refuses to run as root, so for root it runs as `nobody`, from a folder that account
@@ -93,7 +94,7 @@ def postgres() -> Generator[PostgresServer]:
         # The system may have no locale but C, whose upper and lower case end with ASCII.
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         _run([*initdb, "--auth=trust", "--encoding=UTF8", *locale], account)
-        server = PostgresServer(port, programs, data, account)
+        server = PostgresServer(port, programs, data, account, options)
         try:
             server.start()
             yield server
