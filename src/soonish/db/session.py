@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection, event
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    create_async_engine,
+)
 
 from soonish.config import Settings
 from soonish.db.sqlite_driver import SqliteConnection, SqliteDriver
@@ -38,6 +43,12 @@ class Database:
     async def read(self) -> AsyncGenerator[AsyncSession, None]:
         async with AsyncSession(self.engine, expire_on_commit=False) as session:
             yield session
+
+    @asynccontextmanager
+    async def look(self) -> AsyncGenerator[AsyncConnection, None]:
+        """A read without the ORM, for what runs all the time: the session costs more than it."""
+        async with self.engine.connect() as connection:
+            yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncSession, None]:

@@ -9,14 +9,15 @@ from typing import Any, cast
 from sqlalchemy import Select, Table, bindparam, func, literal, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.types import BigInteger
 
 from soonish.db.base import Base
 
 
-def is_sqlite(session: AsyncSession) -> bool:
-    return session.get_bind().dialect.name == "sqlite"
+def is_sqlite(on: AsyncSession | AsyncConnection) -> bool:
+    dialect = on.dialect if isinstance(on, AsyncConnection) else on.get_bind().dialect
+    return dialect.name == "sqlite"
 
 
 def insert(session: AsyncSession, table: type[Base]) -> sqlite_.Insert | postgresql.Insert:
@@ -36,9 +37,9 @@ def ids(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
     return select(func.unnest(bindparam("p_ids", type_=postgresql.ARRAY(BigInteger))))
 
 
-def ids_value(session: AsyncSession, numbers: Iterable[int]) -> str | list[int]:
+def ids_value(on: AsyncSession | AsyncConnection, numbers: Iterable[int]) -> str | list[int]:
     """The value of `p_ids`."""
-    return json.dumps(list(numbers)) if is_sqlite(session) else list(numbers)
+    return json.dumps(list(numbers)) if is_sqlite(on) else list(numbers)
 
 
 def id_list(session: AsyncSession, ids: Iterable[int]) -> Select[Any]:

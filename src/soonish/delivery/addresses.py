@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 Address = IPv4Address | IPv6Address
@@ -91,6 +92,7 @@ def _within(address: Address, networks: Sequence[Network]) -> bool:
     return any(address.version == n.version and address in n for n in networks)
 
 
+@lru_cache(maxsize=4096)
 def parse_literal(host: str) -> Address | None:
     """The address that `host` spells, in any way the system's resolver reads (decimal, octal,
     hex, short forms, IPv6 with a zone); None for a name."""

@@ -85,8 +85,10 @@ class Deliverer:
             return await Outgoing.load(session, notification, self.settings)
 
     async def _lane(self, run: Run) -> None:
+        rows: list[Claimed] = []
         while not run.stopping():
-            rows = await self._claim(run)
+            was_full = len(rows) == self.settings.delivery_batch_size
+            rows = await self._claim(run) if was_full else await self._look_and_claim(run)
             if not rows:
                 return
             for start in range(0, len(rows), CHUNK):
@@ -96,11 +98,14 @@ class Deliverer:
                 else:
                     await self._send_chunk(run, chunk)
 
-    async def _claim(self, run: Run) -> list[Claimed]:
+    async def _look_and_claim(self, run: Run) -> list[Claimed]:
         async with self.db.read() as session:
             now = utc_now()
             if not await ledger.has_claimable(session, run.notification_id, run.previous, now):
                 return []
+        return await self._claim(run)
+
+    async def _claim(self, run: Run) -> list[Claimed]:
         async with self.db.write() as session:
             return await ledger.claim(
                 session,
@@ -118,28 +123,32 @@ class Deliverer:
 
     async def _send_chunk(self, run: Run, chunk: Sequence[Claimed]) -> None:
         """Send what may still be sent; the other rows are given back to be settled."""
-        async with self.db.read() as session:
-            ids, now = [row.id for row in chunk], utc_now()
-            good = await ledger.still_sendable(session, ids, run.lease_token, now)
-            by_mail = [row for row in chunk if row.id in good and row.target_key == MAIL]
-            by_channel = [row for row in chunk if row.id in good and row.target_key != MAIL]
-            mailboxes = await recipients.mailboxes(session, by_mail)
-            channels = await recipients.channels(session, by_channel, now)
-        if len(good) < len(chunk):
-            await self._release(run, [row for row in chunk if row.id not in good])
+        by_mail = [row for row in chunk if row.target_key == MAIL]
+        by_channel = [row for row in chunk if row.target_key != MAIL]
+        async with self.db.look() as on:
+            now = utc_now()
+            mailboxes = await recipients.ready_mailboxes(on, by_mail, run.lease_token, now)
+            channels = await recipients.ready_channels(on, by_channel, run.lease_token, now)
+        others = [row for row in chunk if row.id not in mailboxes and row.id not in channels]
+        if others:
+            await self._release(run, others)
         leaves = await self._ask_for_leave(run, channels)
         to_channels = [
-            self._send_to_channel(run, row, channels.get(row.id), leaves.get(row.id, FREE))
+            self._send_to_channel(run, row, channels[row.id], leaves.get(row.id, FREE))
             for row in by_channel
+            if row.id in channels
         ]
-        await _all_ended([self._send_mails(run, by_mail, mailboxes), run.sends.mostly(to_channels)])
+        good = [row for row in by_mail if row.id in mailboxes]
+        await _all_ended([self._send_mails(run, good, mailboxes), run.sends.mostly(to_channels)])
 
-    async def _ask_for_leave(self, run: Run, channels: dict[int, Channel]) -> dict[int, Leave]:
+    async def _ask_for_leave(
+        self, run: Run, channels: dict[int, Channel | None]
+    ) -> dict[int, Leave]:
         """By delivery id, for channels with a rate or trouble; who may not go now is put off."""
         wanted = {
             row_id: (channel.integration_id, rate)
             for row_id, channel in channels.items()
-            if (rate := self._rates.of(channel.kind)) or channel.is_held
+            if channel and ((rate := self._rates.of(channel.kind)) or channel.is_held)
         }
         if not wanted:
             return {}
@@ -162,9 +171,9 @@ class Deliverer:
         if not rows:
             return
         for row in rows:
-            if mailboxes[row.user_id].address is None:
+            if mailboxes[row.id].address is None:
                 run.marks.add(row, _GONE)
-        reachable = [row for row in rows if mailboxes[row.user_id].address is not None]
+        reachable = [row for row in rows if mailboxes[row.id].address is not None]
         mails = await run.outgoing.mails(self.db, reachable, mailboxes)
         results = await self.mailer.send_batch(mails, start_within=MAX_CHECK_AGE_SECONDS)
         for row, result in zip(reachable, results, strict=True):

@@ -51,9 +51,12 @@ class Outgoing:
     async def mails(
         self, db: Database, rows: Sequence[Claimed], mailboxes: dict[int, Mailbox]
     ) -> list[Mail]:
-        """A mail per row, in order; makes the tokens that the mails grant, if they grant any."""
+        """A mail per row, in order; makes the tokens that the mails grant, if they grant any.
+
+        `mailboxes` are by delivery id.
+        """
         actions = await self._action_urls(db, rows)
-        return [self._mail(row, mailboxes[row.user_id], actions.get(row.id)) for row in rows]
+        return [self._mail(row, mailboxes[row.id], actions.get(row.id)) for row in rows]
 
     def _rendering(self, locale: str) -> Rendering:
         if locale not in self._renderings:

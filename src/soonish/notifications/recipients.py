@@ -9,15 +9,15 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
 
 from soonish.accounts.models import User
 from soonish.db import sql
 from soonish.integrations.models import Integration
-from soonish.notifications.ledger import Claimed
+from soonish.notifications.ledger import MIN_LEASE_LEFT, Claimed
 from soonish.notifications.models import Delivery, State
-from soonish.notifications.statements import NOW
+from soonish.notifications.statements import NOW, is_sendable
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,42 @@ class Channel:
     is_held: bool
 
 
-async def mailboxes(session: AsyncSession, rows: Sequence[Claimed]) -> dict[int, Mailbox]:
-    """Mailboxes by user id."""
+async def ready_mailboxes(
+    on: AsyncConnection, rows: Sequence[Claimed], lease_token: str, now: datetime
+) -> dict[int, Mailbox]:
+    """By delivery id, the mailboxes of those rows that may still be sent."""
     if not rows:
         return {}
-    query = _mailboxes(sqlite=sql.is_sqlite(session))
-    these = {"p_ids": sql.ids_value(session, {row.user_id for row in rows})}
+    query = _mailboxes(sqlite=sql.is_sqlite(on))
+    found = await on.execute(query, _of(on, rows, lease_token, now))
     return {
-        user_id: Mailbox(address, locale or "en", epoch)
-        for user_id, address, locale, epoch in (await session.execute(query, these)).all()
+        delivery_id: Mailbox(address, locale or "en", epoch)
+        for delivery_id, address, locale, epoch in found.all()
     }
+
+
+async def ready_channels(
+    on: AsyncConnection, rows: Sequence[Claimed], lease_token: str, now: datetime
+) -> dict[int, Channel | None]:
+    """By delivery id, the channels of those rows that may still be sent, None where none serves.
+
+    Any active integration of that user with that URL serves.
+    """
+    if not rows:
+        return {}
+    query = _channels(sqlite=sql.is_sqlite(on))
+    found = await on.execute(query, _of(on, rows, lease_token, now))
+    return {
+        delivery_id: Channel(integration_id, kind, url, locale or "en", bool(held)) if url else None
+        for delivery_id, integration_id, kind, url, locale, held in found.all()
+    }
+
+
+def _of(
+    on: AsyncConnection, rows: Sequence[Claimed], lease_token: str, now: datetime
+) -> dict[str, Any]:
+    ids = sql.ids_value(on, [row.id for row in rows])
+    return {"p_ids": ids, "p_token": lease_token, "p_now": now, "p_enough": now + MIN_LEASE_LEFT}
 
 
 async def waiting_before(
@@ -74,34 +100,19 @@ async def waiting_before(
     return {row[0]: row[1] for row in await session.execute(query)}
 
 
-async def channels(
-    session: AsyncSession, rows: Sequence[Claimed], now: datetime
-) -> dict[int, Channel]:
-    """Channels by delivery id: any active integration of that user with that URL serves."""
-    if not rows:
-        return {}
-    query = _channels(sqlite=sql.is_sqlite(session))
-    these = {"p_ids": sql.ids_value(session, [row.id for row in rows]), "p_now": now}
-    return {
-        delivery_id: Channel(integration_id, kind, url, locale or "en", bool(held))
-        for delivery_id, integration_id, kind, url, locale, held in await session.execute(
-            query, these
-        )
-        if url is not None
-    }
-
-
 @cache
 def _mailboxes(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
-    """Takes p_ids of users."""
-    return select(User.id, User.email, User.locale, User.token_epoch).where(
-        User.id.in_(sql.ids(sqlite=sqlite))
+    """Takes what is_sendable takes."""
+    return (
+        select(Delivery.id, User.email, User.locale, User.token_epoch)
+        .join(User, User.id == Delivery.user_id)
+        .where(is_sendable(sqlite=sqlite))
     )
 
 
 @cache
 def _channels(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
-    """Takes p_ids of deliveries and p_now."""
+    """Takes what is_sendable takes."""
     serving = (
         select(
             Delivery.id.label("delivery_id"),
@@ -109,7 +120,7 @@ def _channels(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
             func.max(Integration.not_before).label("not_before"),
             func.max(Integration.open_until).label("open_until"),
         )
-        .join(
+        .outerjoin(
             Integration,
             and_(
                 Integration.user_id == Delivery.user_id,
@@ -118,7 +129,7 @@ def _channels(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
                 Integration.deleted_at.is_(None),
             ),
         )
-        .where(Delivery.id.in_(sql.ids(sqlite=sqlite)))
+        .where(is_sendable(sqlite=sqlite))
         .group_by(Delivery.id)
         .subquery()
     )
@@ -133,6 +144,6 @@ def _channels(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
                 or_(serving.c.open_until.is_not(None), serving.c.not_before > NOW), False
             ),
         )
-        .join(Integration, Integration.id == serving.c.integration_id)
-        .join(User, User.id == Integration.user_id)
+        .outerjoin(Integration, Integration.id == serving.c.integration_id)
+        .outerjoin(User, User.id == Integration.user_id)
     )

@@ -16,7 +16,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
-    insert,
     literal,
     select,
 )
@@ -71,17 +70,25 @@ def make_claim(takeable: ColumnElement[bool]) -> ReturningUpdate[*tuple[Any, ...
     )
 
 
-@cache
-def still_sendable(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
-    """Takes p_ids, p_token, p_now, p_enough; answers the ids that may be sent."""
+def is_sendable(*, sqlite: bool) -> ColumnElement[bool]:
+    """Of the deliveries p_ids those that are ours with enough lease left and may still be sent.
+
+    Takes p_ids, p_token, p_now, p_enough.
+    """
     expired, suppressed = unsendable(NOW)
-    return select(Delivery.id).where(
+    return and_(
         _held(sqlite),
         Delivery.lease_until >= bindparam("p_enough", type_=UtcDateTime()),
         Delivery.claims <= MAX_CLAIMS,
         ~func.coalesce(expired, False),
         ~suppressed,
     )
+
+
+@cache
+def still_sendable(*, sqlite: bool) -> Select[int]:
+    """As is_sendable; answers the ids."""
+    return select(Delivery.id).where(is_sendable(sqlite=sqlite))
 
 
 @cache
@@ -107,8 +114,7 @@ def note_late_success(*, sqlite: bool) -> Insert:
         Delivery.id, Delivery.attempts + 1, NOW.label("at"), literal(Outcome.OK.value)
     ).where(_held(sqlite), Delivery.outcome.is_not(None))
     columns = ["delivery_id", "attempt", "at", "outcome"]
-    adding = insert(DeliveryAttempt).from_select(columns, tries)
-    return adding.execution_options(dml_strategy="raw")  # its parameters are no rows to insert
+    return sql.core_insert(DeliveryAttempt, sqlite=sqlite).from_select(columns, tries)
 
 
 def _held(sqlite: bool) -> ColumnElement[bool]:
