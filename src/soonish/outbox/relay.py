@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import structlog
-from sqlalchemy import or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Row, Select, bindparam, or_, select, update
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -20,7 +21,7 @@ from soonish.config import Settings
 from soonish.db import sql
 from soonish.db.errors import DATABASE_ERRORS, name_of
 from soonish.db.session import Database
-from soonish.db.types import utc_now
+from soonish.db.types import UtcDateTime, utc_now
 from soonish.ops.temporal import RPC_TIMEOUT, Temporal
 from soonish.outbox.models import OutboxRow
 from soonish.outbox.service import TAKE
@@ -44,6 +45,8 @@ class Relay:
         self._queue = settings.workflow_queue
         self._poking: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
+        self._poked: list[int] = []
+        self._noting = asyncio.Lock()
         self._failures = 0
 
     def nudge(self, streams: Iterable[str]) -> None:
@@ -79,7 +82,7 @@ class Relay:
         async with self._db.read() as session:
             query = (
                 select(OutboxRow.stream)
-                .where(OutboxRow.done_at.is_(None), _not_poked_lately())
+                .where(OutboxRow.done_at.is_(None), _not_poked_since(utc_now() - AGAIN_AFTER))
                 .group_by(OutboxRow.stream)
                 .limit(STREAMS_AT_ONCE)
             )
@@ -102,27 +105,23 @@ class Relay:
         rows = await self._first_rows(stream)
         if not rows:
             return
-        items = [{**row.payload, "outbox_id": row.id} for row in rows]
-        ids = [row.id for row in rows]
+        items = [{**payload, "outbox_id": row_id} for row_id, _, payload in rows]
+        ids = [row_id for row_id, _, _ in rows]
         try:
-            await self.signal(stream, rows[0].kind, items)
+            await self.signal(stream, rows[0][1], items)
         except (RPCError, RuntimeError, ValueError) as error:
             await self._note_failure(ids, stream, error)
         else:
             self._failures = 0
             await self._note_poked(ids)
 
-    async def _first_rows(self, stream: str) -> Sequence[OutboxRow]:
-        """At most 500 undone rows of the first one's kind, those not poked lately."""
-        async with self._db.read() as session:
-            query = (
-                select(OutboxRow)
-                .where(OutboxRow.stream == stream, OutboxRow.done_at.is_(None), _not_poked_lately())
-                .order_by(OutboxRow.id)
-                .limit(TAKE)
-            )
-            rows = (await session.scalars(query)).all()
-        return [row for row in rows if row.kind == rows[0].kind]
+    async def _first_rows(self, stream: str) -> list[Row[int, str, dict[str, Any]]]:
+        """(id, kind, payload) of at most 500 undone rows of the first one's kind, those not poked
+        lately."""
+        these = {"p_stream": stream, "p_before": utc_now() - AGAIN_AFTER}
+        async with self._db.look() as connection:
+            rows = (await connection.execute(_waiting_rows(), these)).all()
+        return [row for row in rows if row[1] == rows[0][1]]
 
     async def signal(self, stream: str, kind: str, items: Any) -> None:
         """Signal the stream's workflow, starting it where it does not run."""
@@ -145,11 +144,20 @@ class Relay:
         await self.signal(stream, WAKE, {})
 
     async def _note_poked(self, ids: Sequence[int]) -> None:
+        """Those who come while a write is under way share the next one."""
+        self._poked += ids
+        async with self._noting:
+            taken, self._poked = self._poked, []
+            if taken:
+                await self._write_poked(taken)
+
+    async def _write_poked(self, ids: Sequence[int]) -> None:
         async with self._db.write() as session:
             await session.execute(
                 update(OutboxRow)
                 .where(OutboxRow.id.in_(sql.id_list(session, ids)), OutboxRow.done_at.is_(None))
                 .values(poked_at=utc_now(), error=None)
+                .execution_options(synchronize_session=False)
             )
 
     async def _note_failure(
@@ -171,5 +179,20 @@ class Relay:
             )
 
 
-def _not_poked_lately() -> Any:
-    return or_(OutboxRow.poked_at.is_(None), OutboxRow.poked_at < utc_now() - AGAIN_AFTER)
+@cache
+def _waiting_rows() -> Select[int, str, dict[str, Any]]:
+    """Takes p_stream and p_before."""
+    return (
+        select(OutboxRow.id, OutboxRow.kind, OutboxRow.payload)
+        .where(
+            OutboxRow.stream == bindparam("p_stream"),
+            OutboxRow.done_at.is_(None),
+            _not_poked_since(bindparam("p_before", type_=UtcDateTime())),
+        )
+        .order_by(OutboxRow.id)
+        .limit(TAKE)
+    )
+
+
+def _not_poked_since(instant: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    return or_(OutboxRow.poked_at.is_(None), OutboxRow.poked_at < instant)
