@@ -16,6 +16,7 @@ from soonish.db.types import utc_now
 from soonish.delivery.mail import ServiceMail
 from soonish.delivery.outcome import Outcome, SendResult
 from soonish.delivery.sender import Sender
+from soonish.errors import InvalidInput
 from soonish.events.models import Event
 from soonish.integrations.models import Integration
 from soonish.notifications import deliver, ledger
@@ -243,6 +244,40 @@ async def test_a_mail_has_its_own_links_and_a_stable_id(
     assert first["Reply-To"] == "host@example.com"
     row = (await office.world.deliveries(notice.id))[0]  # the one that was sent again
     assert f"{row.id}.{int(row.created_at.timestamp())}" in second["Message-ID"]
+
+
+@pytest.mark.parametrize(
+    "contact",
+    ["bob@x.example?bcc=a@b.example", "a@[127.0.0.1]", ".a@b.example", "a@-.", "a:b@c.example"],
+)
+async def test_nothing_an_organizer_types_holds_up_the_mail(
+    office: Office, smtp_sink: SmtpSink, contact: str
+) -> None:
+    event = await office.world.event(contact=contact, name="Hi {{name}}", location="{{ x }}")
+    await office.world.crowd(event, 1)
+    notice = await office.world.expanded(event, title="{{first_name}}", body="{{ name }} `{{x}}`")
+    await office.run(notice)
+    assert await office.world.states(notice.id) == ["sent"]
+    (mail,) = smtp_sink.mails
+    assert mail.message["Reply-To"] is None
+    assert "name}}" in mail.message["Subject"]
+
+
+async def test_a_mail_that_cannot_be_written_fails_and_is_let_go(
+    office: Office, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise InvalidInput("slots", "no")
+
+    monkeypatch.setattr("soonish.delivery.mime._check_slots", refuse)
+    event = await office.world.event()
+    await office.world.crowd(event, 2)
+    notice = await office.world.expanded(event)
+    await office.run(notice)
+    rows = await office.world.deliveries(notice.id)
+    assert [(row.state, row.outcome) for row in rows] == [("failed", Outcome.UNKNOWN)] * 2
+    assert smtp_sink.mails == []
+    assert (await office.settle(notice)).completed
 
 
 async def test_one_lanes_failure_loses_no_other_lanes_marks(

@@ -24,7 +24,7 @@ from tests.notifications.text_parts import (
     facts,
 )
 
-SLOTS = ["{{unsubscribe_url}}", "{{manage_url}}", "{{action_url}}"]
+SLOTS = ["{{unsubscribe_url}}", "{{manage_url}}", "{{action_url}}", "{{ name }}"]
 PIECES = [
     *SLOTS,
     *("{{ manage_url }}", "{\\{manage_url}}", "&#123;{manage_url}}", "{*{manage_url}}*"),
@@ -47,7 +47,7 @@ def assert_plain_line(text: str) -> None:
 
 def assert_no_slot(*forms: str) -> None:
     for form in forms:
-        assert not re.search(r"\{\{\s*\w+_url\s*\}\}", form)
+        assert not re.search(r"\{\{\s*\w+\s*\}\}", form)
         assert not re.search(r"(?<![\w.+/-])@(everyone|here)(?![A-Za-z0-9])", form)
 
 

@@ -17,13 +17,13 @@ from soonish.config import Settings
 from soonish.delivery import egress
 from soonish.delivery.attempt import Attempt, enter_delivery_thread, running
 from soonish.delivery.classify import NOT_STARTED
-from soonish.delivery.mime import MailContent, MailTemplate, parse_recipient
+from soonish.delivery.mime import MailContent, MailTemplate, parse_recipient, reply_address
 from soonish.delivery.outcome import Outcome, SendResult
 from soonish.delivery.smtp import Dropped, Envelope, MailConnection, Unusable, refusal
 from soonish.delivery.threads import Mailbox, Mailboxes
 from soonish.errors import InvalidInput
 
-__all__ = ["Mail", "MailContent", "MailTemplate", "ServiceMail"]
+__all__ = ["Mail", "MailContent", "MailTemplate", "ServiceMail", "reply_address"]
 
 CONNECTIONS: Final = 4
 UNUSABLE_RETRY_SECONDS: Final = 10.0

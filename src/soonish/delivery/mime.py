@@ -55,6 +55,20 @@ def parse_recipient(address: str) -> Recipient:
     return Recipient(f"{local}@{_ascii_domain(domain)}", local.isascii())
 
 
+def reply_address(text: str | None) -> str | None:
+    """`text` as a bare address for Reply-To, None where it is anything else.
+
+    Only ASCII: a Reply-To must not make the whole mail need SMTPUTF8.
+    """
+    try:
+        parsed = parse_recipient(text or "")
+        address = _parse_sender(parsed.address)[0]
+    except InvalidInput:
+        return None
+    labels = address.rpartition("@")[2].split(".")
+    return address if parsed.is_ascii and len(labels) > 1 and all(labels) else None
+
+
 def _ascii_domain(domain: str) -> str:
     if domain.isascii() and re.fullmatch(r"[A-Za-z0-9._-]{1,253}", domain):
         return domain

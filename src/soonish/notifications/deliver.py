@@ -7,12 +7,15 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.delivery.mail import ServiceMail
 from soonish.delivery.outcome import Outcome, SendResult
 from soonish.delivery.sender import NOT_STARTED, Sender
+from soonish.errors import InvalidInput
 from soonish.integrations import channel_health
 from soonish.integrations.health import Leave
 from soonish.notifications import ledger, recipients
@@ -31,6 +34,8 @@ CHUNK = 50  # rows that are checked with one query just before they are sent
 MAX_CHECK_AGE_SECONDS = 3.0
 FREE = Leave(granted=True)
 _GONE = SendResult(Outcome.INVALID_TARGET, "there is no address any more")
+_NOT_WRITTEN = SendResult(Outcome.UNKNOWN, "the mail could not be written")
+log = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -174,7 +179,11 @@ class Deliverer:
             if mailboxes[row.id].address is None:
                 run.marks.add(row, _GONE)
         reachable = [row for row in rows if mailboxes[row.id].address is not None]
-        mails = await run.outgoing.mails(self.db, reachable, mailboxes)
+        try:
+            mails = await run.outgoing.mails(self.db, reachable, mailboxes)
+        except InvalidInput as error:
+            self._give_up(run, reachable, error)
+            return
         results = await self.mailer.send_batch(mails, start_within=MAX_CHECK_AGE_SECONDS)
         for row, result in zip(reachable, results, strict=True):
             if result is not NOT_STARTED:
@@ -182,6 +191,16 @@ class Deliverer:
         late = [row for row, r in zip(reachable, results, strict=True) if r is NOT_STARTED]
         if late:
             await self._release(run, late)
+
+    def _give_up(self, run: Run, rows: Sequence[Claimed], error: InvalidInput) -> None:
+        """What cannot be written as a mail never will be: failed for all to see, not retried.
+
+        An error here would hold up everything else that the event has to say.
+        """
+        fields = [entry.field for entry in error.errors]
+        log.error("mail_not_written", notification_id=run.notification_id, fields=fields)
+        for row in rows:
+            run.marks.add(row, _NOT_WRITTEN)
 
     async def _send_to_channel(
         self, run: Run, row: Claimed, channel: Channel | None, leave: Leave

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
 from soonish.config import Settings
-from soonish.delivery.mail import MailContent, MailTemplate
+from soonish.delivery.mail import MailContent, MailTemplate, reply_address
 from soonish.delivery.message import Message
 from soonish.events.models import Event
 from soonish.notifications.content import Content, EventFacts
@@ -107,20 +107,11 @@ class Rendering:
         )
 
     def _reply_to(self) -> str | None:
-        contact = self._content.facts.contact if self._content.facts else None
-        return contact if contact and is_address(contact) else None
+        return reply_address(self._content.facts.contact if self._content.facts else None)
 
 
 def _slot(name: str) -> str:
     return "{{" + name + "}}"
-
-
-def is_address(text: str) -> bool:
-    """Whether an event's contact is a mail address, and so can be a Reply-To."""
-    local, at, domain = text.strip().rpartition("@")
-    return bool(at and local and "." in domain) and not any(
-        c.isspace() or c in "<>,;" for c in text
-    )
 
 
 def message_id(delivery_id: int, created_at: datetime) -> str:

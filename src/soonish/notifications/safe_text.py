@@ -9,8 +9,9 @@ JOINER = "\u2060"  # word joiner: invisible, no line break
 # Overrides and isolates would turn around what we write after a name.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _BREAKS = re.compile("\r\n|[\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
-# `{{unsubscribe_url}}` in an organizer's link would hand every reader's token to the organizer.
-_SLOT = re.compile(r"\{(?=\{\s*\w+_url\s*\}\})")
+# `{{unsubscribe_url}}` in an organizer's link would hand every reader's token to the organizer,
+# and a name that is no slot of ours would be no mail at all (delivery/mime.py).
+_SLOT = re.compile(r"\{(?=\{\s*\w+\s*\}\})")
 # @everyone calls a whole Discord server, <!channel> a Slack channel; info@here.com may stay.
 _MENTION = re.compile(
     r"""
