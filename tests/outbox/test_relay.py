@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import event
 from structlog.testing import capture_logs
 from temporalio import workflow
 from temporalio.client import Client
@@ -291,3 +292,26 @@ async def test_signal_with_start_reaches_a_real_workflow(
             heard = await client.get_workflow_handle(stream).result()
             item = {"n": 0, "outbox_id": first}
             assert heard == [{"event_id": 7}, "participant_added", [item], "wake", {}, "end"]
+
+
+async def test_pokes_that_end_together_are_noted_in_few_writes(
+    world: World, relay: Relay, recorder: Recorder
+) -> None:
+    streams = [f"event-{number}-x" for number in range(30)]
+    ids = [(await put(world, stream, "wake"))[0] for stream in streams]
+    updates: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE outbox"):
+            updates.append(statement)
+
+    recorder.gate = asyncio.Event()
+    event.listen(world.db.engine.sync_engine, "before_cursor_execute", note)
+    relay.nudge(streams)
+    await eventually(lambda: recorder.open == len(streams))
+    recorder.gate.set()
+    await relay.close()
+    event.remove(world.db.engine.sync_engine, "before_cursor_execute", note)
+    rows = await world.rows(OutboxRow)
+    assert [row.id for row in rows if row.poked_at] == ids
+    assert len(updates) <= 3
