@@ -49,8 +49,8 @@ def main(names: list[str]) -> None:
     rows: list[Row] = []
     for name in names or QUICK:
         rows += measure(name)
+        save(names, rows)  # each time: what follows may fail
     show(rows)
-    save(names, rows)
     if not names:
         others = " ".join(name for name in SCENARIOS if name not in QUICK)
         print(f"The others: [BENCH_FULL=1] .venv/bin/python -m bench {others}")

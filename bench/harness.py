@@ -55,6 +55,9 @@ class Sink:
     def reset(self) -> None:
         self._ask("reset")
 
+    def close(self) -> None:
+        self._client.close()
+
     def _ask(self, what: str) -> dict[str, Any]:
         return self._client.get(f"http://127.0.0.1:{self.http_port}/{what}").json()
 
@@ -75,6 +78,7 @@ def sink(delay_ms: float = 0, addresses: int = 0) -> Generator[Sink]:
         wait_until(lambda: _listens(made.smtp_port), 10, "the sink")
         yield made
     finally:
+        made.close()
         process.terminate()
         process.wait(10)
 
