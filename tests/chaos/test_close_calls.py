@@ -88,7 +88,7 @@ async def test_a_change_at_the_last_moment(running: Running, rounds: int, figure
 
 async def close_calls(running: Running, numbers: range, figures: Figures) -> None:
     ahead = timedelta(seconds=6 + len(numbers) * 0.3)
-    moves_by = timedelta(seconds=10 + len(numbers) * 0.3)
+    moves_by = timedelta(seconds=10 + len(numbers) // 3)
     calls = [await prepare(running, number, ahead, moves_by) for number in numbers]
     assert until(calls[0].due) > 1.5, "too slow to be in time for the first reminder"
     await asyncio.gather(*(call.make() for call in calls))
