@@ -6,7 +6,9 @@ import base64
 import binascii
 import json
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
+from zoneinfo import available_timezones
 
 from fastapi import Path, Query
 from pydantic import (
@@ -50,6 +52,12 @@ def _to_utc(value: datetime) -> datetime:
         return value.astimezone(UTC)
     except OverflowError:
         raise ValueError("is not within the years 1 to 9999 in UTC") from None
+
+
+@cache
+def known_timezones() -> frozenset[str]:
+    """The names of IANA's zones; what a machine calls its own zone means another one elsewhere."""
+    return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def as_z(value: datetime) -> str:

@@ -65,6 +65,8 @@ def test_the_least_that_makes_an_event() -> None:
         ("tags", [f"tag{n}" for n in range(21)]),
         ("timezone", "Mars/Olympus"),
         ("timezone", ""),
+        ("timezone", "localtime"),
+        ("timezone", "Factory"),
         ("timezone", None),
         ("timezone", "../../etc/passwd"),
         ("is_public", "yes"),

@@ -244,6 +244,32 @@ async def test_links_of_mails_ask_before_they_act(site: Site):
         assert (await visitor.get(path)).status_code == 410
 
 
+async def test_a_link_of_somebody_who_left_does_not_name_a_private_event(site: Site):
+    event_id, slug = await (ana := await site.member("ana")).create_event(name="Old name")
+    visitor = site.visitor()
+    await visitor.post(f"/e/{slug}/subscribe", email="bo@example.org")
+    (row,) = await site.rows(Subscription)
+
+    def link(prefix: str, purpose: Purpose) -> str:
+        token = make_token(
+            site.parts.settings.secret_key, purpose,
+            event_id=event_id, user_id=row.user_id, epoch=0, issued_at=now_utc(),
+        )  # fmt: skip
+        return f"/{prefix}/{token}"
+
+    leave, manage = link("u", "unsubscribe"), link("manage", "manage")
+    shown = await ana.client.patch(
+        f"/api/events/{event_id}", json={"name": "Secret", "is_public": False}
+    )
+    assert shown.status_code == 200
+    assert "Secret" in (await visitor.get(leave)).text
+    await ana.post(f"/events/{event_id}/subscribers/{row.id}/remove")
+    pages = [await visitor.get(leave), await visitor.get(manage)]
+    pages += [await visitor.post(f"{leave}/confirmed"), await visitor.post(f"{manage}/leave")]
+    assert [page.status_code for page in pages] == [200] * 4
+    assert not any("Secret" in page.text for page in pages)
+
+
 async def test_a_subscription_is_confirmed_with_one_click(site: Site):
     site.parts.settings.anonymous_opt_in = "double"
     event_id, slug = await (ana := await site.member("ana")).create_event()

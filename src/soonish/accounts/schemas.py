@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Annotated, Literal
-from zoneinfo import available_timezones
 
 from babel import Locale, UnknownLocaleError
 from pydantic import AfterValidator, ConfigDict, StringConstraints
 
 from soonish.accounts.passwords import MAX_LENGTH, MIN_LENGTH
-from soonish.schemas import Input, Instant, Output, Text
+from soonish.schemas import Input, Instant, Output, Text, known_timezones
 
 
 def _one_line(value: str) -> str | None:
@@ -24,14 +22,9 @@ def _printable(value: str | None) -> str | None:
 
 
 def _known_zone(value: str) -> str:
-    if value not in _zones():
+    if value not in known_timezones():
         raise ValueError("must be an IANA timezone, such as Europe/Berlin")
     return value
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
 
 
 def _known_locale(value: str) -> str:

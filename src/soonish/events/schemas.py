@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import datetime
-from functools import cache
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, StrictBool, StringConstraints
 
 from soonish.db.types import utc_now
-from soonish.schemas import Input, Instant, Output, Text, as_z
+from soonish.schemas import Input, Instant, Output, Text, as_z, known_timezones
 
 MAX_TAGS = 20
 TAG_LENGTH = 64
@@ -26,13 +24,8 @@ def one_line_only(value: str) -> str:
     return value
 
 
-@cache
-def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
 def _known_timezone(value: str) -> str:
-    if value not in _timezones():
+    if value not in known_timezones():
         raise ValueError("must be an IANA timezone, such as Europe/Berlin")
     return value
 

@@ -31,11 +31,13 @@ async def ask_to_unsubscribe(
     request: Request, token: str, db: DbDep, settings: SettingsDep
 ) -> Response:
     """Asks for one click, because mail programs and scanners open every link."""
-    event, _ = await _subject(db, settings, "unsubscribe", token)
+    event, user = await _subject(db, settings, "unsubscribe", token)
+    async with db.read() as session:
+        subscribed = await queries_api.own(session, event.id, user.id) is not None
     return _page(
         request,
         heading="Unsubscribe?",
-        text=f"You will hear nothing more about “{event.name}”.",
+        text=_nothing_more(event, event.is_public or subscribed),
         action=f"/u/{token}/confirmed",
         label="Unsubscribe",
     )
@@ -154,11 +156,17 @@ def _confirmed(request: Request, event: Event) -> Response:
     )
 
 
+def _nothing_more(event: Event, may_see: bool) -> str:
+    """A link outlives its subscription, but must not tell what a private event is called now."""
+    name = f"“{event.name}”" if may_see else "this event"
+    return f"You will hear nothing more about {name}."
+
+
 def _left(request: Request, event: Event) -> Response:
     return _page(
         request,
         heading="You are unsubscribed",
-        text=f"You will hear nothing more about “{event.name}”.",
+        text=_nothing_more(event, event.is_public),
         link=f"/e/{event.slug}" if event.is_public else "",
         link_label="Changed your mind? Subscribe again",
     )
