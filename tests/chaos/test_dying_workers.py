@@ -7,17 +7,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from soonish.config import Settings
+from soonish.db.types import utc_now
+from soonish.notifications.models import Notification
 from soonish.outbox.models import OutboxRow
 from tests.chaos.conftest import Figures
 from tests.chaos.forms import SQLITE, rounds
 from tests.support.system import ROOT
 from tests.support.wait import eventually
 from tests.workflows.running import Running
+from tests.workflows.test_reminders import remind
 
 NAMES = (
     "secret_key", "encryption_key", "fingerprint_key", "soonish_home", "database_url",
@@ -101,3 +105,25 @@ async def test_a_worker_killed_around_advance(
     )
     assert titles[1:] == wanted
     assert await installation.world.rows(OutboxRow, OutboxRow.done_at.is_(None)) == []
+
+
+@SQLITE
+@pytest.mark.chaos
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_worker_killed_around_a_reminder(
+    installation: Running, crew: Crew, moment: str, figures: Figures
+) -> None:
+    event = await installation.create()
+    await installation.welcome(event)
+    await installation.titles(1)
+    crew.order(f"{moment}-fire_reminder")
+    await remind(installation, event, utc_now() + timedelta(seconds=4))
+    await crew.replace_the_dead()
+    await eventually(
+        lambda: len(installation.http.requests) == 2, RECOVERED_SECONDS, "the reminder"
+    )
+    told = await installation.world.one(Notification, Notification.kind == "reminder")
+    await installation.completed(told.id)
+    assert await installation.world.states(told.id) == ["sent"]
+    figures(messages=1, duplicates=len(installation.http.requests) - 2)
+    assert len(installation.http.requests) == 2

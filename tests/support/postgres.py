@@ -36,7 +36,7 @@ class PostgresServer:
     account: dict[str, Any]
     options: Sequence[str] = OPTIONS
     _names: itertools.count[int] = field(default_factory=itertools.count)
-    _process: subprocess.Popen[bytes] | None = None
+    _process: subprocess.Popen[Any] | None = None
 
     def url(self, database: str) -> str:
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{database}"
