@@ -37,6 +37,7 @@ NOT_HTTP = {"configuration", "account_exists"}
 # the shell variables of docs/api.md.
 NOT_SETTINGS = {"GET", "POST", "PUT", "PATCH", "DELETE", "PATH", "CHROMIUM"}
 NOT_SETTINGS |= {"BENCH_FULL", "SECONDS"}  # of the benchmarks
+NOT_SETTINGS |= {"CHAOS_ROUNDS", "CHAOS_SEED"}  # of tests/chaos
 NOT_SETTINGS |= {*logging.getLevelNamesMapping(), "BASE", "JSON", "TOKEN", "AUTH"}
 METHODS = "GET|POST|PUT|PATCH|DELETE"
 
