@@ -9,6 +9,7 @@ SoonishError
 ├── Conflict          409  valid, but not in the present state
 ├── Gone              410  a token that is unknown, used up or expired
 ├── TooLarge          413
+├── TooSlow           408
 ├── TooManyRequests   429  carries `retry_after`
 └── Unavailable       503  a part that we need does not answer
 """
@@ -98,6 +99,12 @@ class TooLarge(SoonishError):
     status = 413
     code = "too_large"
     title = "The request is larger than 1 MiB"
+
+
+class TooSlow(SoonishError):
+    status = 408
+    code = "request_timeout"
+    title = "The request took too long to arrive"
 
 
 class TooManyRequests(SoonishError):

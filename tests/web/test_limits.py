@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
 
 from soonish.errors import InvalidInput
+from soonish.web import limits
 from soonish.web.limits import MAX_BODY_BYTES, check_text
 
 
@@ -32,6 +34,19 @@ async def test_a_streamed_body_is_counted(client: httpx2.AsyncClient):
     assert fits.json() == MAX_BODY_BYTES
     response = await client.post("/api/echo", content=_chunks(2 * MAX_BODY_BYTES))
     assert response.status_code == 413
+
+
+async def test_a_body_that_never_ends_is_408(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+):
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.05)
+    response = await client.post("/api/echo", content=stalls())
+    assert (response.status_code, response.json()["code"]) == (408, "request_timeout")
+    assert response.headers["connection"] == "close"
 
 
 async def test_nul_in_query_and_form(client: httpx2.AsyncClient):
