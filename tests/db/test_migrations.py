@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from alembic import command
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from soonish.config import Settings
+from soonish.config import SECRET_NAMES, Settings
 from soonish.db import migrate
 from soonish.db.models import Base
 from soonish.db.session import Database
@@ -103,3 +106,23 @@ async def test_the_schema_that_the_tests_use_is_the_migrations(database: Databas
     async with database.engine.connect() as connection:
         wanted = {str(i.name) for table in Base.metadata.tables.values() for i in table.indexes}
         assert wanted <= await connection.run_sync(index_names)
+
+
+def test_alembic_alone_prepares_a_home_for_api_and_workers(tmp_path: Path) -> None:
+    """`uv run alembic upgrade head`, then `uvicorn soonish.app:app`, as CONTRIBUTING has it."""
+    outside = {k: v for k, v in os.environ.items() if k not in SECRET_NAMES}
+    environment = outside | {"SOONISH_HOME": str(tmp_path), "DATABASE_URL": ""}
+    for arguments in (
+        ["alembic", "upgrade", "head"],
+        ["python", "-c", "from soonish.app import app"],
+    ):
+        done = subprocess.run(
+            [Path(sys.executable).with_name(arguments[0]), *arguments[1:]],
+            env=environment,
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "secrets.env").stat().st_mode & 0o777 == 0o600

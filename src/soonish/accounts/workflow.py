@@ -12,6 +12,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from soonish.accounts.activities import AccountActivities
     from soonish.accounts.messages import Deadline, SessionInput, VerificationInput
+    from soonish.notifications.broadcast import ALIVE
 
 _ATTEMPT = timedelta(seconds=30)
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
@@ -49,6 +50,7 @@ class UserVerificationWorkflow(_Waiting):
                 AccountActivities.begin_verification,
                 request,
                 start_to_close_timeout=_ATTEMPT,
+                heartbeat_timeout=ALIVE,
                 retry_policy=_RETRY,
             )
             request.begun = True
@@ -66,6 +68,7 @@ class UserVerificationWorkflow(_Waiting):
             AccountActivities.check_verification,
             request,
             start_to_close_timeout=_ATTEMPT,
+            heartbeat_timeout=ALIVE,
             retry_policy=_RETRY,
         )
 
@@ -102,6 +105,7 @@ class SessionWorkflow(_Waiting):
             AccountActivities.check_session,
             request,
             start_to_close_timeout=_ATTEMPT,
+            heartbeat_timeout=ALIVE,
             retry_policy=_RETRY,
         )
 

@@ -8,9 +8,10 @@ import warnings
 from alembic import context
 from sqlalchemy import Connection
 
-from soonish.config import load_settings
+from soonish.config import SECRET_NAMES, Settings, load_settings
 from soonish.db import models
 from soonish.db.session import Database
+from soonish.ops.secrets_file import ensure_secrets
 
 # SQLite's expression indexes cannot be reflected; tests/db compares that one by hand.
 warnings.filterwarnings("ignore", message="autogenerate skipping metadata-specified")
@@ -30,8 +31,20 @@ def _run(connection: Connection) -> None:
         context.run_migrations()
 
 
+def _settings() -> Settings:
+    """The caller's, else those of the environment: `uv run alembic` prepares a home by itself."""
+    given: Settings | None = context.config.attributes.get("settings")
+    if given is not None:
+        return given
+    settings = load_settings()
+    if not settings.production:
+        present = frozenset(n for n in SECRET_NAMES if getattr(settings, n.lower()))
+        ensure_secrets(settings.soonish_home, present)
+    return settings
+
+
 async def _run_online() -> None:
-    database = Database(context.config.attributes.get("settings") or load_settings())
+    database = Database(_settings())
     try:
         async with database.engine.connect() as connection:
             await connection.run_sync(_run)
