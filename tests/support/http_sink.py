@@ -98,7 +98,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         sink = self.server.sink
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # whoever asked died in the middle: nothing has arrived
+            self.close_connection = True
+            return
         parts = urlsplit(self.path)
         with self.server.lock:
             sink.requests.append(

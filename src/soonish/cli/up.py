@@ -125,8 +125,9 @@ async def _run(settings: Settings, binary: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Ignored already: somebody used nohup.
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        # SIGHUP ignored already: somebody used nohup. SIGINT is ignored in every background job
+        # of a script, and still means stop when somebody sends it.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, stop.set)
     parts = Supervisor(STOP_ORDER, say)
     starting = asyncio.create_task(_start(settings, binary, parts))
