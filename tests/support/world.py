@@ -176,7 +176,9 @@ class World:
         return row
 
     async def deliveries(self, notification_id: int) -> Sequence[Delivery]:
-        return await self.rows(Delivery, Delivery.notification_id == notification_id)
+        """By subscription: PostgreSQL may expand an audience in any order."""
+        rows = await self.rows(Delivery, Delivery.notification_id == notification_id)
+        return sorted(rows, key=lambda row: (row.subscription_id or 0, row.id))
 
     async def states(self, notification_id: int) -> list[str]:
         return [row.state for row in await self.deliveries(notification_id)]
