@@ -32,11 +32,11 @@ TESTS, TEST_SECONDS = 5, 60
 router = APIRouter(prefix="/api/integrations", tags=["integrations"])
 
 
-def get_sender(request: Request) -> Sender:
+async def get_sender(request: Request) -> Sender:
     return request.app.state.soonish.sender
 
 
-def get_test_window(request: Request) -> FailureWindow:
+async def get_test_window(request: Request) -> FailureWindow:
     """Counts the test messages of each user, in this process."""
     state = request.app.state
     if not hasattr(state, "channel_tests"):

@@ -26,23 +26,28 @@ async def broadcast_to_the_end(notification_id: int) -> str:
         await asyncio.sleep(0.1 if state.claimable else pause(state))
 
 
+async def fire_and_broadcast(firing: str, work: ReminderInput | RemindMeWork) -> str:
+    """Let the activity `firing` write the notification; then send it, if it is wanted still."""
+    fired = await workflow.execute_activity(
+        firing,
+        work,
+        result_type=Fired,
+        start_to_close_timeout=timedelta(minutes=2),
+        heartbeat_timeout=ALIVE,
+        retry_policy=RETRY,
+    )
+    if fired.notification_id is None:
+        return "not wanted any more"
+    return await broadcast_to_the_end(fired.notification_id)
+
+
 @workflow.defn(name="ReminderWorkflow")
 class ReminderWorkflow:
     """Id from its schedule; runs its broadcast itself."""
 
     @workflow.run
     async def run(self, work: ReminderInput) -> str:
-        fired = await workflow.execute_activity(
-            "fire_reminder",
-            work,
-            result_type=Fired,
-            start_to_close_timeout=timedelta(minutes=2),
-            heartbeat_timeout=ALIVE,
-            retry_policy=RETRY,
-        )
-        if fired.notification_id is None:
-            return "not wanted any more"
-        return await broadcast_to_the_end(fired.notification_id)
+        return await fire_and_broadcast("fire_reminder", work)
 
     @workflow.signal
     def wake(self, payload: Any = None) -> None:
@@ -72,7 +77,7 @@ class AdhocReminderWorkflow:
             if not plan.alive:
                 return "not wanted any more"
             if await self._slept_until(datetime.fromisoformat(plan.at)):
-                return await self._fire(work)
+                return await fire_and_broadcast("fire_remind_me", work)
 
     async def _slept_until(self, at: datetime) -> bool:
         """True when the instant has come, False when a signal came first."""
@@ -84,19 +89,6 @@ class AdhocReminderWorkflow:
         except TimeoutError:
             return True
         return False
-
-    async def _fire(self, work: RemindMeWork) -> str:
-        fired = await workflow.execute_activity(
-            "fire_remind_me",
-            work,
-            result_type=Fired,
-            start_to_close_timeout=timedelta(minutes=2),
-            heartbeat_timeout=ALIVE,
-            retry_policy=RETRY,
-        )
-        if fired.notification_id is None:
-            return "not wanted any more"
-        return await broadcast_to_the_end(fired.notification_id)
 
     @workflow.signal
     def wake(self, payload: Any = None) -> None:
