@@ -102,7 +102,7 @@ async def test_a_claim_takes_no_more_than_its_limit(world: World) -> None:
     book = Ledger(world, await world.expanded(event))
     first, second = await book.claim("a:1", limit=3), await book.claim("b:1", limit=3)
     assert [len(first), len(second)] == [3, 2]
-    assert [row.id for row in first + second] == sorted({row.id for row in first + second})
+    assert len({row.id for row in first + second}) == 5  # each once; which ones first is open
 
 
 async def test_only_the_holder_of_the_lease_marks(world: World) -> None:
