@@ -1,6 +1,7 @@
 """Every table, so that `Base.metadata` is complete."""
 
 from soonish.accounts import models as accounts
+from soonish.audit import models as audit
 from soonish.db.base import Base
 from soonish.events import models as events
 from soonish.integrations import models as integrations
@@ -13,6 +14,7 @@ from soonish.subscriptions import models as subscriptions
 __all__ = [
     "Base",
     "accounts",
+    "audit",
     "events",
     "integrations",
     "notifications",

@@ -63,3 +63,40 @@ class EventUpdate(HasId, HasCreatedAt, Base):
     title: Mapped[str] = mapped_column(String(300))
     body: Mapped[str] = mapped_column(Text)
     changes: Mapped[list[dict[str, Any]] | None] = mapped_column(Json)
+
+
+class EventOrganizer(HasId, HasCreatedAt, Base):
+    """A co-organizer: may do everything but cancel the event, hand it over or choose organizers."""
+
+    __tablename__ = "event_organizers"
+    __table_args__ = (UniqueConstraint("event_id", "user_id"),)
+
+    event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    role: Mapped[str] = mapped_column(String(20), default="co_organizer")
+    added_by: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+
+
+class Invitation(HasId, HasCreatedAt, Base):
+    """Lets its holder see a private event and subscribe; by address (`user_id`) or by link.
+
+    Its link's token is kept as SHA-256. `max_uses` NULL: as often as you like.
+    """
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        UniqueConstraint("token_hash"),
+        Index("ix_invitations_event_id_user_id", "event_id", "user_id"),
+    )
+
+    event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    user_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    token_hash: Mapped[str | None] = mapped_column(String(64))
+    needs_approval: Mapped[bool] = mapped_column(default=False)
+    max_uses: Mapped[int | None]
+    uses: Mapped[int] = mapped_column(default=0)
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
