@@ -27,7 +27,9 @@ def run(work: Callable[[Parts], Awaitable[T]]) -> T:
     Where Temporal is away, that is said in one line on stderr, and the work stays in the outbox.
     Exits with 1 and one line for errors that a person can do something about.
     """
-    with exiting_clearly():
+    from soonish.audit import origin
+
+    with exiting_clearly(), origin.coming_from(origin.Origin(source=origin.CLI)):
         return asyncio.run(_run(work))
 
 

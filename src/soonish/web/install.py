@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
+from soonish.audit.origin import OriginMiddleware
 from soonish.config import Settings
 from soonish.web.assets import Assets
 from soonish.web.errors import UnexpectedErrorMiddleware, install_error_handlers
@@ -22,5 +23,6 @@ def install_web(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(CsrfMiddleware, settings=settings)
     app.add_middleware(LimitsMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(OriginMiddleware, settings=settings)
     app.add_middleware(UnexpectedErrorMiddleware)
     app.add_middleware(SecurityHeadersMiddleware, settings=settings)
