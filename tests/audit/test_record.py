@@ -37,10 +37,13 @@ async def test_an_entry_is_written_with_what_it_is_about(database: Database) -> 
 
 
 async def test_an_entry_goes_with_its_transaction(database: Database) -> None:
-    with pytest.raises(RuntimeError):
+    async def fail() -> None:
         async with database.write() as session:
             service.record(session, "event.cancel", actor_id=None)
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
     assert await entries(database) == []
 
 
