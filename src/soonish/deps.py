@@ -10,11 +10,11 @@ from typing import Annotated, cast
 from fastapi import BackgroundTasks, Depends, Request
 from fastapi.security import APIKeyCookie, OAuth2PasswordBearer
 
-from soonish.accounts import access_tokens, clients, cookies, sessions
+from soonish.accounts import access, access_tokens, api_tokens, clients, cookies, sessions
+from soonish.accounts.access import Access, SessionAccess, TokenAccess
 from soonish.accounts.flows import Browser
 from soonish.accounts.limits import LoginGuard
 from soonish.accounts.models import User
-from soonish.accounts.sessions import Access
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.errors import Unauthorized
@@ -62,25 +62,52 @@ async def get_access(
     _header: Annotated[str | None, Depends(_bearer)] = None,
     _session: Annotated[str | None, Depends(_cookie)] = None,
 ) -> Access | None:
-    """The session that asks, or None. An Authorization header alone decides when it is there.
+    """Who asks, or None. An Authorization header alone decides when it is there.
 
-    Raises Unauthorized for a header that is not good, even beside a good cookie.
+    Raises Unauthorized for a header that is not good, even beside a good cookie, and Forbidden
+    for an API token that only reads on a request that does not.
     """
     header = request.headers.get("authorization")
     if header is not None:
-        access = await _by_header(header, settings, db)
+        found = await _by_header(header, settings, db)
     else:
-        access = await _by_cookie(cookies.read_session(request, settings), settings, db)
-    if access is not None and sessions.is_due(access.session):
-        background.add_task(sessions.touch, db, access.session.id)
-    return access
+        found = await _by_cookie(cookies.read_session(request, settings), settings, db)
+    if isinstance(found, TokenAccess):
+        api_tokens.check_scope(found.token, request.method)
+    _note_use(found, db, background)
+    return found
+
+
+def _note_use(found: Access | None, db: Database, background: BackgroundTasks) -> None:
+    match found:
+        case SessionAccess(session=row) if sessions.is_due(row):
+            background.add_task(sessions.touch, db, row.id)
+        case TokenAccess(token=row) if api_tokens.is_due(row):
+            background.add_task(api_tokens.touch, db, row.id)
+        case _:
+            pass
 
 
 async def _by_header(header: str, settings: Settings, db: Database) -> Access:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthorized
-    claims = access_tokens.read(settings, token.strip())
+    token = token.strip()
+    if token.startswith(api_tokens.PREFIX):
+        return await _by_api_token(token, db)
+    return await _by_access_token(token, settings, db)
+
+
+async def _by_api_token(token: str, db: Database) -> Access:
+    async with db.read() as session:
+        found = await api_tokens.find(session, token)
+    if found is None:
+        raise Unauthorized
+    return found
+
+
+async def _by_access_token(token: str, settings: Settings, db: Database) -> Access:
+    claims = access_tokens.read(settings, token)
     async with db.read() as session:
         found = await sessions.find_by_id(session, settings, claims.session_id, claims.user_id)
     if found is None:
@@ -95,23 +122,29 @@ async def _by_cookie(token: str | None, settings: Settings, db: Database) -> Acc
         return await sessions.find_by_token(session, settings, token)
 
 
-async def require_access(access: Annotated[Access | None, Depends(get_access)]) -> Access:
+async def require_access(found: Annotated[Access | None, Depends(get_access)]) -> Access:
     """Raises Unauthorized where nobody is signed in."""
-    if access is None:
+    if found is None:
         raise Unauthorized
-    return access
+    return found
 
 
-async def get_user(access: Annotated[Access | None, Depends(get_access)]) -> User | None:
-    return access.user if access else None
+async def require_session(found: Annotated[Access, Depends(require_access)]) -> SessionAccess:
+    """For what an API token must not do. Raises Unauthorized, and Forbidden for such a token."""
+    return access.require_session(found)
 
 
-async def require_user(access: Annotated[Access, Depends(require_access)]) -> User:
-    return access.user
+async def get_user(found: Annotated[Access | None, Depends(get_access)]) -> User | None:
+    return found.user if found else None
+
+
+async def require_user(found: Annotated[Access, Depends(require_access)]) -> User:
+    return found.user
 
 
 BrowserDep = Annotated[Browser, Depends(get_browser)]
 LoginGuardDep = Annotated[LoginGuard, Depends(get_login_guard)]
 OptionalUser = Annotated[User | None, Depends(get_user)]
 CurrentAccess = Annotated[Access, Depends(require_access)]
+CurrentSession = Annotated[SessionAccess, Depends(require_session)]
 CurrentUser = Annotated[User, Depends(require_user)]

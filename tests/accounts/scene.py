@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from soonish.accounts import service, tokens, verification
 from soonish.accounts.api import router
+from soonish.accounts.api_tokens_api import router as api_tokens_router
 from soonish.accounts.models import Registration, Session, Token, User
 from soonish.accounts.queries import find_by_address
 from soonish.accounts.tokens import Purpose
@@ -56,6 +57,7 @@ class Scene:
         self.app = FastAPI()
         self.app.state.soonish = Parts(self.settings, self.db)
         self.app.include_router(router)
+        self.app.include_router(api_tokens_router)
         install_web(self.app, self.settings)
 
     def browser(self, *, address: str = "192.0.2.1", **headers: str) -> httpx2.AsyncClient:

@@ -29,6 +29,7 @@ from soonish.config import Settings
 from soonish.deps import (
     BrowserDep,
     CurrentAccess,
+    CurrentSession,
     CurrentUser,
     DbDep,
     LoginGuardDep,
@@ -116,7 +117,7 @@ async def reset_password(body: ResetInput, db: DbDep) -> PasswordChanged:
 
 @router.post("/auth/logout", status_code=status.HTTP_204_NO_CONTENT, tags=["auth"])
 async def logout(
-    response: Response, db: DbDep, settings: SettingsDep, access: CurrentAccess
+    response: Response, db: DbDep, settings: SettingsDep, access: CurrentSession
 ) -> None:
     """End this session, with its cookie and its access tokens."""
     await flows.log_out(db, access)
@@ -149,7 +150,7 @@ async def update_me(
 async def list_sessions(
     db: DbDep,
     settings: SettingsDep,
-    access: CurrentAccess,
+    access: CurrentSession,
     limit: Limit = _DEFAULT_PAGE,
     cursor: CursorText = None,
 ) -> Page[SessionOut]:
@@ -164,7 +165,7 @@ async def list_sessions(
 
 
 @router.delete("/users/me/sessions", status_code=status.HTTP_204_NO_CONTENT, tags=["users"])
-async def end_other_sessions(db: DbDep, access: CurrentAccess) -> None:
+async def end_other_sessions(db: DbDep, access: CurrentSession) -> None:
     """End all sessions but this one."""
     async with db.write() as session:
         await sessions.end_all(session, access.user.id, but=access.session.id)
@@ -173,9 +174,9 @@ async def end_other_sessions(db: DbDep, access: CurrentAccess) -> None:
 @router.delete(
     "/users/me/sessions/{session_id}", status_code=status.HTTP_204_NO_CONTENT, tags=["users"]
 )
-async def end_session(session_id: RowId, db: DbDep, user: CurrentUser) -> None:
+async def end_session(session_id: RowId, db: DbDep, access: CurrentSession) -> None:
     async with db.write() as session:
-        if not await sessions.end(session, user.id, session_id):
+        if not await sessions.end(session, access.user.id, session_id):
             raise NotFound
 
 

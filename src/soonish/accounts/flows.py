@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts import access_tokens, merging, passwords, service, sessions, tokens
+from soonish.accounts.access import SessionAccess
 from soonish.accounts.access_tokens import AccessToken
 from soonish.accounts.addresses import normalise
 from soonish.accounts.limits import LoginGuard
@@ -177,7 +178,7 @@ def wrong_credentials() -> Unauthorized:
     return Unauthorized("Address or password is wrong.", code="invalid_credentials")
 
 
-async def log_out(db: Database, access: sessions.Access) -> None:
+async def log_out(db: Database, access: SessionAccess) -> None:
     """End the session that asks, with its cookie and its access tokens."""
     async with db.write() as session:
         await sessions.end(session, access.user.id, access.session.id)

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from soonish.accounts import service, sessions, tokens, verification
+from soonish.accounts import api_tokens, service, sessions, tokens, verification
 from soonish.accounts.models import Registration, Token, User
 from soonish.accounts.queries import lock_live_user
 from soonish.accounts.tokens import SIGN_IN, Purpose
@@ -122,12 +122,13 @@ async def _wake_event(session: AsyncSession, event_id: int) -> None:
 
 
 async def _end_old_access(session: AsyncSession, claimant: User, target: User) -> None:
-    """Nothing that was mailed to either address before signs anybody in any more."""
+    """Nothing that was mailed or handed out to either before signs anybody in any more."""
     for user in (claimant, target):
         await verification.complete_all(session, user.id)
         await tokens.revoke(session, user.id, *SIGN_IN, Purpose.PASSWORD_RESET)
     await verification.complete_claims_of(session, claimant.id)
     await sessions.end_all(session, claimant.id)
+    await api_tokens.revoke_all(session, claimant.id)
 
 
 async def _tell_old_address(session: AsyncSession, old: str, base_url: str) -> None:

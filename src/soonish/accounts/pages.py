@@ -11,7 +11,7 @@ from soonish.accounts import api, cookies, flows
 from soonish.accounts.schemas import LoginInput, ProfileInput, ResetInput, VerifyInput
 from soonish.deps import (
     BrowserDep,
-    CurrentAccess,
+    CurrentSession,
     CurrentUser,
     DbDep,
     LoginGuardDep,
@@ -72,7 +72,7 @@ async def login(
 
 
 @router.post("/logout")
-async def logout(db: DbDep, settings: SettingsDep, access: CurrentAccess) -> Response:
+async def logout(db: DbDep, settings: SettingsDep, access: CurrentSession) -> Response:
     response = redirect("/", "signed_out")
     await api.logout(response, db, settings, access)
     return response
@@ -143,7 +143,7 @@ async def dashboard(
 
 @router.get("/account")
 async def account(
-    request: Request, db: DbDep, settings: SettingsDep, access: CurrentAccess
+    request: Request, db: DbDep, settings: SettingsDep, access: CurrentSession
 ) -> Response:
     form = Form.filled(name=access.user.name, timezone=access.user.timezone)
     return await _account_page(request, db, settings, access, form)
@@ -156,7 +156,7 @@ async def save_account(
     settings: SettingsDep,
     guard: LoginGuardDep,
     browser: BrowserDep,
-    access: CurrentAccess,
+    access: CurrentSession,
 ) -> Response:
     """The profile, or with `password` in the form a new password."""
     form = await read_form(request)
@@ -172,8 +172,8 @@ async def save_account(
 
 
 @router.post("/account/sessions/{session_id}/end")
-async def end_session(session_id: RowId, db: DbDep, user: CurrentUser) -> Response:
-    await api.end_session(session_id, db, user)
+async def end_session(session_id: RowId, db: DbDep, access: CurrentSession) -> Response:
+    await api.end_session(session_id, db, access)
     return redirect("/account", "session_ended")
 
 
@@ -192,7 +192,7 @@ async def _account_page(
     request: Request,
     db: DbDep,
     settings: SettingsDep,
-    access: CurrentAccess,
+    access: CurrentSession,
     form: Form,
     status: int = 200,
 ) -> Response:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts import flows, merging, passwords, service, sessions
+from soonish.accounts.access import Access, SessionAccess, require_session
 from soonish.accounts.addresses import normalise
 from soonish.accounts.flows import Browser
 from soonish.accounts.limits import LoginGuard
 from soonish.accounts.models import User
 from soonish.accounts.queries import lock_live_user
 from soonish.accounts.schemas import ProfileInput
-from soonish.accounts.sessions import Access
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.errors import Conflict, InvalidInput, Unauthorized
@@ -39,9 +39,12 @@ async def update(
 ) -> Updated:
     """Apply the fields that were set. A new address counts once it is proven (DESIGN 12).
 
-    Raises InvalidInput, Conflict, TooManyRequests (wrong `current_password`).
+    Raises InvalidInput, Conflict, TooManyRequests (wrong `current_password`), and Forbidden where
+    an API token asks for a new address or password.
     """
     wanted = changes.model_fields_set
+    if not wanted <= set(_PLAIN):
+        require_session(access)
     address = normalise(changes.email) if "email" in wanted else None
     hashed = await _new_hash(guard, browser, access, changes) if "password" in wanted else None
     if address is not None:
@@ -53,7 +56,8 @@ async def update(
             setattr(user, name, getattr(changes, name))
         token = None
         if hashed is not None:
-            token = await _replace_password(session, settings, browser, access, user, hashed)
+            signed_in = require_session(access)
+            token = await _replace_password(session, settings, browser, signed_in, user, hashed)
     return Updated(user, token)
 
 
@@ -74,7 +78,7 @@ async def _replace_password(
     session: AsyncSession,
     settings: Settings,
     browser: Browser,
-    access: Access,
+    access: SessionAccess,
     user: User,
     hashed: str,
 ) -> str | None:

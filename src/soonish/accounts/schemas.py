@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from babel import Locale, UnknownLocaleError
 from pydantic import AfterValidator, ConfigDict, StringConstraints
 
+from soonish.accounts.api_tokens import Scope
 from soonish.accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from soonish.schemas import Input, Instant, Output, Text, known_timezones
 
@@ -18,6 +19,12 @@ def _one_line(value: str) -> str | None:
 def _printable(value: str | None) -> str | None:
     if value is not None and not value.isprintable():
         raise ValueError("must not contain control characters")
+    return value
+
+
+def _required(value: str | None) -> str:
+    if not value:
+        raise ValueError("must not be empty")
     return value
 
 
@@ -39,6 +46,11 @@ Name = Annotated[
     Text | None,
     StringConstraints(max_length=200),
     AfterValidator(lambda value: value if value is None else _printable(_one_line(value))),
+]
+TokenName = Annotated[
+    Text,
+    StringConstraints(max_length=100),
+    AfterValidator(lambda value: _printable(_required(_one_line(value)))),
 ]
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LanguageTag = Annotated[str, StringConstraints(max_length=16), AfterValidator(_known_locale)]
@@ -134,3 +146,26 @@ class SessionOut(Output):
     last_seen_at: Instant
     expires_at: Instant
     current: bool
+
+
+class ApiTokenInput(Input):
+    """`read` may only read; without `expires_at` it is good until it is revoked."""
+
+    name: TokenName
+    scope: Scope
+    expires_at: Instant | None = None
+
+
+class ApiTokenOut(Output):
+    id: int
+    name: str
+    scope: Scope
+    created_at: Instant
+    expires_at: Instant | None
+    last_used_at: Instant | None
+
+
+class NewApiTokenOut(ApiTokenOut):
+    """`token` is shown this once."""
+
+    token: str

@@ -6,7 +6,7 @@ import uuid
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.accounts import sessions, tokens, verification
+from soonish.accounts import api_tokens, sessions, tokens, verification
 from soonish.accounts.addresses import normalise
 from soonish.accounts.models import Registration, Token, User
 from soonish.accounts.queries import (
@@ -136,9 +136,10 @@ async def mark_verified(session: AsyncSession, user: User) -> None:
 async def set_password(
     session: AsyncSession, user: User, password_hash: str, *, keep_session: int | None = None
 ) -> None:
-    """Replace the password: every session (but one), and every link that signs in, ends."""
+    """Replace the password: every session (but one), API token and link that signs in ends."""
     user.password_hash = password_hash
     await sessions.end_all(session, user.id, but=keep_session)
+    await api_tokens.revoke_all(session, user.id)
     await tokens.revoke(session, user.id, Purpose.PASSWORD_RESET, Purpose.MAGIC_LINK)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Update, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from soonish.accounts.access import SessionAccess
 from soonish.accounts.models import Session, User
 from soonish.accounts.tokens import hash_of, new_secret
 from soonish.config import Settings
@@ -18,15 +18,6 @@ from soonish.outbox import streams
 
 TOUCH_EVERY = timedelta(minutes=1)
 _USER_AGENT_LENGTH = 300
-
-
-@dataclass(frozen=True)
-class Access:
-    """Who asks, over which session, and whether a cookie (else an access token) says so."""
-
-    user: User
-    session: Session
-    by_cookie: bool
 
 
 def ends_at(row: Session, settings: Settings) -> datetime:
@@ -54,14 +45,16 @@ async def start(
     return row, token
 
 
-async def find_by_token(session: AsyncSession, settings: Settings, token: str) -> Access | None:
+async def find_by_token(
+    session: AsyncSession, settings: Settings, token: str
+) -> SessionAccess | None:
     """The live session with this cookie; None if it is unknown or has ended."""
     return await _find(session, settings, Session.token_hash == hash_of(token), by_cookie=True)
 
 
 async def find_by_id(
     session: AsyncSession, settings: Settings, session_id: int, user_id: int
-) -> Access | None:
+) -> SessionAccess | None:
     """The live session that a JWT names; None if it has ended or is not that user's."""
     mine = (Session.id == session_id) & (Session.user_id == user_id)
     return await _find(session, settings, mine, by_cookie=False)
@@ -69,7 +62,7 @@ async def find_by_id(
 
 async def _find(
     session: AsyncSession, settings: Settings, which: ColumnElement[bool], *, by_cookie: bool
-) -> Access | None:
+) -> SessionAccess | None:
     live = (
         which,
         Session.ended_at.is_(None),
@@ -80,7 +73,7 @@ async def _find(
     row = (await session.execute(found)).one_or_none()
     if row is None or ends_at(row[0], settings) <= utc_now():
         return None
-    return Access(session=row[0], user=row[1], by_cookie=by_cookie)
+    return SessionAccess(session=row[0], user=row[1], by_cookie=by_cookie)
 
 
 def is_due(row: Session) -> bool:

@@ -26,6 +26,8 @@ def problem(error: SoonishError) -> dict[str, Any]:
 def error_headers(error: SoonishError) -> dict[str, str]:
     if isinstance(error, TooManyRequests):
         return {"Retry-After": str(error.retry_after)}
+    if error.code == "insufficient_scope":  # RFC 6750, 3.1
+        return {"WWW-Authenticate": f'Bearer error="{error.code}"'}
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
 
 
