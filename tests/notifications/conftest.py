@@ -9,6 +9,7 @@ from tests.events.conftest import (
     stage,
 )
 from tests.notifications.delivering import delivering
+from tests.support.scene import scene, sender
 from tests.support.world import world
 from tests.workflows.running import installation, parts, running
 
@@ -21,6 +22,8 @@ __all__ = [
     "migrated_sqlite",
     "parts",
     "running",
+    "scene",
+    "sender",
     "settings",
     "stage",
     "world",

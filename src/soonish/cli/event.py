@@ -172,7 +172,7 @@ def notify(
                 owner,
                 wanted.title,
                 wanted.body,
-                wanted.subscription_ids,
+                wanted.audience(),
                 key,
                 utc_now(),
                 grace=grace,

@@ -13,6 +13,7 @@ from soonish.events import policy
 from soonish.events.models import Event
 from soonish.notifications import queries, service
 from soonish.notifications.models import State
+from soonish.notifications.preview import preview
 from soonish.notifications.queries import Counted, Recipient
 from soonish.notifications.schemas import (
     Accepted,
@@ -20,6 +21,7 @@ from soonish.notifications.schemas import (
     DeliveryOut,
     ManualMessage,
     NotificationOut,
+    PreviewOut,
     Retried,
 )
 from soonish.schemas import CursorText, Limit, Page, RowId
@@ -66,12 +68,22 @@ async def notify(
             user,
             message.title,
             message.body,
-            message.subscription_ids,
+            message.audience(),
             idempotency_key,
             utc_now(),
             grace=timedelta(days=settings.event_grace_days),
         )
     return Accepted(notification_id=notification.id, audience=audience)
+
+
+@router.post("/notify/preview")
+async def preview_notify(
+    event_id: RowId, message: ManualMessage, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> PreviewOut:
+    """What `notify` with the same body would send, and to whom; sends nothing."""
+    async with db.read() as session:
+        event = await policy.require_organizer(session, event_id, user)
+        return await preview(session, event, message, user.locale or "en", settings)
 
 
 @router.get("/notifications")

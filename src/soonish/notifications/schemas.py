@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StrictBool, StringConstraints
 
 from soonish.events.schemas import OneLine
 from soonish.notifications.models import State
 from soonish.schemas import MAX_ID, Input, Instant, Output, Text
+from soonish.subscriptions.audience import Audience
 
 TITLE_LENGTH = 200
 BODY_LENGTH = 20_000
@@ -17,11 +18,66 @@ SubscriptionId = Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
 
 
 class ManualMessage(Input):
-    """An organizer's message (Markdown body): to everybody, or to the given subscriptions."""
+    """An organizer's message (Markdown body): to everybody, or to those who meet every condition.
+
+    `channel` is `mail` or an integration's kind; `last_failed` means those whom the last try to
+    reach them did not reach.
+    """
 
     title: Annotated[OneLine, StringConstraints(min_length=1, max_length=TITLE_LENGTH)]
     body: Annotated[Text, StringConstraints(min_length=1, max_length=BODY_LENGTH)]
     subscription_ids: list[SubscriptionId] | None = None
+    channel: Annotated[Text, StringConstraints(min_length=1, max_length=64)] | None = None
+    last_failed: StrictBool = False
+
+    def audience(self) -> Audience:
+        return Audience(self.subscription_ids, self.channel, self.last_failed)
+
+
+class ChannelReachOut(Output):
+    """`targets` of one kind of channel, and how many subscriptions have at least one."""
+
+    channel: str
+    targets: int
+    subscriptions: int
+
+
+class ReachOut(Output):
+    """What a message would reach now: `unreachable` of the `audience` have no working channel."""
+
+    audience: int
+    channels: list[ChannelReachOut]
+    unreachable: int
+
+
+class MailPreview(Output):
+    """The mail as it is sent; its links to unsubscribe and to manage lead nowhere."""
+
+    subject: str
+    html: str
+    text: str
+
+
+class ChatPreview(Output):
+    """As a chat gets it, in Markdown, cut where a chat's limits cut it."""
+
+    title: str
+    body: str
+
+
+class SmsPreview(Output):
+    """As a text message of 160 characters gets it; `is_cut` says that its end is missing."""
+
+    body: str
+    is_cut: bool
+
+
+class PreviewOut(ReachOut):
+    """What would be sent, and to whom, without sending anything."""
+
+    mail: MailPreview
+    chat: ChatPreview
+    sms: SmsPreview
 
 
 class Accepted(Output):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -20,6 +19,7 @@ from soonish.notifications import ledger, queries
 from soonish.notifications.models import Delivery, Notification, State
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
+from soonish.subscriptions.audience import Audience, ids_of
 from soonish.subscriptions.models import Subscription
 
 KEY_LENGTH = 255
@@ -31,26 +31,26 @@ async def request_manual(
     user: User,
     title: str,
     body: str,
-    subscription_ids: Collection[int] | None,
+    audience: Audience,
     idempotency_key: str | None,
     now: datetime,
     *,
     grace: timedelta,
 ) -> tuple[Notification, int]:
-    """Accept a message to these subscriptions (None: all) of the locked event.
+    """Accept a message to this audience of the locked event, as it is at this moment.
 
     Returns it with its audience, the number of active subscriptions concerned. With a key that
     this user has used for this event it is the earlier one, and nothing more is sent. Raises
     Conflict `event_cancelled`, `event_over` (past for longer than `grace`),
     `idempotency_key_reused`; InvalidInput for ids of other events.
     """
-    ids = None if subscription_ids is None else sorted(set(subscription_ids))
-    request_hash = _hash(title, body, ids)
+    request_hash = _hash(title, body, audience)
     _check_key(idempotency_key)
     earlier = await _earlier(session, event, user, idempotency_key)
     if earlier is None:
         policy.require_open_for_messages(event, grace, now)
-        await _check_ids(session, event, ids)
+        await check_audience(session, event.id, audience)
+        ids = await _ids(session, event, audience)
         notification = _manual(event, user, title, body, ids, now)
         notification.idempotency_key, notification.request_hash = idempotency_key, request_hash
         await _accept(session, event, notification)
@@ -76,8 +76,33 @@ async def retry_failed(session: AsyncSession, notification: Notification, now: d
     return revived
 
 
-def _hash(title: str, body: str, ids: list[int] | None) -> str:
-    return hashlib.sha256(json.dumps([title, body, ids]).encode()).hexdigest()
+async def check_audience(session: AsyncSession, event_id: int, audience: Audience) -> None:
+    """Raise InvalidInput where it names subscriptions of other events."""
+    ids = audience.subscription_ids
+    if not ids:
+        return
+    query = select(Subscription.id).where(
+        Subscription.event_id == event_id, Subscription.id.in_(id_list(session, ids))
+    )
+    if unknown := set(ids) - set(await session.scalars(query)):
+        raise InvalidInput("subscription_ids", f"{min(unknown)} is no subscription of this event")
+
+
+def _hash(title: str, body: str, audience: Audience) -> str:
+    """Of what was asked for: whom a filter means may have changed when it is asked again."""
+    asked: list[object] = [title, body, _sorted(audience)]
+    if audience.is_filtered:
+        asked += [audience.channel, audience.last_failed]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def _sorted(audience: Audience) -> list[int] | None:
+    ids = audience.subscription_ids
+    return None if ids is None else sorted(set(ids))
+
+
+async def _ids(session: AsyncSession, event: Event, audience: Audience) -> list[int] | None:
+    return await ids_of(session, event.id, audience) if audience.is_filtered else _sorted(audience)
 
 
 def _check_key(key: str | None) -> None:
@@ -99,16 +124,6 @@ async def _earlier(
         Notification.idempotency_key == key,
     )
     return (await session.scalars(query)).one_or_none()
-
-
-async def _check_ids(session: AsyncSession, event: Event, ids: list[int] | None) -> None:
-    if not ids:
-        return
-    query = select(Subscription.id).where(
-        Subscription.event_id == event.id, Subscription.id.in_(id_list(session, ids))
-    )
-    if unknown := set(ids) - set(await session.scalars(query)):
-        raise InvalidInput("subscription_ids", f"{min(unknown)} is no subscription of this event")
 
 
 def _manual(

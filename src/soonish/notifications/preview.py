@@ -1,0 +1,84 @@
+"""The dry run: what a message would look like and whom it would reach, without sending it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts.models import User
+from soonish.config import Settings
+from soonish.db.types import utc_now
+from soonish.delivery import shapes
+from soonish.delivery.message import Message
+from soonish.events import policy
+from soonish.events.models import Event
+from soonish.notifications.content import Content
+from soonish.notifications.mail_document import mail_document
+from soonish.notifications.rendering import facts_of
+from soonish.notifications.schemas import (
+    ChatPreview,
+    MailPreview,
+    ManualMessage,
+    PreviewOut,
+    ReachOut,
+    SmsPreview,
+)
+from soonish.notifications.service import check_audience
+from soonish.notifications.texts import Composed, compose
+from soonish.subscriptions.audience import Audience, reach
+
+NOWHERE = "#"  # what stands in a preview for the links that are a recipient's own
+
+
+async def preview(
+    session: AsyncSession, event: Event, message: ManualMessage, locale: str, settings: Settings
+) -> PreviewOut:
+    """What `request_manual` would accept now, in the organizer's language.
+
+    Raises what that does: Conflict where the event takes no messages any more, InvalidInput for
+    ids of other events.
+    """
+    grace = timedelta(days=settings.event_grace_days)
+    policy.require_open_for_messages(event, grace, utc_now())
+    await check_audience(session, event.id, message.audience())
+    reached = await reach_out(session, event.id, message.audience())
+    organizer = await session.get(User, event.owner_user_id)
+    facts = facts_of(event, organizer and organizer.name, settings.base_url)
+    content = Content("manual", facts=facts, title=message.title, body=message.body)
+    composed = compose(content, locale)
+    return PreviewOut(
+        **dict(reached),
+        mail=_mail(composed, locale, settings),
+        chat=_chat(composed),
+        sms=_sms(composed),
+    )
+
+
+async def reach_out(session: AsyncSession, event_id: int, audience: Audience) -> ReachOut:
+    return ReachOut.model_validate(await reach(session, event_id, audience))
+
+
+def _mail(composed: Composed, locale: str, settings: Settings) -> MailPreview:
+    text, html = mail_document(
+        composed,
+        base_url=settings.base_url,
+        unsubscribe_slot=NOWHERE,
+        manage_slot=NOWHERE,
+        locale=locale,
+    )
+    return MailPreview(subject=composed.title, html=html, text=text)
+
+
+def _chat(composed: Composed) -> ChatPreview:
+    shown = shapes.as_chat(_message(composed))
+    return ChatPreview(title=shown.title, body=shown.body)
+
+
+def _sms(composed: Composed) -> SmsPreview:
+    shown = shapes.as_sms(_message(composed))
+    return SmsPreview(body=shown.body, is_cut=shown.is_cut)
+
+
+def _message(composed: Composed) -> Message:
+    return Message(composed.title, composed.text, composed.markdown, composed.html)
