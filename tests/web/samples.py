@@ -7,6 +7,7 @@ from types import SimpleNamespace as Row
 from typing import Any
 
 from soonish.errors import Conflict, Gone, InvalidInput, NotFound, SoonishError
+from soonish.integrations.kinds import all_kinds, search
 from soonish.web.forms import Form
 
 NOW = datetime.now(UTC)
@@ -146,6 +147,14 @@ def wrong() -> Form:
     return form
 
 
+def channel_wrong() -> Form:
+    """A service's form with mistakes."""
+    form = Form.filled(**{"name": "Server", "tag": "", "f-host": "push.example.org"})
+    form.errors = {"f-token": "Please fill this in.", "tag": "Please fill this in."}
+    form.errors["apprise_url"] = "The address is private or local."
+    return form
+
+
 SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "start": ("events/start.html", {"events": EVENTS, "query": "", "next_url": "/?cursor=x"}),
     "start-empty": ("events/start.html", {"events": [], "query": "", "next_url": None}),
@@ -226,10 +235,34 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "reset": ("accounts/reset.html", {"form": wrong(), "token": "t", "token_page": True}),
     "forgot": ("accounts/forgot.html", {"form": Form()}),
     "integrations": (
-        "integrations/page.html", {"user": USER, "integrations": INTEGRATIONS, "form": Form()},
+        "integrations/page.html", {"user": USER, "integrations": INTEGRATIONS},
     ),
-    "integrations-wrong": (
-        "integrations/page.html", {"user": USER, "integrations": [], "form": wrong()},
+    "integrations-none": ("integrations/page.html", {"user": USER, "integrations": []}),
+    "services": (
+        "integrations/choose.html", {"user": USER, "query": "", "kinds": search("")},
+    ),
+    "services-none": (
+        "integrations/choose.html", {"user": USER, "query": "nonsense", "kinds": []},
+    ),
+    **{
+        f"service-{name}": (
+            "integrations/new.html",
+            {"user": USER, "kind": all_kinds()[name], "form": Form(), "tested": None},
+        )
+        for name in ("discord", "json", "mailto", "matrix", "ntfy")
+    },
+    "service-wrong": (
+        "integrations/new.html",
+        {"user": USER, "kind": all_kinds()["gotify"], "form": channel_wrong(),
+         "tested": Row(ok=False, detail="The service answered with status 404.")},
+    ),
+    "service-url": (
+        "integrations/new.html", {"user": USER, "kind": None, "form": wrong(), "tested": None},
+    ),
+    "integration-edit": (
+        "integrations/edit.html",
+        {"user": USER, "form": Form.filled(name="Phone", tag="urgent"),
+         "integration": INTEGRATIONS[0]},
     ),
     "unsubscribe": (
         "subscriptions/token.html",

@@ -317,11 +317,13 @@ async def test_a_mail_program_unsubscribes_with_one_post(site: Site):
 
 async def test_channels_are_added_tested_switched_and_deleted(site: Site, http_sink: HttpSink):
     bo = await site.member("bo")
-    wrong = await bo.post("/integrations", name="X", tag="t", apprise_url="nonsense")
+    wrong = await bo.post("/integrations/new/url", name="X", tag="t", apprise_url="nonsense")
     assert wrong.status_code == 422
     assert 'id="apprise_url-error"' in wrong.text
     added = await bo.follow(
-        await bo.post("/integrations", name="Hook", tag="Work", apprise_url=http_sink.apprise_url())
+        await bo.post(
+            "/integrations/new/url", name="Hook", tag="Work", apprise_url=http_sink.apprise_url()
+        )
     )
     assert "Your channel is ready" in text_of(added)
     (row,) = await site.rows(Integration)
@@ -332,6 +334,53 @@ async def test_channels_are_added_tested_switched_and_deleted(site: Site, http_s
     assert "Switch on" in text_of(off)
     await bo.follow(await bo.post(f"/integrations/{row.id}/delete"))
     assert "No channel yet" in text_of(await bo.get("/integrations"))
+
+
+async def test_a_channel_is_made_from_its_services_own_form(site: Site, http_sink: HttpSink):
+    bo = await site.member("bo")
+    found = await bo.get("/integrations/new?query=webhook+json")
+    assert 'href="/integrations/new/json"' in found.text
+    assert 'href="/integrations/new/discord"' not in found.text
+    assert (await bo.get("/integrations/new/nothing")).status_code == 404
+    page = await bo.get("/integrations/new/json")
+    assert 'name="f-host"' in page.text
+    place = {"f-host": "127.0.0.1", "f-port": http_sink.port, "encrypted": "0"}
+    named = {"name": "Hook", "tag": "work"}
+    missing = await bo.post("/integrations/new/json", **named, **{"f-port": "99999"})
+    assert missing.status_code == 422
+    assert 'id="f-host-error"' in missing.text
+    assert 'id="f-port-error"' in missing.text
+    assert 'value="99999"' in missing.text
+    tried = await bo.post("/integrations/new/json/test", **named, **place)
+    assert "was accepted" in text_of(tried)
+    assert f'value="{http_sink.port}"' in tried.text
+    assert await site.rows(Integration) == []
+    values = named | place | {"f-headers": "X-Key=abc"}
+    added = await bo.follow(await bo.post("/integrations/new/json", **values))
+    assert "Your channel is ready" in text_of(added)
+    assert len(http_sink.requests) == 2
+    assert http_sink.requests[-1].headers["x-key"] == "abc"
+    (row,) = await site.rows(Integration)
+    assert row.apprise_url == f"json://127.0.0.1:{http_sink.port}?%2BX-Key=abc"
+    refused = await bo.post("/integrations/new/json", **named, **{"f-host": "169.254.169.254"})
+    assert refused.status_code == 422
+    assert "private or local" in text_of(refused)
+
+
+async def test_a_channel_is_renamed_and_keeps_its_address(site: Site, http_sink: HttpSink):
+    bo = await site.member("bo")
+    url = http_sink.apprise_url()
+    await bo.post("/integrations/new/url", name="Hook", tag="work", apprise_url=url)
+    (row,) = await site.rows(Integration)
+    page = await bo.get(f"/integrations/{row.id}/edit")
+    assert url not in page.text
+    empty = await bo.post(f"/integrations/{row.id}/edit", name="", tag="home")
+    assert 'id="name-error"' in empty.text
+    await bo.follow(await bo.post(f"/integrations/{row.id}/edit", name="Door bell", tag="home"))
+    (row,) = await site.rows(Integration)
+    assert (row.name, row.tag, row.apprise_url) == ("Door bell", "home", url)
+    stranger = await site.member("eve")
+    assert (await stranger.get(f"/integrations/{row.id}/edit")).status_code == 404
 
 
 async def test_an_account_is_registered_verified_and_signed_in(site: Site):

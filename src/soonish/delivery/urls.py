@@ -129,6 +129,11 @@ def _check_arguments(parts: dict[str, Any]) -> None:
             raise _refusal("argument_denied", message)
 
 
+def is_settable(name: str, scheme: str) -> bool:
+    """Whether a user's URL of this scheme may carry the argument with a value of their choice."""
+    return _harmless_values(name, scheme) is None
+
+
 def _harmless_values(name: str, scheme: str) -> frozenset[str] | None:
     """Values under which the argument is let through; None where any is."""
     if name[:1] == "+" and name[1:].strip().lower() in schemes.CONNECTION_HEADERS:

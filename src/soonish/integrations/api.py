@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from soonish.accounts.limits import FailureWindow
+from soonish.accounts.models import User
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
@@ -117,9 +118,7 @@ async def test(
     window: TestWindow,
 ) -> Verification:
     integration = await _load(db, user, integration_id)
-    if settings.rate_limits_enabled:
-        window.check(str(user.id))
-        window.add(str(user.id))
+    _count_test(settings, window, user)
     result = await send_test(sender, integration, settings, user.locale)
     async with db.write() as session:
         await service.record_test(session, user, integration_id, result, utc_now())
@@ -132,8 +131,30 @@ async def send_test(
     """One attempt at the test message; up to 15 s. Outside of any transaction."""
     if integration.apprise_url is None:
         return SendResult(Outcome.CHANNEL_GONE, "The channel was deleted")
-    message = service.test_message(integration, settings.base_url, locale)
+    message = service.test_message(integration.name, settings.base_url, locale)
     return await sender.send(integration.apprise_url, message)
+
+
+async def try_out(
+    url: str,
+    name: str,
+    user: CurrentUser,
+    settings: SettingsDep,
+    sender: SenderDep,
+    window: TestWindow,
+) -> Verification:
+    """One attempt at the test message to a URL that is not kept. Errors as create, and
+    TooManyRequests as test."""
+    await _checked(url, settings)
+    _count_test(settings, window, user)
+    message = service.test_message(name, settings.base_url, user.locale)
+    return Verification.of(await sender.send(url, message))
+
+
+def _count_test(settings: Settings, window: FailureWindow, user: User) -> None:
+    if settings.rate_limits_enabled:
+        window.check(str(user.id))
+        window.add(str(user.id))
 
 
 async def _load(db: Database, user: CurrentUser, integration_id: int) -> Integration:

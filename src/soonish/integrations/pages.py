@@ -7,12 +7,11 @@ from starlette.responses import Response
 
 from soonish.db.types import utc_now
 from soonish.deps import CurrentUser, DbDep, SettingsDep
-from soonish.errors import SoonishError
 from soonish.integrations import api, service
 from soonish.integrations.api import SenderDep, TestWindow
-from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch
+from soonish.integrations.schemas import IntegrationPatch
 from soonish.schemas import MAX_PAGE, RowId
-from soonish.web.forms import Form, parse, read_form
+from soonish.web.forms import read_form
 from soonish.web.templating import is_htmx, redirect, render
 
 router = APIRouter(prefix="/integrations", include_in_schema=False)
@@ -20,22 +19,8 @@ router = APIRouter(prefix="/integrations", include_in_schema=False)
 
 @router.get("")
 async def channels(request: Request, user: CurrentUser, db: DbDep) -> Response:
-    return await _page(request, user, db, Form())
-
-
-@router.post("")
-async def add(
-    request: Request, user: CurrentUser, db: DbDep, settings: SettingsDep, sender: SenderDep
-) -> Response:
-    """Add a channel by its Apprise URL; a test message decides whether it is switched on."""
-    form = await read_form(request)
-    try:
-        names = ("name", "tag", "apprise_url")
-        wanted = parse(IntegrationCreate, {name: form.value(name) for name in names})
-        made = await api.create(wanted, user, db, settings, sender)
-    except SoonishError as error:
-        return await _page(request, user, db, form.failed(error), error.status)
-    return redirect("/integrations", _after(made.is_active, "integration_added"))
+    found = await api.list_own(user, db, limit=MAX_PAGE)
+    return render(request, "integrations/page.html", user=user, integrations=found.items)
 
 
 @router.post("/{integration_id}/test")
@@ -73,21 +58,3 @@ async def delete(integration_id: RowId, user: CurrentUser, db: DbDep) -> Respons
     async with db.write() as session:
         await service.delete(session, user, integration_id, utc_now())
     return redirect("/integrations", "integration_deleted")
-
-
-def _after(worked: bool, notice: str) -> str:
-    return notice if worked else "integration_failed"
-
-
-async def _page(
-    request: Request, user: CurrentUser, db: DbDep, form: Form, status: int = 200
-) -> Response:
-    found = await api.list_own(user, db, limit=MAX_PAGE)
-    return render(
-        request,
-        "integrations/page.html",
-        status=status,
-        user=user,
-        integrations=found.items,
-        form=form,
-    )

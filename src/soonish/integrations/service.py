@@ -142,9 +142,9 @@ async def start_afresh(session: AsyncSession, integration: Integration) -> None:
         outbox.add(session, streams.broadcast(notification_id), streams.WAKE, {})
 
 
-def test_message(integration: Integration, base_url: str, locale: str | None) -> Message:
+def test_message(channel_name: str, base_url: str, locale: str | None) -> Message:
     """The message of the test button."""
-    extra = {"channel": integration.name, "url": f"{base_url}/integrations"}
+    extra = {"channel": channel_name, "url": f"{base_url}/integrations"}
     words = compose(Content("test", extra=extra), locale or "en")
     return Message(title=words.title, text=words.text, markdown=words.markdown, html=words.html)
 

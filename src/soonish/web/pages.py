@@ -9,6 +9,7 @@ from soonish.accounts import pages as accounts
 from soonish.accounts import sign_up_pages
 from soonish.config import Settings
 from soonish.events import pages as events
+from soonish.integrations import kind_pages
 from soonish.integrations import pages as integrations
 from soonish.notifications import pages as notifications
 from soonish.subscriptions import pages as subscriptions
@@ -21,7 +22,7 @@ def pages_router(settings: Settings) -> APIRouter:
     """The router of every page; `/dev/mail` only in development with the built-in catcher."""
     router = APIRouter(include_in_schema=False)
     parts = (events, notifications, subscriptions, token_pages, accounts, sign_up_pages)
-    for module in (*parts, integrations):
+    for module in (*parts, kind_pages, integrations):
         router.include_router(module.router)
     if dev_pages.is_offered(settings):
         router.include_router(dev_pages.router)

@@ -1,0 +1,157 @@
+"""The pages that add and change a channel: pick a service, fill in its form, try it, keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from soonish.deps import CurrentUser, DbDep, SettingsDep
+from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError
+from soonish.integrations import api
+from soonish.integrations.api import SenderDep, TestWindow
+from soonish.integrations.kind_urls import url_from
+from soonish.integrations.kinds import PASTED, Kind, all_kinds, search
+from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch, Verification
+from soonish.schemas import RowId
+from soonish.web.forms import Form, parse, read_form
+from soonish.web.templating import is_htmx, redirect, render
+
+PREFIX = "f-"  # of the service's own fields, which may be called `name` or `tag` as well
+EXPERT = "url"  # the form for a whole Apprise URL
+
+router = APIRouter(prefix="/integrations", include_in_schema=False)
+
+
+@router.get("/new")
+async def choose(request: Request, user: CurrentUser, query: str = "") -> Response:
+    """Every service that matches; HTMX gets the list alone."""
+    template = "integrations/kinds.html" if is_htmx(request) else "integrations/choose.html"
+    return render(request, template, user=user, query=query[:100], kinds=search(query[:100]))
+
+
+@router.get("/new/{name}")
+async def new(request: Request, name: str, user: CurrentUser) -> Response:
+    kind = _kind(name)
+    return _form_page(request, user, kind, _fresh(kind))
+
+
+@router.post("/new/{name}")
+async def add(
+    request: Request,
+    name: str,
+    user: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    sender: SenderDep,
+) -> Response:
+    """Add the channel; a test message decides whether it is switched on."""
+    kind, form = _kind(name), await read_form(request)
+    try:
+        named = {key: form.value(key) for key in ("name", "tag")}
+        wanted = parse(IntegrationCreate, named | {"apprise_url": _url(kind, form)})
+        made = await api.create(wanted, user, db, settings, sender)
+    except SoonishError as error:
+        return _form_page(request, user, kind, _failed(form, error), status=error.status)
+    return redirect(
+        "/integrations", "integration_added" if made.is_active else "integration_failed"
+    )
+
+
+@router.post("/new/{name}/test")
+async def try_out(
+    request: Request,
+    name: str,
+    user: CurrentUser,
+    settings: SettingsDep,
+    sender: SenderDep,
+    window: TestWindow,
+) -> Response:
+    """Send a test message to what is filled in, and keep nothing."""
+    kind, form = _kind(name), await read_form(request)
+    tested, status = None, 200
+    try:
+        url, title = _url(kind, form), form.value("name") or "Soonish"
+        tested = await api.try_out(url, title, user, settings, sender, window)
+    except SoonishError as error:
+        form, status = _failed(form, error), error.status
+    return _form_page(request, user, kind, form, tested=tested, status=status)
+
+
+@router.get("/{integration_id}/edit")
+async def edit(request: Request, integration_id: RowId, user: CurrentUser, db: DbDep) -> Response:
+    integration = await api.get(integration_id, user, db)
+    form = Form.filled(name=integration.name, tag=integration.tag)
+    return render(request, "integrations/edit.html", user=user, form=form, integration=integration)
+
+
+@router.post("/{integration_id}/edit")
+async def save(
+    request: Request, integration_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> Response:
+    """Rename, tag, or give a new address; an empty address leaves the old one."""
+    integration = await api.get(integration_id, user, db)
+    form = await read_form(request)
+    sent = {"name": form.value("name"), "tag": form.value("tag")}
+    if form.value("apprise_url"):
+        sent["apprise_url"] = form.value("apprise_url")
+    try:
+        await api.update(integration_id, parse(IntegrationPatch, sent), user, db, settings)
+    except SoonishError as error:
+        context = {"user": user, "form": form.failed(error), "integration": integration}
+        return render(request, "integrations/edit.html", status=error.status, **context)
+    return redirect("/integrations", "integration_saved")
+
+
+def _kind(name: str) -> Kind | None:
+    """The service of that name, None for the expert's form. NotFound for any other."""
+    if name == EXPERT:
+        return None
+    if kind := all_kinds().get(name):
+        return kind
+    raise NotFound("There is no such service.")
+
+
+def _fresh(kind: Kind | None) -> Form:
+    """What stands in the form at first: a name, a tag, and what the service takes by default."""
+    if kind is None:
+        return Form()
+    required = {f"{PREFIX}{field.name}": field.default for field in kind.tokens if field.required}
+    return Form.filled(name=kind.label, tag=kind.name, **{k: v for k, v in required.items() if v})
+
+
+def _url(kind: Kind | None, form: Form) -> str:
+    if kind is None:
+        return form.value("apprise_url")
+    names = [PASTED, *(field.name for field in (*kind.tokens, *kind.options))]
+    values = {name: form.value(f"{PREFIX}{name}") for name in names}
+    return url_from(kind, values, encrypted=form.value("encrypted") != "0")
+
+
+def _failed(form: Form, error: SoonishError) -> Form:
+    """As Form.failed, with the service's fields under their names in the form."""
+    if not isinstance(error, InvalidInput):
+        return form.failed(error)
+    ours = {"name", "tag", "apprise_url", "body"}
+    entries = [
+        entry
+        if entry.field in ours and f"{PREFIX}{entry.field}" not in form.names()
+        else FieldError(f"{PREFIX}{entry.field}", entry.message)
+        for entry in error.errors
+    ]
+    return form.failed(InvalidInput(errors=entries))
+
+
+def _form_page(
+    request: Request,
+    user: CurrentUser,
+    kind: Kind | None,
+    form: Form,
+    *,
+    tested: Verification | None = None,
+    status: int = 200,
+) -> Response:
+    context: Mapping[str, Any] = {"user": user, "kind": kind, "form": form, "tested": tested}
+    return render(request, "integrations/new.html", status=status, **context)
