@@ -8,7 +8,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 RUN := exec .venv/bin
 
 .NOTPARALLEL:
-.PHONY: up test lint types bench screenshots chaos clean bootstrap bootstrap-test
+.PHONY: up test lint types bench screenshots messages chaos clean bootstrap bootstrap-test
 
 up: bootstrap
 	@$(RUN)/soonish up
@@ -29,12 +29,17 @@ bench: bootstrap
 screenshots: bootstrap-test
 	@export CHROMIUM="$$(scripts/bootstrap.sh browser)" && $(RUN)/python -m tests.browser.screenshots
 
+# After a change of texts: brings the catalogues up to date. Translate what is new in the .po files.
+messages: bootstrap
+	@.venv/bin/python scripts/messages.py update
+	@.venv/bin/python scripts/messages.py compile
+
 chaos: bootstrap-test
 	@$(RUN)/pytest -m chaos tests/chaos tests/delivery
 
 # Everything that the set-up made in the clone; the data in .soonish stays.
 clean:
-	rm -rf .venv node_modules src/soonish/web/assets .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv node_modules src/soonish/web/assets src/soonish/locales/*/LC_MESSAGES/*.mo .pytest_cache .ruff_cache .hypothesis
 
 bootstrap:
 	@scripts/bootstrap.sh

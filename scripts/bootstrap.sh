@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what `make up` and `make test` need and this machine does not have; quick when all is there.
-#   scripts/bootstrap.sh        Python packages, front-end assets
+#   scripts/bootstrap.sh        Python packages, front-end assets, translations
 #   scripts/bootstrap.sh test   also the Temporal CLI and a browser
 #   scripts/bootstrap.sh browser   prints where the browser is
 # Programs that are missing go into ${XDG_CACHE_HOME:-~/.cache}/soonish, outside the clone.
@@ -83,6 +83,19 @@ build_assets() {
   npm run --silent build
 }
 
+catalogues_are_compiled() {
+  local source
+  for source in src/soonish/locales/*/LC_MESSAGES/*.po; do
+    [ "${source%.po}.mo" -nt "$source" ] || return
+  done
+}
+
+compile_catalogues() {
+  catalogues_are_compiled && return
+  say "Compiling the translations ..."
+  .venv/bin/python scripts/messages.py compile
+}
+
 find_browser() { # prints the program's path
   [ -n "${CHROMIUM:-}" ] && echo "$CHROMIUM" && return
   command -v chromium || command -v chromium-browser || command -v google-chrome ||
@@ -114,6 +127,7 @@ if command -v flock >/dev/null; then
 fi
 sync_python
 build_assets
+compile_catalogues
 if [ "${1:-}" = test ]; then
   .venv/bin/soonish temporal install
   install_browser

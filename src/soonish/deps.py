@@ -18,6 +18,7 @@ from soonish.accounts.models import User
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.errors import Unauthorized
+from soonish.i18n import accepted
 
 
 async def get_settings(request: Request) -> Settings:
@@ -49,6 +50,11 @@ async def get_browser(request: Request, settings: SettingsDep) -> Browser:
     )
 
 
+async def get_language(request: Request) -> str | None:
+    """The offered language that the browser likes best; None where it says nothing of the kind."""
+    return accepted(request.headers.get("accept-language", ""))
+
+
 # These two are here for the OpenAPI document; get_access reads what is sent itself.
 _bearer = OAuth2PasswordBearer("/api/auth/token", auto_error=False)
 _cookie = APIKeyCookie(name=cookies.SESSION, auto_error=False)
@@ -72,6 +78,7 @@ async def get_access(
         found = await _by_header(header, settings, db)
     else:
         found = await _by_cookie(cookies.read_session(request, settings), settings, db)
+    request.state.user = found.user if found else None  # for error pages, too
     if isinstance(found, TokenAccess):
         api_tokens.check_scope(found.token, request.method)
     _note_use(found, db, background)
@@ -143,6 +150,7 @@ async def require_user(found: Annotated[Access, Depends(require_access)]) -> Use
 
 
 BrowserDep = Annotated[Browser, Depends(get_browser)]
+BrowserLanguage = Annotated[str | None, Depends(get_language)]
 LoginGuardDep = Annotated[LoginGuard, Depends(get_login_guard)]
 OptionalUser = Annotated[User | None, Depends(get_user)]
 CurrentAccess = Annotated[Access, Depends(require_access)]

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from soonish.i18n import _
+
 
 @dataclass(frozen=True)
 class FieldError:
@@ -32,7 +34,7 @@ class SoonishError(Exception):
 
     status = 500
     code = "internal_error"
-    title = "Something went wrong"
+    title = _("Something went wrong")
     permanent = True
 
     def __init__(self, detail: str = "", *, code: str | None = None) -> None:
@@ -43,7 +45,7 @@ class SoonishError(Exception):
 
 class ConfigurationError(SoonishError, ValueError):
     code = "configuration"
-    title = "The configuration is not usable"
+    title = _("The configuration is not usable")
 
 
 class InvalidInput(SoonishError):
@@ -51,7 +53,7 @@ class InvalidInput(SoonishError):
 
     status = 422
     code = "invalid_input"
-    title = "Some fields are not right"
+    title = _("Some fields are not right")
 
     def __init__(
         self,
@@ -68,58 +70,60 @@ class InvalidInput(SoonishError):
 class Unauthorized(SoonishError):
     status = 401
     code = "unauthorized"
-    title = "Please sign in"
+    title = _("Please sign in")
 
 
 class Forbidden(SoonishError):
     status = 403
     code = "forbidden"
-    title = "This is not yours to do"
+    title = _("This is not yours to do")
 
 
 class NotFound(SoonishError):
     status = 404
     code = "not_found"
-    title = "There is nothing here"
+    title = _("There is nothing here")
 
 
 class Conflict(SoonishError):
     status = 409
     code = "conflict"
-    title = "That does not fit the present state"
+    title = _("That does not fit the present state")
 
 
 class Gone(SoonishError):
     status = 410
     code = "token_invalid"
-    title = "This link is no longer valid"
+    title = _("This link is no longer valid")
 
 
 class TooLarge(SoonishError):
     status = 413
     code = "too_large"
-    title = "The request is larger than 1 MiB"
+    title = _("The request is larger than 1 MiB")
 
 
 class TooSlow(SoonishError):
     status = 408
     code = "request_timeout"
-    title = "The request took too long to arrive"
+    title = _("The request took too long to arrive")
 
 
 class TooManyRequests(SoonishError):
     status = 429
     code = "rate_limited"
-    title = "Too many requests"
+    title = _("Too many requests")
     permanent = False
 
     def __init__(self, retry_after: int, detail: str = "") -> None:
-        super().__init__(detail or f"Please try again in {retry_after} seconds.")
+        super().__init__(
+            detail or _("Please try again in %(seconds)s seconds.", seconds=retry_after)
+        )
         self.retry_after = retry_after
 
 
 class Unavailable(SoonishError):
     status = 503
     code = "unavailable"
-    title = "A part of Soonish does not answer"
+    title = _("A part of Soonish does not answer")
     permanent = False

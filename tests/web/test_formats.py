@@ -8,7 +8,7 @@ import pytest
 import time_machine
 
 from soonish.errors import Conflict, InvalidInput
-from soonish.notifications.i18n import language
+from soonish.i18n import language
 from soonish.web.formats import Formats
 from soonish.web.forms import Form
 
@@ -50,7 +50,7 @@ def test_the_same_instant_in_other_zones_and_languages():
     late = datetime(2026, 11, 23, 23, 30, tzinfo=UTC)
     assert ENGLISH.date(late) == "Monday, 23 November 2026"
     assert ENGLISH.date(late, "Europe/Berlin") == "Tuesday, 24 November 2026"
-    assert Formats(language("de")).date(late, "Europe/Berlin") == "Dienstag, 24 November 2026"
+    assert Formats(language("de")).date(late, "Europe/Berlin") == "Dienstag, 24. November 2026"
     assert Formats(language("de")).time(late, "Europe/Berlin") == "00:30"
     assert ENGLISH.iso(late) == "2026-11-23T23:30:00Z"
     assert ENGLISH.local_input(late, "Europe/Berlin") == "2026-11-24T00:30"

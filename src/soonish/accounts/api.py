@@ -28,6 +28,7 @@ from soonish.accounts.schemas import (
 from soonish.config import Settings
 from soonish.deps import (
     BrowserDep,
+    BrowserLanguage,
     CurrentAccess,
     CurrentSession,
     CurrentUser,
@@ -45,10 +46,14 @@ _DEFAULT_PAGE = 50
 
 @router.post("/auth/register", status_code=status.HTTP_202_ACCEPTED, tags=["auth"])
 async def register(
-    body: RegisterInput, response: Response, db: DbDep, settings: SettingsDep
+    body: RegisterInput,
+    response: Response,
+    db: DbDep,
+    settings: SettingsDep,
+    locale: BrowserLanguage,
 ) -> Accepted:
     """Mail a link to the address. The answer is the same whether or not it has an account."""
-    token = await flows.register(db, email=body.email, password=body.password, name=body.name)
+    token = await flows.register(db, **body.model_dump(), locale=locale)
     cookies.set_register(response, settings, token)
     return Accepted()
 

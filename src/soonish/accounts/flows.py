@@ -50,17 +50,28 @@ class SignedIn:
 
 
 async def register(
-    db: Database, *, email: str, password: str | None = None, name: str | None = None
+    db: Database,
+    *,
+    email: str,
+    password: str | None = None,
+    name: str | None = None,
+    locale: str | None = None,
 ) -> str:
     """Ask for proof of the address; return the secret for this browser's register cookie.
 
+    `locale` is the language of the mail where the address has none yet.
     The same for every address, in content and in time. Raises InvalidInput.
     """
     address, browser_token = normalise(email), tokens.new_secret()
     hashed = await passwords.hash_password(passwords.check(password)) if password else None
     async with _same_time(), db.write() as session:
         await service.register(
-            session, address, name=name, password_hash=hashed, browser_token=browser_token
+            session,
+            address,
+            name=name,
+            password_hash=hashed,
+            browser_token=browser_token,
+            locale=locale,
         )
     return browser_token
 

@@ -26,7 +26,9 @@ async def find_by_address(session: AsyncSession, address: str) -> User | None:
     return await session.scalar(select(User).where(same))
 
 
-async def keep_by_address(session: AsyncSession, address: str, name: str | None) -> User:
+async def keep_by_address(
+    session: AsyncSession, address: str, name: str | None, locale: str | None = None
+) -> User:
     """The row of a normalised address, made if it is missing, locked until the transaction ends.
 
     `name` is kept only where there is none yet and no account owns the row. One statement for
@@ -36,6 +38,7 @@ async def keep_by_address(session: AsyncSession, address: str, name: str | None)
         "p_email": address,
         "p_fingerprint": fingerprint_of(address),
         "p_name": name or None,
+        "p_locale": locale,
         "p_now": utc_now(),
     }
     query = _keeping(sqlite=sql.is_sqlite(session))
@@ -48,15 +51,21 @@ def _keeping(*, sqlite: bool) -> ExecutableReturnsRows:
         email=bindparam("p_email", type_=Encrypted()),
         email_fingerprint=bindparam("p_fingerprint"),
         name=bindparam("p_name", type_=String()),
+        locale=bindparam("p_locale", type_=String()),
         is_verified=False,
         is_admin=False,
         token_epoch=0,
         created_at=bindparam("p_now", type_=UtcDateTime()),
     )
-    is_free = and_(User.is_verified.is_(False), func.coalesce(User.name, "") == "")
+    nobodys = User.is_verified.is_(False)
+    no_name = and_(nobodys, func.coalesce(User.name, "") == "")
+    no_locale = and_(nobodys, User.locale.is_(None))
     kept = making.on_conflict_do_update(
         index_elements=["email_fingerprint"],
-        set_={"name": case((is_free, making.excluded.name), else_=User.name)},
+        set_={
+            "name": case((no_name, making.excluded.name), else_=User.name),
+            "locale": case((no_locale, making.excluded.locale), else_=User.locale),
+        },
     ).returning(*User.__table__.columns)
     return select(User).from_statement(kept).execution_options(populate_existing=True)
 

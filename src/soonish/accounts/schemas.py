@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, StringConstraints
 
 from soonish.accounts.api_tokens import Scope
 from soonish.accounts.passwords import MAX_LENGTH, MIN_LENGTH
+from soonish.i18n import _
 from soonish.schemas import Input, Instant, Output, Text, known_timezones
 
 
@@ -18,7 +19,7 @@ def _one_line(value: str) -> str | None:
 
 def _printable(value: str | None) -> str | None:
     if value is not None and not value.isprintable():
-        raise ValueError("must not contain control characters")
+        raise ValueError(_("must not contain control characters"))
     return value
 
 
@@ -30,7 +31,7 @@ def _required(value: str | None) -> str:
 
 def _known_zone(value: str) -> str:
     if value not in known_timezones():
-        raise ValueError("must be an IANA timezone, such as Europe/Berlin")
+        raise ValueError(_("must be an IANA timezone, such as Europe/Berlin"))
     return value
 
 
@@ -38,7 +39,7 @@ def _known_locale(value: str) -> str:
     try:
         return str(Locale.parse(value.replace("_", "-"), sep="-")).replace("_", "-")
     except (ValueError, UnknownLocaleError):
-        raise ValueError("must be a language tag, such as en or pt-BR") from None
+        raise ValueError(_("must be a language tag, such as en or pt-BR")) from None
 
 
 Address = Annotated[Text, StringConstraints(max_length=320)]

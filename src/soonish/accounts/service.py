@@ -24,14 +24,14 @@ from soonish.outbox import streams
 
 
 async def find_or_create_by_address(
-    session: AsyncSession, address: str, name: str | None = None
+    session: AsyncSession, address: str, name: str | None = None, locale: str | None = None
 ) -> User:
     """The one row of this address, made if it is missing; nobody removes it meanwhile.
 
-    `name` is kept only where there is none yet and no account owns the row. Raises InvalidInput
-    on `email`.
+    `name` and `locale` are kept only where there is none yet and no account owns the row. Raises
+    InvalidInput on `email`.
     """
-    return await keep_by_address(session, normalise(address), name)
+    return await keep_by_address(session, normalise(address), name, locale)
 
 
 async def register(
@@ -41,12 +41,13 @@ async def register(
     name: str | None,
     password_hash: str | None,
     browser_token: str,
+    locale: str | None = None,
 ) -> Registration:
     """Note that somebody wants this address to be an account; its workflow sends the mail.
 
     The same statements for every address: what kind of mail it is, is decided in the workflow.
     """
-    user = await find_or_create_by_address(session, address)
+    user = await find_or_create_by_address(session, address, locale=locale)
     return await open_registration(
         session,
         Registration(

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from soonish.accounts import api, cookies, flows
 from soonish.accounts.schemas import EmailInput, RegisterInput
-from soonish.deps import DbDep, SettingsDep
+from soonish.deps import BrowserLanguage, DbDep, SettingsDep
 from soonish.errors import SoonishError
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.templating import render
@@ -23,15 +23,15 @@ async def register_form(request: Request) -> Response:
 
 
 @router.post("/register")
-async def register(request: Request, db: DbDep, settings: SettingsDep) -> Response:
+async def register(
+    request: Request, db: DbDep, settings: SettingsDep, locale: BrowserLanguage
+) -> Response:
     form = await read_form(request)
     try:
         password = form.secret("password") or None
         values = {"email": form.value("email"), "name": form.optional("name"), "password": password}
         wanted = parse(RegisterInput, values)
-        token = await flows.register(
-            db, email=wanted.email, password=wanted.password, name=wanted.name
-        )
+        token = await flows.register(db, **wanted.model_dump(), locale=locale)
     except SoonishError as error:
         return _again(request, "accounts/register.html", form, error)
     response = _sent_page(request, settings, "register")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StrictBool, StringConstraints
 
 from soonish.db.types import utc_now
+from soonish.i18n import _
 from soonish.schemas import Input, Instant, Output, Text, as_z, known_timezones
 
 MAX_TAGS = 20
@@ -20,28 +21,28 @@ _LAST_YEAR = 2200  # Temporal's timers and the zones' rules end somewhere; nobod
 def one_line_only(value: str) -> str:
     """Refuse line breaks and other control characters: titles end up in mail headers."""
     if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in value):
-        raise ValueError("must be one line without control characters")
+        raise ValueError(_("must be one line without control characters"))
     return value
 
 
 def _known_timezone(value: str) -> str:
     if value not in known_timezones():
-        raise ValueError("must be an IANA timezone, such as Europe/Berlin")
+        raise ValueError(_("must be an IANA timezone, such as Europe/Berlin"))
     return value
 
 
 def _tag(value: str) -> str:
     tag = value.lower()
     if "," in tag:
-        raise ValueError("must not contain a comma")
+        raise ValueError(_("must not contain a comma"))
     if len(tag) > TAG_LENGTH:
-        raise ValueError(f"must have at most {TAG_LENGTH} characters")
+        raise ValueError(_("must have at most %(count)s characters", count=TAG_LENGTH))
     return tag
 
 
 def _foreseeable(value: datetime) -> datetime:
     if value.year > _LAST_YEAR:
-        raise ValueError(f"must not be after the year {_LAST_YEAR}")
+        raise ValueError(_("must not be after the year %(year)s", year=_LAST_YEAR))
     return value
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from soonish.i18n import Language
 from soonish.notifications.blocks import Action, Paragraph, Rows
 from soonish.notifications.content import Content
 from soonish.notifications.draft import NAME_LIMIT, Draft
-from soonish.notifications.i18n import Language
 from soonish.notifications.safe_text import one_line
 from soonish.notifications.words import duration_in_words
 

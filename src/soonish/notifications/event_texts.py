@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from soonish.i18n import Language
 from soonish.notifications.blocks import (
     Action,
     Block,
@@ -14,7 +15,6 @@ from soonish.notifications.blocks import (
 )
 from soonish.notifications.content import Content, EventFacts
 from soonish.notifications.draft import NAME_LIMIT, Draft
-from soonish.notifications.i18n import Language
 from soonish.notifications.markdown import markdown_to_text
 from soonish.notifications.safe_text import one_line, paragraph, shorten
 from soonish.notifications.words import date_in_words, describe_changes, duration_in_words

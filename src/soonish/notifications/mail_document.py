@@ -9,8 +9,8 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from soonish.i18n import language
 from soonish.notifications.blocks import Block, linked, with_breaks
-from soonish.notifications.i18n import language
 from soonish.notifications.markdown import render_markdown
 from soonish.notifications.texts import Composed
 

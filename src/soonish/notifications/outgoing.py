@@ -12,6 +12,7 @@ from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.delivery.mail import Mail
 from soonish.delivery.message import Message
+from soonish.i18n import served
 from soonish.notifications.content import Content
 from soonish.notifications.ledger import Claimed
 from soonish.notifications.models import Notification
@@ -59,6 +60,7 @@ class Outgoing:
         return [self._mail(row, mailboxes[row.id], actions.get(row.id)) for row in rows]
 
     def _rendering(self, locale: str) -> Rendering:
+        locale = served(locale)
         if locale not in self._renderings:
             self._renderings[locale] = Rendering(self.content, locale, self.settings)
         return self._renderings[locale]

@@ -12,11 +12,11 @@ from soonish.accounts.models import User
 from soonish.db.sql import id_list
 from soonish.errors import NotFound
 from soonish.events.models import Event
+from soonish.i18n import language
 from soonish.integrations.models import Integration
 from soonish.masking import mask_address
 from soonish.notifications.content import Content, EventFacts
 from soonish.notifications.event_texts import EVENT_KINDS, event_draft
-from soonish.notifications.i18n import language
 from soonish.notifications.models import Delivery, Notification, State
 from soonish.notifications.safe_text import one_line
 from soonish.paging import id_cursor

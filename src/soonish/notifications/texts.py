@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from soonish.i18n import language
 from soonish.notifications.account_texts import ACCOUNT_KINDS, account_draft
 from soonish.notifications.blocks import Action, Block, to_html, to_markdown, to_text
 from soonish.notifications.content import Content
 from soonish.notifications.draft import TITLE_LIMIT, Draft
 from soonish.notifications.event_texts import EVENT_KINDS, event_draft
-from soonish.notifications.i18n import language
 from soonish.notifications.safe_text import one_line
 from soonish.notifications.words import date_in_words, describe_changes, duration_in_words
 

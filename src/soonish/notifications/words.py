@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
 
+from soonish.i18n import Language, language
 from soonish.notifications.content import Change
-from soonish.notifications.i18n import Language, language
 from soonish.notifications.markdown import markdown_to_text
 from soonish.notifications.safe_text import one_line, paragraph
 

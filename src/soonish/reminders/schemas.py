@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
+from soonish.i18n import _
 from soonish.schemas import Input, Instant, Output
 from soonish.subscriptions.models import Subscription
 
@@ -56,7 +57,7 @@ class RemindMeInput(Input):
     @model_validator(mode="after")
     def _exactly_one(self) -> RemindMeInput:
         if (self.in_seconds is None) == (self.at is None):
-            raise ValueError("give either in_seconds or at")
+            raise ValueError(_("give either in_seconds or at"))
         return self
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
-from soonish.deps import CurrentUser, DbDep, OptionalUser, SettingsDep
+from soonish.deps import BrowserLanguage, CurrentUser, DbDep, OptionalUser, SettingsDep
 from soonish.errors import Unauthorized
 from soonish.events import queries as events
 from soonish.events.api import event_out
@@ -54,10 +54,11 @@ async def subscribe(
     user: OptionalUser,
     db: DbDep,
     settings: SettingsDep,
+    locale: BrowserLanguage,
     response: Response,
 ) -> Accepted | SubscriptionOut:
     if wanted.email is not None:
-        await subscribe_address(db, settings, event_id, wanted.email, wanted.name)
+        await subscribe_address(db, settings, event_id, wanted.email, wanted.name, locale)
         return Accepted()
     if user is None:
         raise Unauthorized("Sign in, or subscribe with an email address.")
@@ -164,12 +165,23 @@ async def one_click_unsubscribe(token: str, db: DbDep, settings: SettingsDep) ->
 
 
 async def subscribe_address(
-    db: Database, settings: Settings, event_id: int, address: str, name: str | None
+    db: Database,
+    settings: Settings,
+    event_id: int,
+    address: str,
+    name: str | None,
+    locale: str | None,
 ) -> None:
     """The anonymous form, as ANONYMOUS_OPT_IN has it. Errors as the service's."""
     async with db.write() as session:
         await service.subscribe_address(
-            session, event_id, address, name, utc_now(), double_opt_in=settings.double_opt_in
+            session,
+            event_id,
+            address,
+            name,
+            utc_now(),
+            double_opt_in=settings.double_opt_in,
+            locale=locale,
         )
 
 

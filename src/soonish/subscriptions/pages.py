@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from soonish.accounts.models import User
 from soonish.db.types import utc_now
-from soonish.deps import CurrentUser, DbDep, OptionalUser, SettingsDep
+from soonish.deps import BrowserLanguage, CurrentUser, DbDep, OptionalUser, SettingsDep
 from soonish.errors import SoonishError
 from soonish.events import policy
 from soonish.events import queries as events
@@ -44,14 +44,19 @@ async def event_page(
 
 @router.post("/e/{slug}/subscribe")
 async def subscribe_address(
-    request: Request, slug: str, db: DbDep, settings: SettingsDep, user: OptionalUser
+    request: Request,
+    slug: str,
+    db: DbDep,
+    settings: SettingsDep,
+    user: OptionalUser,
+    locale: BrowserLanguage,
 ) -> Response:
     """Anonymous, by address; the answer never tells whether it was subscribed already."""
     form = await read_form(request)
     event = await _event(db, slug, user)
     try:
         wanted = parse(SubscribeInput, {"email": form.value("email")})
-        await api.subscribe_address(db, settings, event.id, wanted.email or "", wanted.name)
+        await api.subscribe_address(db, settings, event.id, wanted.email or "", wanted.name, locale)
     except SoonishError as error:
         failed = form.failed(error)
         return await _event_page(request, slug, db, settings, user, failed, status=error.status)

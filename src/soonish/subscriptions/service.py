@@ -54,18 +54,20 @@ async def subscribe_address(
     now: datetime,
     *,
     double_opt_in: bool,
+    locale: str | None = None,
 ) -> None:
     """Subscribe an address by service mail; nothing happens where it is subscribed already.
 
     With `double_opt_in` it gets one mail that asks for confirmation, and nothing else before,
-    account or not: anybody can type an address.
+    account or not: anybody can type an address. `locale` is kept as the language of its mails,
+    unless the address has one or is an account's.
 
     NotFound for an event that is not public, Conflict for one that is over or cancelled,
     InvalidInput for what is no address.
     """
     event = await require_visible(session, event_id, None, lock="share")
     require_open(event, now)
-    user = await find_or_create_by_address(session, address, name)
+    user = await find_or_create_by_address(session, address, name, locale)
     if user.deactivated_at is not None:
         return
     if double_opt_in:

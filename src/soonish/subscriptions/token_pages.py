@@ -14,6 +14,7 @@ from soonish.events import queries as events
 from soonish.events.api import event_out
 from soonish.events.models import Event
 from soonish.events.pages import is_open
+from soonish.i18n import _
 from soonish.reminders.api import cancel_remind_me
 from soonish.schemas import RowId
 from soonish.subscriptions import confirmation, queries_api, service
@@ -36,10 +37,10 @@ async def ask_to_unsubscribe(
         subscribed = await queries_api.own(session, event.id, user.id) is not None
     return _page(
         request,
-        heading="Unsubscribe?",
+        heading=_("Unsubscribe?"),
         text=_nothing_more(event, event.is_public or subscribed),
         action=f"/u/{token}/confirmed",
-        label="Unsubscribe",
+        label=_("Unsubscribe"),
     )
 
 
@@ -60,10 +61,10 @@ async def ask_to_confirm(request: Request, token: str, db: DbDep) -> Response:
         return _confirmed(request, event)
     return _page(
         request,
-        heading="Confirm your subscription?",
-        text=f"You will be told about every change of “{event.name}”.",
+        heading=_("Confirm your subscription?"),
+        text=_("You will be told about every change of “%(name)s”.", name=event.name),
         action=f"/confirm/{token}",
-        label="Confirm subscription",
+        label=_("Confirm subscription"),
     )
 
 
@@ -131,9 +132,9 @@ async def leave(request: Request, token: str, db: DbDep, settings: SettingsDep) 
 
 
 _SAID = {
-    "reminders": "Your reminders are saved.",
-    "added": "You will be reminded.",
-    "removed": "That reminder is gone.",
+    "reminders": _("Your reminders are saved."),
+    "added": _("You will be reminded."),
+    "removed": _("That reminder is gone."),
 }
 
 
@@ -149,26 +150,30 @@ async def _subject(
 def _confirmed(request: Request, event: Event) -> Response:
     return _page(
         request,
-        heading="You are subscribed",
-        text=f"You will be told about every change of “{event.name}”, and reminded in time.",
+        heading=_("You are subscribed"),
+        text=_(
+            "You will be told about every change of “%(name)s”, and reminded in time.",
+            name=event.name,
+        ),
         link=f"/e/{event.slug}" if event.is_public else "",
-        link_label="Event page",
+        link_label=_("Event page"),
     )
 
 
 def _nothing_more(event: Event, may_see: bool) -> str:
     """A link outlives its subscription, but must not tell what a private event is called now."""
-    name = f"“{event.name}”" if may_see else "this event"
-    return f"You will hear nothing more about {name}."
+    if may_see:
+        return _("You will hear nothing more about “%(name)s”.", name=event.name)
+    return _("You will hear nothing more about this event.")
 
 
 def _left(request: Request, event: Event) -> Response:
     return _page(
         request,
-        heading="You are unsubscribed",
+        heading=_("You are unsubscribed"),
         text=_nothing_more(event, event.is_public),
         link=f"/e/{event.slug}" if event.is_public else "",
-        link_label="Changed your mind? Subscribe again",
+        link_label=_("Changed your mind? Subscribe again"),
     )
 
 

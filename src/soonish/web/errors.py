@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soonish.db.errors import is_passing
 from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError, TooLarge, Unavailable
+from soonish.i18n import Said, _
 from soonish.web.problems import error_headers, problem_response
 from soonish.web.templating import is_htmx, redirect, render
 
@@ -25,13 +26,13 @@ log = structlog.get_logger(__name__)
 class MethodNotAllowed(SoonishError):
     status = 405
     code = "method_not_allowed"
-    title = "This address does not take that method"
+    title = _("This address does not take that method")
 
 
 class BadRequest(SoonishError):
     status = 400
     code = "bad_request"
-    title = "The request cannot be read"
+    title = _("The request cannot be read")
 
 
 _BY_STATUS: dict[int, type[SoonishError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
@@ -72,7 +73,7 @@ def as_soonish_error(error: Exception) -> SoonishError:
 
 
 # Pydantic speaks of items where a text is stripped before it is measured.
-_LENGTHS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
+_LENGTHS = {"too_short": "min_length", "too_long": "max_length"}
 
 
 def field_errors(entries: Iterable[Mapping[str, Any]]) -> list[FieldError]:
@@ -94,9 +95,20 @@ def _field_name(entry: Mapping[str, Any]) -> str:
 
 def _message(entry: Mapping[str, Any]) -> str:
     if entry["type"] in _LENGTHS and isinstance(entry.get("input"), str):
-        bound, name = _LENGTHS[entry["type"]]
-        return f"must have at {bound} {entry['ctx'][name]} characters"
+        return _length_message(entry)
+    raised = entry.get("ctx", {}).get("error")
+    if isinstance(raised, ValueError) and raised.args and isinstance(raised.args[0], Said):
+        return raised.args[0]
+    if isinstance(entry["msg"], Said):
+        return entry["msg"]
     return str(entry["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+
+
+def _length_message(entry: Mapping[str, Any]) -> Said:
+    count = entry["ctx"][_LENGTHS[entry["type"]]]
+    if entry["type"] == "too_short":
+        return _("must have at least %(count)s characters", count=count)
+    return _("must have at most %(count)s characters", count=count)
 
 
 def error_response(request: Request, error: SoonishError) -> Response:

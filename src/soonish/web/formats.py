@@ -11,7 +11,7 @@ from babel.dates import format_date, format_time, format_timedelta
 from babel.numbers import format_decimal
 from markupsafe import Markup
 
-from soonish.notifications.i18n import Language
+from soonish.i18n import Language
 from soonish.notifications.markdown import render_markdown
 
 
@@ -32,6 +32,7 @@ class Formats:
     """Every public method is a filter of its name. Instants are aware; a zone is an IANA name."""
 
     def __init__(self, words: Language) -> None:
+        self._words = words
         self._locale = words.locale
         # The same patterns as in the mails (notifications/words.py).
         self._styles = {
@@ -84,6 +85,12 @@ class Formats:
 
     def number(self, value: int) -> str:
         return format_decimal(value, locale=self._locale)
+
+    def sentence(self, text: str) -> str:
+        """An error as its reader's language has it, as a sentence: services name only its end."""
+        said = self._words.translate(text)
+        ended = said if said[-1:] in ".!?…" else f"{said}."
+        return f"{ended[:1].upper()}{ended[1:]}" if said else ""
 
     def markdown(self, text: str | None) -> Markup:
         return Markup(render_markdown(text))  # noqa: S704 - render_markdown sanitises

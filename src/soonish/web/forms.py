@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from soonish.errors import InvalidInput, SoonishError
+from soonish.i18n import _
 from soonish.web.errors import field_errors
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -121,9 +122,9 @@ def _plain_message(entry: Mapping[str, Any]) -> str:
     """What was wrong, to somebody who filled in a form."""
     match entry["type"]:
         case "missing" | "string_too_short":
-            return "Please fill this in."
+            return _("Please fill this in.")
         case "string_too_long":
-            return f"At most {entry['ctx']['max_length']} characters, please."
-        case _:
-            text = str(entry["msg"]).removeprefix("Value error, ")
-            return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+            count = entry["ctx"]["max_length"]
+            return _("At most %(count)s characters, please.", count=count)
+        case _other:
+            return str(entry["msg"])

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
+from soonish.i18n import _
+
 NOTICE_COOKIE = "soonish_notice"
-
-
-def _(message: str) -> str:
-    """Marks a text for translation; the layout translates it."""
-    return message
-
 
 NOTICES = {
     "signed_in": _("You are signed in."),
@@ -44,5 +40,5 @@ NOTICES = {
 
 
 def notice_text(name: str) -> str | None:
-    """The (untranslated) text of a notice; None for an unknown name."""
+    """The text of a notice, for the layout to translate; None for an unknown name."""
     return NOTICES.get(name)

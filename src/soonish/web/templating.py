@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from soonish.notifications.i18n import language
+from soonish.i18n import ENGLISH, accepted, language, served
 from soonish.web.assets import asset
 from soonish.web.formats import Formats
 from soonish.web.notices import NOTICE_COOKIE, notice_text
@@ -19,7 +19,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 @cache
-def environment(locale: str = "en") -> Environment:
+def environment(locale: str = ENGLISH) -> Environment:
     """The Jinja environment of one language: `_()`, dates, numbers and plurals follow it."""
     words = language(locale)
     made = Environment(
@@ -33,7 +33,7 @@ def environment(locale: str = "en") -> Environment:
     made.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
     own: dict[str, Any] = {"asset": asset, "lang": str(words.locale).replace("_", "-")}
     made.globals.update(own)
-    made.filters.update(Formats(words).filters())
+    made.filters.update(Formats(words).filters(), translated=words.translate)
     return made
 
 
@@ -48,25 +48,27 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     """A page or fragment as a response.
 
     `user` in the context is who is signed in (None: nobody). A notice left by `redirect` is
-    shown once, by the layout.
+    shown once, by the layout. The language is that of the profile, else of the browser.
     """
     context.setdefault("user", getattr(request.state, "user", None))
     context.setdefault("token_page", False)
     notice = "" if context["token_page"] else request.cookies.get(NOTICE_COOKIE, "")
     html = (
-        environment(_locale(context["user"]))
+        environment(locale_of(request, context["user"]))
         .get_template(template)
         .render(request=request, path=request.url.path, flash=notice_text(notice), **context)
     )
-    response = HTMLResponse(html, status_code=status)
+    response = HTMLResponse(html, status_code=status, headers={"Vary": "Accept-Language"})
     if notice:
         response.delete_cookie(NOTICE_COOKIE)
     return response
 
 
-def _locale(user: Any) -> str:
-    """The profile's; English without one."""
-    return getattr(user, "locale", None) or "en"
+def locale_of(request: Request, user: Any) -> str:
+    """The profile's language, else what the browser likes best, else English."""
+    if own := getattr(user, "locale", None):
+        return served(own)
+    return accepted(request.headers.get("accept-language", "")) or ENGLISH
 
 
 def redirect(url: str, notice: str = "") -> Response:
