@@ -11,6 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from soonish import __version__
 from soonish.accounts.api import router as accounts_router
 from soonish.accounts.api_tokens_api import router as api_tokens_router
+from soonish.audit.api import router as audit_router
 from soonish.config import Settings, load_settings
 from soonish.events.api import router as events_router
 from soonish.integrations.api import router as integrations_router
@@ -59,6 +60,7 @@ def _include(app: FastAPI, settings: Settings) -> None:
     for router in (
         accounts_router,
         api_tokens_router,
+        audit_router,
         events_router,
         notifications_router,
         subscriptions_router,

@@ -15,6 +15,7 @@ from soonish.accounts.access import Access, SessionAccess, TokenAccess
 from soonish.accounts.flows import Browser
 from soonish.accounts.limits import LoginGuard
 from soonish.accounts.models import User
+from soonish.audit import origin
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.errors import Unauthorized
@@ -79,6 +80,8 @@ async def get_access(
     else:
         found = await _by_cookie(cookies.read_session(request, settings), settings, db)
     request.state.user = found.user if found else None  # for error pages, too
+    if found is not None:
+        origin.act_as(found.user.id, found.token.id if isinstance(found, TokenAccess) else None)
     if isinstance(found, TokenAccess):
         api_tokens.check_scope(found.token, request.method)
     _note_use(found, db, background)

@@ -1,6 +1,5 @@
-"""The databases, and the accounts API of tests/accounts."""
+"""The databases, and the whole application of tests/web."""
 
-from tests.accounts.conftest import scene
 from tests.support.database import (
     database,
     database_url,
@@ -8,12 +7,13 @@ from tests.support.database import (
     migrated_sqlite,
     settings,
 )
+from tests.web.conftest import site
 
 __all__ = [
     "database",
     "database_url",
     "migrated_postgres",
     "migrated_sqlite",
-    "scene",
     "settings",
+    "site",
 ]

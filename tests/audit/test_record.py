@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
 
+from soonish.accounts.models import User
 from soonish.audit import origin, service
 from soonish.audit.models import AuditEntry
 from soonish.config import Settings
@@ -74,3 +78,22 @@ async def test_the_client_is_the_peer_or_what_a_trusted_proxy_says(
         await browser.get("/", headers={"X-Forwarded-For": "203.0.113.9"})
     [entry] = await entries(database)
     assert entry.client == expected
+
+
+async def test_an_entry_may_lose_its_identity_and_nothing_else(database: Database) -> None:
+    async with database.write() as session:
+        service.record(session, "event.cancel", actor_id=None, details={"fields": ["name"]})
+        user = User(email=None, is_verified=True)
+        session.add(user)
+        await session.flush()
+        service.record(session, "event.update", actor_id=user.id)
+
+    async def change(**values: Any) -> None:
+        async with database.write() as session:
+            await session.execute(update(AuditEntry).values(**values))
+
+    for values in ({"action": "x"}, {"outcome": "denied"}, {"details": {}}, {"client": "here"}):
+        with pytest.raises(DBAPIError, match="append only"):
+            await change(**values)
+    await change(client=None, actor_user_id=None)
+    assert [entry.actor_user_id for entry in await entries(database)] == [None, None]

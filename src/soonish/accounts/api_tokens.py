@@ -13,6 +13,7 @@ from soonish.accounts.access import TokenAccess
 from soonish.accounts.models import ApiToken, User
 from soonish.accounts.queries import lock_live_user
 from soonish.accounts.tokens import hash_of, new_secret
+from soonish.audit import service as audit
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.errors import Conflict, Forbidden, InvalidInput
@@ -50,6 +51,7 @@ async def make(
     )
     session.add(row)
     await session.flush()
+    _record(session, "token.create", user_id, row.id, scope=str(scope))
     return row, secret
 
 
@@ -97,11 +99,28 @@ async def list_kept(
 async def revoke(session: AsyncSession, user_id: int, token_id: int) -> bool:
     """Revoke one token of the user; False if there is none with this id, or it was revoked."""
     revoking = _revoke(and_(_kept(user_id), ApiToken.id == token_id)).returning(ApiToken.id)
-    return await session.scalar(revoking) is not None
+    revoked = await session.scalar(revoking)
+    if revoked is not None:
+        _record(session, "token.revoke", user_id, revoked)
+    return revoked is not None
 
 
 async def revoke_all(session: AsyncSession, user_id: int) -> None:
-    await session.execute(_revoke(_kept(user_id)))
+    for token_id in await session.scalars(_revoke(_kept(user_id)).returning(ApiToken.id)):
+        _record(session, "token.revoke", user_id, token_id)
+
+
+def _record(
+    session: AsyncSession, action: str, user_id: int, token_id: int, **details: str
+) -> None:
+    audit.record(
+        session,
+        action,
+        actor_id=audit.actor() or user_id,
+        object_type="token",
+        object_id=token_id,
+        details=details or None,
+    )
 
 
 def _kept(user_id: int) -> ColumnElement[bool]:

@@ -18,6 +18,7 @@ from soonish.accounts.limits import LoginGuard
 from soonish.accounts.models import Registration, Session, User
 from soonish.accounts.queries import is_live, lock_user
 from soonish.accounts.tokens import SIGN_IN, Purpose
+from soonish.audit import service as audit
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.errors import Unauthorized
@@ -108,7 +109,7 @@ async def verify(
             user = await merging.take_address(session, token, settings.base_url)
         else:
             user = await service.confirm_address(session, row.purpose, token, password_hash=hashed)
-        return await _sign_in(session, settings, browser, user)
+        return await _sign_in(session, settings, browser, user, by=row.purpose)
 
 
 async def _proven_password(
@@ -136,12 +137,23 @@ def _is_same_browser(registration: Registration, browser: Browser) -> bool:
 
 
 async def _sign_in(
-    session: AsyncSession, settings: Settings, browser: Browser, user: User
+    session: AsyncSession, settings: Settings, browser: Browser, user: User, *, by: str
 ) -> SignedIn:
-    """A new session; the one that the browser had before ends (it may have been planted)."""
+    """A new session; the one that the browser had before ends (it may have been planted).
+
+    `by` is told to the audit log: `password`, or the purpose of the token.
+    """
     if browser.session_token:
         await sessions.end_token(session, browser.session_token)
     row, token = await sessions.start(session, settings, user.id, browser.user_agent)
+    audit.record(
+        session,
+        "session.start",
+        actor_id=user.id,
+        object_type="session",
+        object_id=row.id,
+        details={"by": by},
+    )
     return SignedIn(user, row, token, access_tokens.make(settings, row))
 
 
@@ -161,7 +173,11 @@ async def log_in(
     async with db.read() as session:
         user = await service.find_account(session, email)
     hashed = user.password_hash if user else None
-    better = await check_password(guard, browser, password, hashed)
+    try:
+        better = await check_password(guard, browser, password, hashed)
+    except Unauthorized:
+        await _record_failure(db, user)
+        raise
     if user is None:
         raise wrong_credentials()
     async with db.write() as session:
@@ -169,7 +185,19 @@ async def log_in(
         if now is None or not is_live(now) or now.password_hash != hashed:
             raise wrong_credentials()
         now.password_hash = better or hashed
-        return await _sign_in(session, settings, browser, now)
+        return await _sign_in(session, settings, browser, now, by="password")
+
+
+async def _record_failure(db: Database, user: User | None) -> None:
+    """The same work for every address; whose account it is can see that somebody tried."""
+    async with db.write() as session:
+        audit.record(
+            session,
+            "session.start",
+            actor_id=user.id if user else None,
+            outcome=audit.FAILED,
+            details={"by": "password"},
+        )
 
 
 async def check_password(

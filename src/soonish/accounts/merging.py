@@ -52,6 +52,7 @@ async def take_address(session: AsyncSession, token: str, base_url: str) -> User
     claimant.email, claimant.email_fingerprint = new, fingerprint
     await session.flush()
     await _move_subscriptions(session, target.id, claimant.id)
+    service.record_change(session, "user.email", claimant)
     await _end_old_access(session, claimant, target)
     if old:
         await _tell_old_address(session, old, base_url)

@@ -46,6 +46,7 @@ async def create_account(
     if password_hash:
         user.password_hash = password_hash
     user.is_admin = user.is_admin or admin
+    service.record_change(session, "user.create", user, admin=admin)
     return user, made
 
 

@@ -54,6 +54,8 @@ async def update(
         user = await lock_live_user(session, access.user.id)
         for name in wanted.intersection(_PLAIN):
             setattr(user, name, getattr(changes, name))
+        if plain := sorted(wanted.intersection(_PLAIN)):
+            service.record_change(session, "user.update", user, fields=plain)
         token = None
         if hashed is not None:
             signed_in = require_session(access)

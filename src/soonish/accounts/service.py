@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,6 +17,7 @@ from soonish.accounts.queries import (
     lock_live_user,
 )
 from soonish.accounts.tokens import LIFETIMES, Purpose
+from soonish.audit import service as audit
 from soonish.db.types import utc_now
 from soonish.errors import InvalidInput
 from soonish.notifications.account_mail import add_account_mail
@@ -131,6 +133,7 @@ async def mark_verified(session: AsyncSession, user: User) -> None:
     """The address is proven. Whoever else claimed it, with whatever password, is out."""
     if not user.is_verified:
         user.is_verified, user.verified_at = True, utc_now()
+        record_change(session, "user.verify", user)
     await verification.complete_all(session, user.id)
 
 
@@ -139,6 +142,7 @@ async def set_password(
 ) -> None:
     """Replace the password: every session (but one), API token and link that signs in ends."""
     user.password_hash = password_hash
+    record_change(session, "user.password", user)
     await sessions.end_all(session, user.id, but=keep_session)
     await api_tokens.revoke_all(session, user.id)
     await tokens.revoke(session, user.id, Purpose.PASSWORD_RESET, Purpose.MAGIC_LINK)
@@ -150,3 +154,15 @@ async def reset_password(session: AsyncSession, token: str, password_hash: str) 
     await mark_verified(session, user)
     await set_password(session, user, password_hash)
     return user
+
+
+def record_change(session: AsyncSession, action: str, user: User, **details: Any) -> None:
+    """Note in the audit log what was done to the account; by its owner, unless another asks."""
+    audit.record(
+        session,
+        action,
+        actor_id=audit.actor() or user.id,
+        object_type="user",
+        object_id=user.id,
+        details=details or None,
+    )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from soonish.accounts.access import SessionAccess
 from soonish.accounts.models import Session, User
 from soonish.accounts.tokens import hash_of, new_secret
+from soonish.audit import service as audit
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
@@ -139,12 +140,20 @@ async def check(session: AsyncSession, settings: Settings, session_id: int) -> f
     return 0.0 if await session.scalar(ending) is None else None
 
 
-async def _end(session: AsyncSession, which: ColumnElement[bool]) -> list[int]:
-    ending = _open(which).values(ended_at=utc_now()).returning(Session.id)
-    ended = list(await session.scalars(ending))
-    for session_id in ended:
+async def _end(session: AsyncSession, which: ColumnElement[bool]) -> int:
+    """End them, for a reason that somebody gave (time's are `check`'s); how many."""
+    ending = _open(which).values(ended_at=utc_now()).returning(Session.id, Session.user_id)
+    ended = (await session.execute(ending)).all()
+    for session_id, user_id in ended:
         outbox.add(session, streams.session(session_id), streams.ENDED, {"session_id": session_id})
-    return ended
+        audit.record(
+            session,
+            "session.end",
+            actor_id=audit.actor() or user_id,
+            object_type="session",
+            object_id=session_id,
+        )
+    return len(ended)
 
 
 def _open(which: ColumnElement[bool]) -> Update:

@@ -9,12 +9,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from soonish.accounts.clients import client_address
-from soonish.config import Settings
-
 CLI = "cli"
 _CLIENT_LENGTH = 64
 
@@ -28,6 +22,9 @@ class Origin:
     def __init__(self, find: Callable[[], str] | None = None, source: str | None = None) -> None:
         self._find = find
         self.source = source
+        # known once a route has asked who it is, and by which of their API tokens
+        self.actor_id: int | None = None
+        self.token_id: int | None = None
 
     def client(self) -> str | None:
         return (self._find()[:_CLIENT_LENGTH] or None) if self._find else None
@@ -41,6 +38,12 @@ def current() -> Origin:
     return _current.get()
 
 
+def act_as(user_id: int, token_id: int | None = None) -> None:
+    """This request is the user's: they are signed in, or hold this API token."""
+    if (here := _current.get()) is not _NOWHERE:
+        here.actor_id, here.token_id = user_id, token_id
+
+
 @contextmanager
 def coming_from(origin: Origin) -> Generator[None]:
     """What the block does is recorded with this origin."""
@@ -49,19 +52,3 @@ def coming_from(origin: Origin) -> Generator[None]:
         yield
     finally:
         _current.reset(token)
-
-
-class OriginMiddleware:
-    """Every request's origin is its client; the address is worked out where an entry needs it."""
-
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app = app
-        self._settings = settings
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        origin = Origin(lambda: client_address(HTTPConnection(scope), self._settings))
-        with coming_from(origin):
-            await self.app(scope, receive, send)

@@ -12,6 +12,11 @@ from soonish.audit.models import AuditEntry
 OK, DENIED, FAILED = "ok", "denied", "failed"
 
 
+def actor() -> int | None:
+    """Who is signed in where this request comes from; None for nobody, and outside of any."""
+    return origin.current().actor_id
+
+
 def record(
     session: AsyncSession,
     action: str,
@@ -31,6 +36,8 @@ def record(
     came = origin.current()
     if came.source:  # the operator acts, whoever's name the command was given
         actor_id, details = None, {**(details or {}), "source": came.source}
+    if came.token_id:
+        details = {**(details or {}), "token_id": came.token_id}
     session.add(
         AuditEntry(
             actor_user_id=actor_id,

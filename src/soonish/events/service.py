@@ -15,6 +15,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
+from soonish.audit import service as audit
 from soonish.errors import Conflict, Forbidden, InvalidInput
 from soonish.events import policy, queries
 from soonish.events.models import Event, EventTag, EventUpdate
@@ -59,6 +60,7 @@ async def create(
     session.add_all(EventTag(event_id=event.id, tag=tag) for tag in data.tags)
     outbox.add(session, event.temporal_workflow_id, streams.WAKE, {"event_id": event.id})
     await reminders.plan_event(session, event, now, default_reminders)
+    _record(session, "event.create", event, owner.id)
     return event
 
 
@@ -82,6 +84,7 @@ async def update(
     merged = old | new
     _check_dates(set(new), merged["start_date"], merged["end_date"], now)
     await _apply(session, event, new, now)
+    _record(session, "event.update", event, audit.actor(), fields=sorted(new))
     if new.keys() & {"start_date", "end_date"}:
         await reminders.plan_event(session, event, now, default_reminders)
     return await _announce_changes(session, event, old, new, now)
@@ -105,6 +108,21 @@ async def cancel(session: AsyncSession, event: Event, now: datetime) -> None:
     )
     await reminders.drop_event(session, event.id)
     outbox.add(session, event.temporal_workflow_id, streams.CANCEL_EVENT, {})
+    _record(session, "event.cancel", event, audit.actor())
+
+
+def _record(
+    session: AsyncSession, action: str, event: Event, actor_id: int | None, **details: Any
+) -> None:
+    audit.record(
+        session,
+        action,
+        actor_id=actor_id,
+        object_type="event",
+        object_id=event.id,
+        event_id=event.id,
+        details=details or None,
+    )
 
 
 def make_slug(name: str) -> str:

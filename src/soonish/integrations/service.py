@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
+from soonish.audit import service as audit
 from soonish.db import crypto
 from soonish.db.types import utc_now
 from soonish.delivery.message import Message
@@ -43,6 +45,7 @@ async def create(
         **_url_values(wanted.apprise_url, channel),
     )
     await _save(session, integration)
+    _record(session, "integration.create", integration)
     if integration.is_active:
         await revive_pending(session, integration.user_id)
     return integration
@@ -85,6 +88,7 @@ async def update(
             setattr(integration, name, value)
         integration.not_before = None
     await _save(session, integration)
+    _record(session, "integration.update", integration, details={"fields": sorted(sent)})
     if channel is not None or (wanted.is_active and "is_active" in sent):
         await start_afresh(session, integration)
     if integration.is_active and sent & {"apprise_url", "tag", "is_active"}:
@@ -98,6 +102,7 @@ async def delete(session: AsyncSession, user: User, integration_id: int, now: da
     integration.apprise_url = None
     integration.is_active = False
     integration.deleted_at = now
+    _record(session, "integration.delete", integration)
 
 
 async def record_test(
@@ -117,6 +122,8 @@ async def record_test(
     if result.ok:
         await start_afresh(session, integration)
         integration.last_delivery_at = now
+    outcome = audit.OK if result.ok else audit.FAILED
+    _record(session, "integration.test", integration, outcome)
     if decides:
         integration.is_active = result.ok
         if result.ok:
@@ -147,6 +154,24 @@ def test_message(channel_name: str, base_url: str, locale: str | None) -> Messag
     extra = {"channel": channel_name, "url": f"{base_url}/integrations"}
     words = compose(Content("test", extra=extra), locale or "en")
     return Message(title=words.title, text=words.text, markdown=words.markdown, html=words.html)
+
+
+def _record(
+    session: AsyncSession,
+    action: str,
+    integration: Integration,
+    outcome: str = audit.OK,
+    details: dict[str, Any] | None = None,
+) -> None:
+    audit.record(
+        session,
+        action,
+        actor_id=integration.user_id,
+        object_type="integration",
+        object_id=integration.id,
+        outcome=outcome,
+        details=details,
+    )
 
 
 def _url_values(url: str, channel: ChannelInfo) -> dict[str, str]:

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
+from soonish.audit import service as audit
 from soonish.db.sql import id_list
 from soonish.errors import Conflict, InvalidInput
 from soonish.events import policy
@@ -71,6 +72,7 @@ async def retry_failed(session: AsyncSession, notification: Notification, now: d
     mine = (Delivery.notification_id == notification.id, Delivery.state == State.FAILED)
     if revived:
         outbox.add(session, streams.broadcast(notification.id), streams.WAKE, {})
+        _record(session, "notification.retry", notification, audit.actor(), deliveries=revived)
     elif await session.scalar(select(func.count()).select_from(Delivery).where(*mine)):
         raise Conflict("It is too late to send this again.", code="notification_expired")
     return revived
@@ -156,3 +158,23 @@ async def _accept(session: AsyncSession, event: Event, notification: Notificatio
     await session.flush()
     payload = {"notification_id": notification.id}
     outbox.add(session, event.temporal_workflow_id, streams.SEND_MANUAL_NOTIFICATION, payload)
+    to_all = notification.audience is None
+    _record(session, "event.notify", notification, notification.requested_by, to_all=to_all)
+
+
+def _record(
+    session: AsyncSession,
+    action: str,
+    notification: Notification,
+    actor_id: int | None,
+    **details: int,
+) -> None:
+    audit.record(
+        session,
+        action,
+        actor_id=actor_id,
+        object_type="notification",
+        object_id=notification.id,
+        event_id=notification.event_id,
+        details=details,
+    )

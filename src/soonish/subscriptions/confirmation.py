@@ -10,6 +10,7 @@ from soonish.accounts import tokens
 from soonish.accounts.models import User
 from soonish.accounts.queries import is_live
 from soonish.accounts.tokens import LIFETIMES, Purpose
+from soonish.audit import service as audit
 from soonish.errors import Gone, NotFound
 from soonish.events.models import Event
 from soonish.events.policy import require_open, require_visible
@@ -93,4 +94,13 @@ async def confirm(session: AsyncSession, token: str, now: datetime) -> Event:
         await tokens.use_up(session, subscription.id)
         payload = {"subscription_id": subscription.id}
         outbox.add(session, event.temporal_workflow_id, streams.PARTICIPANT_ADDED, payload)
+        audit.record(
+            session,
+            "subscription.start",
+            actor_id=None,
+            object_type="subscription",
+            object_id=subscription.id,
+            event_id=event.id,
+            details={"by": "confirmation"},
+        )
     return event

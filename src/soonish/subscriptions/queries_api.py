@@ -140,9 +140,10 @@ async def _change_waiting(
 
 @dataclass(frozen=True)
 class Ended:
-    """A subscription that has just ended, and its event's workflow."""
+    """A subscription that has just ended, and its event with its workflow."""
 
     subscription_id: int
+    event_id: int
     status: str
     stream: str
 
@@ -162,7 +163,7 @@ async def end(
     if ended is None:
         return None
     workflow = select(Event.temporal_workflow_id).where(Event.id == ended[2])
-    return Ended(ended[0], ended[1], (await session.scalars(workflow)).one())
+    return Ended(ended[0], ended[2], ended[1], (await session.scalars(workflow)).one())
 
 
 async def event_and_user(

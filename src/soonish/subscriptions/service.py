@@ -14,6 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from soonish.accounts.addresses import fingerprint_of, normalise
 from soonish.accounts.models import User
 from soonish.accounts.service import find_or_create_by_address
+from soonish.audit import service as audit
 from soonish.errors import Gone, InvalidInput, NotFound
 from soonish.events.models import Event
 from soonish.events.policy import require_open, require_organizer, require_visible
@@ -134,7 +135,8 @@ async def leave(session: AsyncSession, event_id: int, user: User, now: datetime)
     NotFound for somebody who never was subscribed.
     """
     own = (Subscription.event_id == event_id) & (Subscription.user_id == user.id)
-    if await end(session, "unsubscribed", now, own) or await queries.exists(session, own):
+    was_there = await end(session, "unsubscribed", now, own, by=user.id)
+    if was_there or await queries.exists(session, own):
         return
     await require_visible(session, event_id, user)
     raise queries.not_subscribed()
@@ -159,7 +161,7 @@ async def remove(
         Subscription.event_id == event.id,
         queries.is_confirmed(),
     )
-    if await end(session, "removed", now, this, notify_others=notify_others):
+    if await end(session, "removed", now, this, by=organizer.id, notify_others=notify_others):
         return
     if not await queries.exists(session, this):
         raise NotFound("There is no such subscription.")
@@ -184,7 +186,7 @@ async def unsubscribe(session: AsyncSession, claims: Claims, now: datetime) -> E
     """
     event, user = await token_subject(session, claims)
     own = (Subscription.event_id == event.id) & (Subscription.user_id == user.id)
-    await end(session, "unsubscribed", now, own)
+    await end(session, "unsubscribed", now, own, by=user.id)
     return event
 
 
@@ -194,15 +196,17 @@ async def end(
     now: datetime,
     which: ColumnElement[bool],
     *,
+    by: int | None,
     notify_others: bool = False,
 ) -> bool:
     """End the one subscription that meets the condition, with its reminders, and say so in the
     outbox; of one that was never confirmed nobody is told. False where it had ended before (or
-    never was)."""
+    never was). `by` is who asked, for the audit log."""
     ended = await queries.end(session, reason, now, which)
     if ended is None:
         return False
     await reminders.drop_subscription(session, ended.subscription_id)
+    _record(session, "subscription.end", by, ended.subscription_id, ended.event_id, reason=reason)
     if ended.status != PENDING_CONFIRMATION:
         others = {"notify_others": True} if notify_others else {}
         payload = {"subscription_id": ended.subscription_id, **others}
@@ -251,7 +255,27 @@ async def _begin(session: AsyncSession, event: Event, user_id: int, now: datetim
     if subscription_id is not None:
         payload = {"subscription_id": subscription_id}
         outbox.add(session, event.temporal_workflow_id, streams.PARTICIPANT_ADDED, payload)
+        _record(session, "subscription.start", audit.actor(), subscription_id, event.id)
     return subscription_id
+
+
+def _record(
+    session: AsyncSession,
+    action: str,
+    actor_id: int | None,
+    subscription_id: int,
+    event_id: int,
+    **details: str,
+) -> None:
+    audit.record(
+        session,
+        action,
+        actor_id=actor_id,
+        object_type="subscription",
+        object_id=subscription_id,
+        event_id=event_id,
+        details=details or None,
+    )
 
 
 async def _describe(

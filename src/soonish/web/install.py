@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from soonish.audit.origin import OriginMiddleware
+from soonish.audit.middleware import OriginMiddleware
 from soonish.config import Settings
 from soonish.web.assets import Assets
 from soonish.web.errors import UnexpectedErrorMiddleware, install_error_handlers
