@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -26,7 +26,7 @@ class Attempt:
 
     allowed: Sequence[Network] = ()
     only: tuple[str, int] | None = None  # (host, port): service mail reaches nothing else
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])  # added to HTTP requests
+    headers: dict[str, str] = field(default_factory=dict[str, str])  # added to HTTP requests
     deadline: float = field(default_factory=lambda: time.monotonic() + ATTEMPT_SECONDS)
     statuses: list[int] = field(default_factory=list[int])
     retry_after: float | None = None

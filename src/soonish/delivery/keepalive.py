@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import select
 import socket
 import ssl
 import threading
@@ -55,47 +54,72 @@ class _Answer(http.client.HTTPResponse):
         return version, 100 if 101 < status < 200 else status, reason
 
 
-class Connection(http.client.HTTPConnection):
-    """HTTP to a checked address, with SNI and certificate by name."""
+class Connection:
+    """HTTP to a checked address, with SNI and certificate by name.
 
-    response_class = _Answer
+    Its socket blocks, and the attempt's watchdog ends what takes too long: with a timeout of its
+    own every call would wait once more, and threads change places whenever one waits.
+    """
 
     def __init__(self, key: Key) -> None:
-        super().__init__(key.host, key.port)
         self.key = key
         self.idle_since = 0.0
+        self._sock: socket.socket | None = None
         self._handle: socket.socket | None = None
 
     def begin(self, attempt: Attempt) -> None:
-        """Connect if need be, and put the connection under the attempt's deadline."""
-        if self.sock is None:
-            self.connect()
-        if self._handle is None or self.sock is None:
+        """Connect if need be, and put the connection under the attempt's deadline.
+
+        Raises what connecting raises, TimeoutError where the attempt's time is over.
+        """
+        if self._sock is None:
+            self._connect()
+        if self._handle is None:
             raise ConnectionError("not connected")
         attempt.watch(self._handle)
-        self.sock.settimeout(attempt.remaining)
+        _ = attempt.remaining
 
-    def connect(self) -> None:
-        sock = connect(self.key.host, self.key.port)
+    def ask(self, method: str, request: bytes) -> http.client.HTTPResponse:
+        """Send a whole request, and read the head of its answer.
+
+        Raises OSError or http.client.HTTPException.
+        """
+        if self._sock is None:
+            raise ConnectionError("not connected")
+        self._sock.sendall(request)
+        answer = _Answer(self._sock, method=method)
+        try:
+            answer.begin()
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def _connect(self) -> None:
+        sock = self._sock = connect(self.key.host, self.key.port)
+        sock.settimeout(None)
         self._handle = sock.dup()  # shutting the duplicate ends TLS handshakes and reads as well
-        self.sock = sock
         if self.key.tls:
             current().watch(self._handle)
-            self.sock = tls_context().wrap_socket(sock, server_hostname=self.key.host)
+            self._sock = tls_context().wrap_socket(sock, server_hostname=self.key.host)
 
     def close(self) -> None:
-        super().close()
-        if self._handle is not None:
-            self._handle.close()
-            self._handle = None
+        for sock in (self._sock, self._handle):
+            if sock is not None:
+                sock.close()
+        self._sock = self._handle = None
 
     def is_dropped(self) -> bool:
         """True if the other side closed, or sent something nobody asked for."""
-        if self.sock is None or time.monotonic() - self.idle_since > IDLE_SECONDS:
+        if self._handle is None or time.monotonic() - self.idle_since > IDLE_SECONDS:
             return True
-        poller = select.poll()
-        poller.register(self.sock, select.POLLIN)
-        return bool(poller.poll(0))
+        try:
+            self._handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
 
 class Connections:

@@ -12,9 +12,8 @@ import http.client
 import json as jsonlib
 import re
 import ssl
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import requests
@@ -29,6 +28,8 @@ BODY_LIMIT = 64 * 1024
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name (RFC 9110, 5.6.2)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
+# A server waits for a body of these unless it is told that there is none (RFC 9110, 8.6).
+_WITH_BODY = ("POST", "PUT", "PATCH")
 _Body = bytes | None
 
 
@@ -110,16 +111,31 @@ def _encode(data: Any, json: Any) -> tuple[_Body, str]:
     return urlencode(data, doseq=True).encode(), "application/x-www-form-urlencoded"
 
 
+class _Place(NamedTuple):
+    """Where an http(s) URL leads; `authority` is the value of the Host header."""
+
+    tls: bool
+    host: str
+    port: int
+    authority: str
+    path: str  # with the query
+
+
 @lru_cache(maxsize=1024)
-def _split(url: str) -> tuple[bool, str, int, str]:
-    """(TLS, host, port, path with query) of an http(s) URL. Raises ValueError."""
+def _split(url: str) -> _Place:
+    """Raises ValueError."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("not an http URL")
     tls = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     quoted = _UNSAFE.sub(lambda m: "".join(f"%{b:02X}" for b in m.group().encode()), path)
-    return tls, parts.hostname, parts.port or (443 if tls else 80), quoted
+    default = 443 if tls else 80
+    port = parts.port or default
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    authority = name if name.isascii() else name.encode("idna").decode()
+    authority += "" if port == default else f":{port}"
+    return _Place(tls, parts.hostname, port, authority, quoted)
 
 
 def _is_sendable(name: str, value: str) -> bool:
@@ -131,36 +147,48 @@ def _is_sendable(name: str, value: str) -> bool:
 
 
 def _exchange(
-    attempt: Attempt, method: str, url: str, headers: Mapping[str, str], body: _Body
+    attempt: Attempt, method: str, url: str, headers: dict[str, str], body: _Body
 ) -> requests.Response:
-    tls, host, port, path = _split(url)
-    sent = {k: v for k, v in headers.items() if _is_sendable(k, v)}
-    sent.update(attempt.headers)
-    sent.setdefault("Accept", "*/*")
-    sent["Accept-Encoding"] = "identity"
-    key = Key(tls, host, port, tuple(attempt.allowed))
+    place = _split(url)
+    request = _request(method, place, headers | attempt.headers, body)
+    key = Key(place.tls, place.host, place.port, tuple(attempt.allowed))
     kept = connections.take(key)
     connection = kept or Connection(key)
     try:
-        answer = _ask(attempt, connection, method, path, sent, body)
+        answer = _ask(attempt, connection, method, request)
     except ConnectionError:
         # A kept connection that the server closed while it was idle never took the request.
         connection.close()
         if kept is None or attempt.expired:
             raise
         connection = Connection(key)
-        answer = _ask(attempt, connection, method, path, sent, body)
+        answer = _ask(attempt, connection, method, request)
     return _finish(attempt, connection, url, answer)
 
 
+def _request(method: str, place: _Place, headers: dict[str, str], body: _Body) -> bytes:
+    """The whole request: in one piece it costs one system call, and wakes the other side once.
+
+    Raises ValueError for what is no method or header.
+    """
+    if not _TOKEN.fullmatch(method):
+        raise ValueError("not a method")
+    sent = {name: value for name, value in headers.items() if _is_sendable(name, value)}
+    sent.setdefault("Accept", "*/*")
+    lines = [f"{method} {place.path} HTTP/1.1", f"Host: {place.authority}"]
+    lines += ["Accept-Encoding: identity", *(f"{name}: {value}" for name, value in sent.items())]
+    if body is not None or method in _WITH_BODY:
+        lines.append(f"Content-Length: {len(body or b'')}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+
 def _ask(
-    attempt: Attempt, connection: Connection, method: str, path: str, headers: Any, body: _Body
+    attempt: Attempt, connection: Connection, method: str, request: bytes
 ) -> http.client.HTTPResponse:
     try:
         connection.begin(attempt)
         attempt.contacted = True
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
+        answer = connection.ask(method, request)
         if attempt.expired:  # http.client takes a head that ends early for a whole one
             raise TimeoutError("the attempt's time is over")
         return answer
