@@ -239,25 +239,32 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "integrations-none": ("integrations/page.html", {"user": USER, "integrations": []}),
     "services": (
-        "integrations/choose.html", {"user": USER, "query": "", "kinds": search("")},
+        "integrations/choose.html", {"user": USER, "query": "", "kinds": search(""), "popular": 13},
+    ),
+    "services-found": (
+        "integrations/choose.html",
+        {"user": USER, "query": "sms", "kinds": search("sms"), "popular": 13},
     ),
     "services-none": (
-        "integrations/choose.html", {"user": USER, "query": "nonsense", "kinds": []},
+        "integrations/choose.html", {"user": USER, "query": "nonsense", "kinds": [], "popular": 13},
     ),
     **{
         f"service-{name}": (
             "integrations/new.html",
-            {"user": USER, "kind": all_kinds()[name], "form": Form(), "tested": None},
+            {"user": USER, "kind": all_kinds()[name], "form": Form(), "tested": None,
+             "parts_used": False},
         )
         for name in ("discord", "json", "mailto", "matrix", "ntfy")
     },
     "service-wrong": (
         "integrations/new.html",
         {"user": USER, "kind": all_kinds()["gotify"], "form": channel_wrong(),
+         "parts_used": True,
          "tested": Row(ok=False, detail="The service answered with status 404.")},
     ),
     "service-url": (
-        "integrations/new.html", {"user": USER, "kind": None, "form": wrong(), "tested": None},
+        "integrations/new.html", {"user": USER, "kind": None, "form": wrong(), "tested": None,
+         "parts_used": False},
     ),
     "integration-edit": (
         "integrations/edit.html",

@@ -13,7 +13,7 @@ from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError
 from soonish.integrations import api
 from soonish.integrations.api import SenderDep, TestWindow
 from soonish.integrations.kind_urls import url_from
-from soonish.integrations.kinds import PASTED, Kind, all_kinds, search
+from soonish.integrations.kinds import PASTED, POPULAR, Kind, all_kinds, search
 from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch, Verification
 from soonish.schemas import RowId
 from soonish.web.forms import Form, parse, read_form
@@ -29,7 +29,9 @@ router = APIRouter(prefix="/integrations", include_in_schema=False)
 async def choose(request: Request, user: CurrentUser, query: str = "") -> Response:
     """Every service that matches; HTMX gets the list alone."""
     template = "integrations/kinds.html" if is_htmx(request) else "integrations/choose.html"
-    return render(request, template, user=user, query=query[:100], kinds=search(query[:100]))
+    query = query.strip()[:100]
+    context: dict[str, Any] = {"kinds": search(query), "popular": len(POPULAR)}
+    return render(request, template, user=user, query=query, **context)
 
 
 @router.get("/new/{name}")
@@ -153,5 +155,12 @@ def _form_page(
     tested: Verification | None = None,
     status: int = 200,
 ) -> Response:
-    context: Mapping[str, Any] = {"user": user, "kind": kind, "form": form, "tested": tested}
+    names = [f"{PREFIX}{field.name}" for field in kind.tokens] if kind else []
+    context: Mapping[str, Any] = {
+        "user": user,
+        "kind": kind,
+        "form": form,
+        "tested": tested,
+        "parts_used": any(form.value(name) or form.error(name) for name in names),
+    }
     return render(request, "integrations/new.html", status=status, **context)

@@ -21,6 +21,8 @@ def url_from(kind: Kind, values: Mapping[str, str], *, encrypted: bool = True) -
     filled = {name: value.strip() for name, value in values.items() if value.strip()}
     if PASTED in filled and kind.takes_address:
         return _pasted(filled[PASTED])
+    if kind.takes_address and not any(field.name in filled for field in kind.tokens):
+        raise InvalidInput(PASTED, "Paste the address, or enter its parts.")
     errors = [error for field in (*kind.tokens, *kind.options) if (error := _wrong(field, filled))]
     template = _choose(kind, filled, errors)
     scheme = kind.secure if kind.secure and (encrypted or not kind.plain) else kind.plain

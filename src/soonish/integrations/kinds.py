@@ -26,6 +26,12 @@ _TOKEN = re.compile(r"\{(\w+)\}")
 _COMMON = frozenset(("emojis", "format", "overflow", "store", "template", "to", "tz", "verify"))
 _FILES = frozenset(("keyfile",))  # fields that would name a file of this machine
 
+
+def _(message: str) -> str:
+    """Marks a text for translation; the page translates it."""
+    return message
+
+
 POPULAR = (
     "discord",
     "slack",
@@ -41,6 +47,32 @@ POPULAR = (
     "mailto",
     "json",
 )
+# Where the popular ones hide what their form asks for.
+_HOW_TO = {
+    "discord": _(
+        "In Discord: settings of the server or channel, Integrations, Webhooks, New webhook,"
+        " then Copy webhook URL."
+    ),
+    "slack": _(
+        "In Slack: add the app Incoming Webhooks to a channel, then copy its webhook address."
+    ),
+    "tgram": _(
+        "In Telegram: write /newbot to @BotFather for a bot token, then a message to your new bot."
+        " Your chat ID is what @userinfobot answers."
+    ),
+    "ntfy": _(
+        "Choose a topic that nobody guesses and subscribe to it in the ntfy app. A hostname is only"
+        " needed for a server of your own."
+    ),
+    "gotify": _("In Gotify: Apps, Create application, then copy its token."),
+    "workflow": _(
+        "In Teams: the channel’s menu, Workflows, “Post to a channel when a webhook request is"
+        " received”, then copy the address."
+    ),
+    "mmost": _("In Mattermost: Integrations, Incoming webhooks, Add, then copy its address."),
+    "pover": _("Your user key is on pushover.net; the token is that of an application made there."),
+    "json": _("Each message is a POST with title, message and type as JSON."),
+}
 _ALSO_KNOWN_AS = {
     "workflow": "Microsoft Teams MSTeams",
     "mailto": "email smtp mail",
@@ -49,6 +81,7 @@ _ALSO_KNOWN_AS = {
     "xml": "webhook http post",
     "x": "Twitter tweet",
 }
+
 
 Control = Literal["text", "secret", "number", "choice", "flag", "pairs"]
 
@@ -83,7 +116,8 @@ class Kind:
     """A service: `name` as in `integrations.kind`, `templates` the forms that its URL may have.
 
     `plain` and `secure` are the schemes without and with TLS, empty where there is none.
-    `takes_address`: it hands out web addresses that Apprise understands as they are.
+    `takes_address`: it hands out web addresses that Apprise understands as they are. `how_to` is
+    in English, for the page to translate.
     """
 
     name: str
@@ -95,6 +129,7 @@ class Kind:
     options: tuple[Field, ...]
     takes_address: bool
     help_url: str | None
+    how_to: str
     words: str
 
     @property
@@ -144,6 +179,7 @@ def _kind(schema: Mapping[str, Any]) -> Kind | None:
         options=options,
         takes_address=_takes_address(first),
         help_url=schema["setup_url"],
+        how_to=_HOW_TO.get(first, ""),
         words=_words(label, (*plain, *secure), details["tokens"]),
     )
 
