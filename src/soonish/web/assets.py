@@ -14,6 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from soonish.errors import ConfigurationError
 
+mimetypes.add_type("font/woff2", ".woff2")
+mimetypes.add_type("font/ttf", ".ttf")
 FOLDER = Path(__file__).parent / "assets"
 _ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
 

@@ -18,6 +18,10 @@ const copied = {
   "alpine.js": "@alpinejs/csp/dist/cdn.min.js",
   "swagger-ui.js": "swagger-ui-dist/swagger-ui-bundle.js",
   "swagger-ui.css": "swagger-ui-dist/swagger-ui.css",
+  // Headings: two subsets for pages, the whole face for generated pictures (web/pictures.py).
+  "heading.woff2": "@fontsource/bricolage-grotesque/files/bricolage-grotesque-latin-700-normal.woff2",
+  "heading-ext.woff2": "@fontsource/bricolage-grotesque/files/bricolage-grotesque-latin-ext-700-normal.woff2",
+  "heading.ttf": "@expo-google-fonts/bricolage-grotesque/700Bold/BricolageGrotesque_700Bold.ttf",
 };
 
 function compileStyles(folder) {
@@ -36,8 +40,13 @@ function sources(folder) {
   for (const name of readdirSync(join(web, "static"))) {
     if (name !== "app.css") files.push([name, readFileSync(join(web, "static", name))]);
   }
-  files.push(["app.css", compileStyles(folder)]);
   return files;
+}
+
+// The stylesheet names files as they are called in the sources: url(heading.woff2).
+function linkedStyles(folder, manifest) {
+  const css = compileStyles(folder).toString();
+  return Buffer.from(css.replace(/url\("?([\w-]+\.woff2)"?\)/g, (_, name) => `url(/assets/${manifest[name]})`));
 }
 
 function write(name, content) {
@@ -58,6 +67,7 @@ function build() {
     rmSync(assets, { recursive: true, force: true });
     mkdirSync(assets, { recursive: true });
     const manifest = Object.fromEntries(files.map(([name, content]) => [name, write(name, content)]));
+    manifest["app.css"] = write("app.css", linkedStyles(scratch, manifest));
     writeFileSync(join(assets, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   } finally {
     rmSync(scratch, { recursive: true, force: true });

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_time, format_timedelta
@@ -28,6 +29,13 @@ _UNITS: tuple[tuple[_Unit, int], ...] = (
 )
 
 
+COVERS = 6
+
+
+def _offset(moment: datetime, timezone: str) -> timedelta | None:
+    return moment.astimezone(ZoneInfo(timezone)).utcoffset()
+
+
 class Formats:
     """Every public method is a filter of its name. Instants are aware; a zone is an IANA name."""
 
@@ -39,6 +47,7 @@ class Formats:
             "full": words.gettext("EEEE, d MMMM y"),
             "medium": words.gettext("d MMM y"),
         }
+        self._short = words.gettext("EEE d MMM")
         self._clock = words.gettext("HH:mm")
 
     def filters(self) -> dict[str, Callable[..., Any]]:
@@ -67,6 +76,17 @@ class Formats:
         """`in 3 days`, `2 hours ago`."""
         distance = moment - now_utc()
         return format_timedelta(distance, add_direction=True, threshold=0.99, locale=self._locale)
+
+    def elsewhere(self, moment: datetime, timezone: str, other: str | None) -> str:
+        """`Sat 13 Dec, 02:00`: the instant in the `other` zone; empty where clocks agree."""
+        if not other or _offset(moment, timezone) == _offset(moment, other):
+            return ""
+        return f"{self.date(moment, other, self._short)}, {self.time(moment, other)}"
+
+    @staticmethod
+    def cover(slug: str) -> int:
+        """Which of the covers in app.css and of the pictures an event has."""
+        return crc32(slug.encode()) % COVERS
 
     def duration(self, seconds: int) -> str:
         """`90000` as `1 day 1 hour`; the rest under a minute only where it is all there is."""

@@ -9,20 +9,24 @@
   // The event's own time stays as the server wrote it; the viewer's own stands beside it.
   function showViewerTimes(within) {
     for (const element of within.querySelectorAll("[data-viewer-time]")) {
-      if (element.dataset.zone === zone) continue;
       const moment = new Date(element.dataset.viewerTime);
-      // The server writes English dates as 26 Nov, 17:30.
-      const text = moment.toLocaleString(root.lang === "en" ? "en-GB" : root.lang, {
-        weekday: "short", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
-      });
-      element.textContent = `${element.dataset.label} ${text}`;
-      element.hidden = false;
+      const [own, events] = [zone, element.dataset.zone].map((timeZone) => inWords(moment, timeZone));
+      element.hidden = own === events;
+      element.textContent = element.dataset.label.replace("{}", own);
     }
   }
+  function inWords(moment, timeZone) {
+    // The server writes English dates as 26 Nov, 17:30.
+    return moment.toLocaleString(root.lang === "en" ? "en-GB" : root.lang, {
+      timeZone, weekday: "short", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
+    });
+  }
 
+  // A select takes the browser's zone if it knows it, a hidden field in any case.
   function chooseTimezone(within) {
-    const select = within.querySelector("select[data-browser-zone]");
-    if (select && [...select.options].some((option) => option.value === zone)) select.value = zone;
+    for (const field of within.querySelectorAll("[data-browser-zone]")) {
+      if (!field.options || [...field.options].some((option) => option.value === zone)) field.value = zone;
+    }
   }
 
   function enhance(within) {
@@ -56,6 +60,19 @@
   document.addEventListener("htmx:afterRequest", unlockForms);
   window.addEventListener("pageshow", unlockForms);
 
+  // Without a sheet to share with, or where it fails, the link is copied.
+  async function share(button) {
+    const { share: url, title, copyDone } = button.dataset;
+    try {
+      if (navigator.share) return await navigator.share({ title, url });
+    } catch (error) {
+      if (error.name === "AbortError") return;
+    }
+    await navigator.clipboard.writeText(url);
+    announce(copyDone);
+    showNotice(copyDone, "good");
+  }
+
   async function copy(button) {
     await navigator.clipboard.writeText(button.dataset.copy);
     announce(button.dataset.done);
@@ -67,6 +84,9 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy]");
     if (button) copy(button).catch(() => button.previousElementSibling?.select?.());
+    const sharing = event.target.closest("[data-share]");
+    if (sharing) share(sharing).catch(() => window.prompt(sharing.dataset.title, sharing.dataset.share));
+    if (event.target.closest("[data-print]")) window.print();
   });
 
   // Every status but 204 carries something worth showing: form errors come back as 422.
@@ -81,17 +101,19 @@
   document.addEventListener("htmx:sendError", (event) => {
     unlockForms();
     const asking = event.detail.requestConfig?.verb === "get";
-    showNotice(asking ? root.dataset.offline : root.dataset.unsent);
+    showNotice(asking ? root.dataset.offline : root.dataset.unsent, "warn");
   });
-  document.addEventListener("htmx:afterOnLoad", () => {
-    document.querySelector("#notices [data-offline-notice]")?.remove();
-  });
-  function showNotice(text) {
+  const connected = () => document.querySelector("#notices [data-notice=warn]")?.remove();
+  document.addEventListener("htmx:afterOnLoad", connected);
+  window.addEventListener("online", connected);
+  window.addEventListener("offline", () => showNotice(root.dataset.offline, "warn"));
+  const tones = { warn: "bg-warn-soft text-warn", good: "bg-good-soft text-good" };
+  function showNotice(text, kind) {
     const place = document.getElementById("notices");
     if (!place) return;
     const notice = document.createElement("p");
-    notice.className = "rounded-xl bg-warn-soft px-4 py-3 text-warn";
-    notice.dataset.offlineNotice = "";
+    notice.className = `rounded-2xl px-4 py-3 ${tones[kind]}`;
+    notice.dataset.notice = kind;
     notice.textContent = text;
     place.replaceChildren(notice);
   }
