@@ -14,6 +14,8 @@ from soonish.accounts.api_tokens_api import router as api_tokens_router
 from soonish.audit.api import router as audit_router
 from soonish.config import Settings, load_settings
 from soonish.events.api import router as events_router
+from soonish.events.invitations_api import router as invitations_router
+from soonish.events.organizers_api import router as organizers_router
 from soonish.integrations.api import router as integrations_router
 from soonish.notifications.api import router as notifications_router
 from soonish.ops.access_log import AccessLog
@@ -23,6 +25,7 @@ from soonish.ops.logging import configure_logging
 from soonish.parts import make_parts
 from soonish.reminders.api import router as reminders_router
 from soonish.subscriptions.api import router as subscriptions_router
+from soonish.subscriptions.bulk_api import router as bulk_router
 from soonish.web.install import install_web
 from soonish.web.pages import pages_router
 
@@ -62,8 +65,11 @@ def _include(app: FastAPI, settings: Settings) -> None:
         api_tokens_router,
         audit_router,
         events_router,
+        organizers_router,
+        invitations_router,
         notifications_router,
         subscriptions_router,
+        bulk_router,
         reminders_router,
         integrations_router,
         ops_router,

@@ -143,7 +143,7 @@ def test_unsubscribed_leads_back_and_created_to_the_organizers_page() -> None:
     assert f"Link to share: {URL}" in created.text
 
 
-@pytest.mark.parametrize("kind", sorted(ACCOUNT_KINDS.keys() - {"test"}))
+@pytest.mark.parametrize("kind", sorted(ACCOUNT_KINDS.keys() - {"test", "rejected"}))
 @pytest.mark.parametrize("url", [None, "https://soonish.example/x?token=a-b_c"])
 def test_account_mail_has_one_link_or_its_slot(kind: str, url: str | None) -> None:
     composed = compose(Content(kind, extra={"url": url} if url else {}))

@@ -36,7 +36,7 @@ def test_event_mail_carries_its_links_in_both_parts(kind: str) -> None:
     assert not re.search(r"<\w", text)
 
 
-@pytest.mark.parametrize("kind", sorted(ACCOUNT_KINDS.keys() - {"test"}))
+@pytest.mark.parametrize("kind", sorted(ACCOUNT_KINDS.keys() - {"test", "rejected"}))
 def test_account_mail_has_its_button_and_no_other_slot(kind: str) -> None:
     composed = compose(Content(kind))
     text, html = mail_document(composed, base_url=BASE, unsubscribe_slot=None, manage_slot=None)

@@ -77,7 +77,8 @@ PAGE: dict[str, Any] = {
     "updates": UPDATES,
     "open": True,
     "subscription": None,
-    "done": False,
+    "done": "",
+    "invitation": "",
     "user": None,
     "form": Form(),
     "integrations": [],
@@ -113,6 +114,7 @@ ORGANIZE: dict[str, Any] = {
     "event": event(),
     "user": USER,
     "open": True,
+    "is_owner": True,
     "form": Form(),
     "idempotency_key": "k",
     "notifications": NOTIFICATIONS,
@@ -161,8 +163,10 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "start-nothing": ("events/start.html", {"events": [], "query": "opera", "next_url": None}),
     "event": ("events/page.html", PAGE),
     "event-wrong": ("events/page.html", PAGE | {"form": wrong()}),
-    "event-done": ("events/page.html", PAGE | {"done": True}),
-    "event-done-asked": ("events/page.html", PAGE | {"done": True, "must_confirm": True}),
+    "event-done": ("events/page.html", PAGE | {"done": "subscribed"}),
+    "event-done-asked": ("events/page.html", PAGE | {"done": "subscribed", "must_confirm": True}),
+    "event-done-approval": ("events/page.html", PAGE | {"done": "asked"}),
+    "event-invited": ("events/page.html", PAGE | {"invitation": "a-b_c"}),
     "event-bare": (
         "events/page.html",
         PAGE | {
@@ -285,6 +289,11 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "manage": (
         "subscriptions/manage.html",
         MEMBER | {"user": None, "token": "t", "token_page": True, "said": "Saved."},
+    ),
+    "manage-private": (
+        "subscriptions/manage.html",
+        MEMBER | {"event": event(is_public=False), "user": None, "token": "t",
+                  "token_page": True, "said": ""},
     ),
     "mails": (
         "dev/mails.html",

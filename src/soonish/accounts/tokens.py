@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select, update
@@ -22,6 +22,7 @@ class Purpose(StrEnum):
     NEW_EMAIL = "new_email"
     PASSWORD_RESET = "password_reset"  # noqa: S105 (a name, not a password)
     CONFIRM_SUBSCRIPTION = "confirm_subscription"
+    INVITATION = "invitation"  # works as often, and until, the invitation says
 
 
 SIGN_IN = (Purpose.VERIFICATION, Purpose.MAGIC_LINK, Purpose.NEW_EMAIL)
@@ -51,10 +52,13 @@ async def issue(
     *,
     registration_id: int | None = None,
     subscription_id: int | None = None,
+    invitation_id: int | None = None,
+    expires_at: datetime | None = None,
 ) -> str:
-    """Make a token of this Purpose for the user, valid for its lifetime; only its hash is kept.
+    """Make a token of this Purpose for the user, valid for its lifetime (or until `expires_at`);
+    only its hash is kept.
 
-    It may be bound to a registration or a subscription of theirs.
+    It may be bound to a registration, a subscription or an invitation of theirs.
     """
     token = new_secret()
     row = Token(
@@ -63,7 +67,8 @@ async def issue(
         user_id=user_id,
         registration_id=registration_id,
         subscription_id=subscription_id,
-        expires_at=utc_now() + LIFETIMES[Purpose(purpose)],
+        invitation_id=invitation_id,
+        expires_at=expires_at or utc_now() + LIFETIMES[Purpose(purpose)],
     )
     session.add(row)
     await session.flush()

@@ -17,7 +17,7 @@ from soonish.accounts.queries import (
 from soonish.accounts.tokens import LIFETIMES, Purpose
 from soonish.db.types import utc_now
 from soonish.errors import Gone
-from soonish.events.models import Event
+from soonish.events.models import Event, EventOrganizer, Invitation
 from soonish.integrations.models import Integration
 from soonish.notifications.account_mail import add_account_mail
 from soonish.notifications.models import Delivery, Notification
@@ -156,5 +156,7 @@ async def _has_anything(session: AsyncSession, user_id: int) -> bool:
             Notification.event_id.is_not(None),
         ),
         exists().where(User.merged_into_id == user_id),
+        exists().where(EventOrganizer.user_id == user_id),
+        exists().where(Invitation.user_id == user_id),
     )
     return bool(await session.scalar(select(or_(*needs))))

@@ -122,6 +122,7 @@ async def _add(
     parts: Parts, user: str, url: str, tags: list[str], name: str | None, verify: bool
 ) -> list[dict[str, Any]]:
     from soonish.delivery.urls import check_url
+    from soonish.events import policy
     from soonish.integrations import service
     from soonish.integrations.schemas import IntegrationCreate
 
@@ -138,7 +139,7 @@ async def _add(
         for one in made:
             await _record(parts, one.id, owner, result, decides=True)
     async with parts.db.read() as session:
-        found = [await service.require_own(session, owner, one.id) for one in made]
+        found = [await policy.require_integration(session, owner, one.id) for one in made]
     return [_row(one) for one in found]
 
 
@@ -162,10 +163,11 @@ async def _test(parts: Parts, integration_id: int | None) -> list[dict[str, Any]
 
 
 async def _send(parts: Parts, integration_id: int, owner: User) -> SendResult:
-    from soonish.integrations import api, service
+    from soonish.events import policy
+    from soonish.integrations import api
 
     async with parts.db.read() as session:
-        channel = await service.require_own(session, owner, integration_id)
+        channel = await policy.require_integration(session, owner, integration_id)
     return await api.send_test(parts.sender, channel, parts.settings, owner.locale)
 
 

@@ -31,6 +31,9 @@ SearchText = Annotated[Text, Query(max_length=200)]
 FilterText = Annotated[Text | None, Query(max_length=64)]
 From = Annotated[Instant | None, Query(alias="from", description="Earliest start")]
 To = Annotated[Instant | None, Query(description="Latest start")]
+InvitationToken = Annotated[
+    Text | None, Query(max_length=200, description="Shows a private event to who is invited")
+]
 
 
 def event_out(found: EventDetails, settings: Settings) -> EventOut:
@@ -74,7 +77,7 @@ async def list_events(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[EventOut]:
-    """Public events to come; with `mine=true` all of one's own, past and cancelled too."""
+    """Public events to come; with `mine=true` all that one organizes, past and cancelled too."""
     wanted = EventFilter(query, _stripped(category), _stripped(tag), start_from, to)
     if start_from and to and to < start_from:
         raise InvalidInput("to", "must not be before from")
@@ -84,10 +87,14 @@ async def list_events(
 
 @router.get("/{event_id}")
 async def get_event(
-    event_id: RowId, user: OptionalUser, db: DbDep, settings: SettingsDep
+    event_id: RowId,
+    user: OptionalUser,
+    db: DbDep,
+    settings: SettingsDep,
+    invitation: InvitationToken = None,
 ) -> EventOut:
     async with db.read() as session:
-        event = await policy.require_visible(session, event_id, user)
+        event = await policy.require_visible(session, event_id, user, invitation=invitation)
         found = await queries.details_of(session, event)
     return event_out(found, settings)
 
@@ -110,17 +117,22 @@ async def update_event(
 async def cancel_event(event_id: RowId, user: CurrentUser, db: DbDep) -> None:
     """Cancel the event and tell everybody; it stays readable with `status: "cancelled"`."""
     async with db.write() as session:
-        event = await policy.require_organizer(session, event_id, user, lock="update")
+        event = await policy.require_owner(session, event_id, user, lock="update")
         await service.cancel(session, event, utc_now())
 
 
 @router.get("/{event_id}/updates")
 async def list_updates(
-    event_id: RowId, user: OptionalUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
+    event_id: RowId,
+    user: OptionalUser,
+    db: DbDep,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    invitation: InvitationToken = None,
 ) -> Page[EventUpdateOut]:
     """The update log, newest first."""
     async with db.read() as session:
-        event = await policy.require_visible(session, event_id, user)
+        event = await policy.require_visible(session, event_id, user, invitation=invitation)
         rows, following = await queries.list_updates(session, event.id, limit=limit, cursor=cursor)
     return Page(items=[EventUpdateOut.model_validate(r) for r in rows], next_cursor=following)
 

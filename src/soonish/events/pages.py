@@ -107,6 +107,8 @@ async def update(
 async def ask_to_cancel(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
+    async with db.read() as session:
+        await policy.require_owner(session, event_id, user)
     event = await own_event(event_id, user, db, settings)
     return render(request, "events/cancel.html", user=user, event=event)
 
@@ -140,6 +142,7 @@ async def organizer_page(
         status=status,
         user=user,
         event=event,
+        is_owner=event.owner_user_id == user.id,
         open=is_open(event),
         form=form,
         idempotency_key=form.value("idempotency_key") or str(uuid.uuid4()),
@@ -154,7 +157,7 @@ async def organizer_page(
 
 
 async def own_event(event_id: int, user: CurrentUser, db: DbDep, settings: SettingsDep) -> EventOut:
-    """The event as the API shows it, for its organizer only. NotFound, Forbidden."""
+    """The event as the API shows it, for its organizers only. NotFound, Forbidden."""
     async with db.read() as session:
         event = await policy.require_organizer(session, event_id, user)
         return api.event_out(await queries.details_of(session, event), settings)

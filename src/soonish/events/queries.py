@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.db.sql import id_list
+from soonish.events import policy
 from soonish.events.models import Event, EventTag, EventUpdate
 from soonish.outbox.models import OutboxRow
 from soonish.paging import id_cursor, instant_id_cursor
@@ -65,8 +66,8 @@ async def list_public(
 async def list_own(
     session: AsyncSession, user_id: int, wanted: EventFilter, *, limit: int, cursor: str | None
 ) -> tuple[list[EventDetails], str | None]:
-    """As list_public, but every event of this owner, past and cancelled ones included."""
-    own = select(Event).where(Event.owner_user_id == user_id)
+    """As list_public, but every event this user organizes, past and cancelled ones included."""
+    own = select(Event).where(policy.organized_by(user_id))
     return await _page(session, own, wanted, limit, cursor)
 
 

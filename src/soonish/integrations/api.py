@@ -16,6 +16,7 @@ from soonish.delivery.outcome import Outcome, SendResult
 from soonish.delivery.sender import Sender
 from soonish.delivery.urls import ChannelInfo, check_url
 from soonish.deps import CurrentUser, DbDep, SettingsDep
+from soonish.events import policy
 from soonish.integrations import service
 from soonish.integrations.models import Integration
 from soonish.integrations.schemas import (
@@ -159,7 +160,7 @@ def _count_test(settings: Settings, window: FailureWindow, user: User) -> None:
 
 async def _load(db: Database, user: CurrentUser, integration_id: int) -> Integration:
     async with db.read() as session:
-        return await service.require_own(session, user, integration_id)
+        return await policy.require_integration(session, user, integration_id)
 
 
 async def _checked(url: str, settings: Settings) -> ChannelInfo:

@@ -16,7 +16,8 @@ from soonish.db.types import utc_now
 from soonish.delivery.message import Message
 from soonish.delivery.outcome import SendResult
 from soonish.delivery.urls import ChannelInfo
-from soonish.errors import Conflict, NotFound
+from soonish.errors import Conflict
+from soonish.events.policy import require_integration
 from soonish.integrations import channel_health, queries
 from soonish.integrations.models import Integration
 from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch
@@ -51,16 +52,6 @@ async def create(
     return integration
 
 
-async def require_own(
-    session: AsyncSession, user: User, integration_id: int, *, lock: bool = False
-) -> Integration:
-    """The user's channel. NotFound for any other and for a deleted one."""
-    integration = await queries.own(session, user.id, integration_id, lock=lock)
-    if integration is None:
-        raise NotFound("There is no such integration.")
-    return integration
-
-
 async def listed(
     session: AsyncSession, user: User, limit: int, after_id: int | None = None
 ) -> Sequence[Integration]:
@@ -77,9 +68,9 @@ async def update(
     """Change the fields that were sent; `channel` is what check_url said of a new URL.
 
     A new URL and an activation start with a clean bill of health, and what waits for a channel of
-    this user is routed again. NotFound as require_own, Conflict as create.
+    this user is routed again. NotFound as policy.require_integration, Conflict as create.
     """
-    integration = await require_own(session, user, integration_id, lock=True)
+    integration = await require_integration(session, user, integration_id, lock=True)
     sent = wanted.model_fields_set
     for name in sent & {"name", "tag", "is_active"}:
         setattr(integration, name, getattr(wanted, name))
@@ -97,8 +88,8 @@ async def update(
 
 
 async def delete(session: AsyncSession, user: User, integration_id: int, now: datetime) -> None:
-    """Erase the channel's URL for good; the row stays for the ledger. NotFound as require_own."""
-    integration = await require_own(session, user, integration_id, lock=True)
+    """Erase the channel's URL for good; the row stays for the ledger. NotFound as in `update`."""
+    integration = await require_integration(session, user, integration_id, lock=True)
     integration.apprise_url = None
     integration.is_active = False
     integration.deleted_at = now
@@ -118,7 +109,7 @@ async def record_test(
 
     NotFound where the channel was deleted meanwhile.
     """
-    integration = await require_own(session, user, integration_id, lock=True)
+    integration = await require_integration(session, user, integration_id, lock=True)
     if result.ok:
         await start_afresh(session, integration)
         integration.last_delivery_at = now

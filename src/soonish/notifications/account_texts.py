@@ -170,11 +170,7 @@ def _confirm_subscription(content: Content, t: Language) -> Draft:
 
 
 def _invitation(content: Content, t: Language) -> Draft:
-    named = {
-        "name": _event_name(content) or t.gettext("an event"),
-        "organizer": one_line(content.extra.get("organizer"), NAME_LIMIT)
-        or t.gettext("The organizer"),
-    }
+    named = _event_and_organizer(content, t)
     return _draft(
         content,
         t,
@@ -186,6 +182,69 @@ def _invitation(content: Content, t: Language) -> Draft:
             t.gettext("You are not subscribed: unless you do so, you will hear nothing more."),
         ),
         reason=t.gettext("You get this because the organizer entered this address."),
+    )
+
+
+def _co_organizer(content: Content, t: Language) -> Draft:
+    named = _event_and_organizer(content, t)
+    return _draft(
+        content,
+        t,
+        title=t.gettext("You help to organize %(name)s") % named,
+        button=t.gettext("Open the event"),
+        paragraphs=(
+            t.gettext("%(organizer)s made you a co-organizer of %(name)s.") % named,
+            t.gettext(
+                "Sign in with this address to see its subscribers, change it and write messages. "
+                "If you have no account yet, register with this address first."
+            ),
+        ),
+        reason=t.gettext("You get this because the organizer entered this address."),
+    )
+
+
+def _new_owner(content: Content, t: Language) -> Draft:
+    named = _event_and_organizer(content, t)
+    return _draft(
+        content,
+        t,
+        title=t.gettext("%(name)s is yours now") % named,
+        button=t.gettext("Open the event"),
+        paragraphs=(
+            t.gettext("%(organizer)s handed %(name)s over to you.") % named,
+            t.gettext("You alone can cancel it, hand it over and choose who organizes it."),
+        ),
+        reason=t.gettext("You get this because the event belongs to your Soonish account."),
+    )
+
+
+def _approval_wanted(content: Content, t: Language) -> Draft:
+    named = _event_and_organizer(content, t)
+    return _draft(
+        content,
+        t,
+        title=t.gettext("Somebody asks to join %(name)s") % named,
+        button=t.gettext("Decide"),
+        paragraphs=(
+            t.gettext("At least one person waits for your approval to %(name)s.") % named,
+            t.gettext(
+                "Until you approve, they get no messages. You get one mail for all who wait."
+            ),
+        ),
+        reason=t.gettext("You get this because you organize %(name)s.") % named,
+    )
+
+
+def _rejected(content: Content, t: Language) -> Draft:
+    named = _event_and_organizer(content, t)
+    told = t.gettext("The organizer has decided not to accept your subscription to %(name)s.")
+    nothing = t.gettext("You are not subscribed, and will hear nothing more about it.")
+    return Draft(
+        title=t.gettext("Your request to join %(name)s was declined") % named,
+        preheader=told % named,
+        reason=t.gettext("You get this because you asked to join %(name)s.") % named,
+        blocks=(Paragraph(told % named), Paragraph(nothing)),
+        action=None,
     )
 
 
@@ -247,10 +306,18 @@ ACCOUNT_KINDS: dict[str, Wording] = {
     "email_changed": _email_changed,
     "confirm_subscription": _confirm_subscription,
     "invitation": _invitation,
+    "co_organizer": _co_organizer,
+    "new_owner": _new_owner,
+    "approval_wanted": _approval_wanted,
+    "rejected": _rejected,
     "channel_failing": _channel_failing,
     "channel_off": _channel_off,
     "test": _test,
 }
+
+
+# their button leads to the organizer's page of the event
+FOR_ORGANIZERS = ("co_organizer", "new_owner", "approval_wanted")
 
 
 def _works_once_for(content: Content, t: Language, default_seconds: int) -> str:
@@ -271,6 +338,14 @@ def _with_problem(draft: Draft, content: Content, t: Language) -> Draft:
 def _event_name(content: Content) -> str:
     name = content.facts.name if content.facts else content.extra.get("event")
     return one_line(name, NAME_LIMIT)
+
+
+def _event_and_organizer(content: Content, t: Language) -> dict[str, str]:
+    organizer = one_line(content.extra.get("organizer"), NAME_LIMIT)
+    return {
+        "name": _event_name(content) or t.gettext("an event"),
+        "organizer": organizer or t.gettext("The organizer"),
+    }
 
 
 def _channel(content: Content, t: Language) -> str:

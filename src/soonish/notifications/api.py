@@ -104,8 +104,7 @@ async def get_notification(
     event_id: RowId, notification_id: RowId, user: CurrentUser, db: DbDep
 ) -> NotificationOut:
     async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        row = await queries.require(session, event_id, notification_id)
+        event, row = await policy.require_notification(session, event_id, notification_id, user)
         found = await queries.counted(session, [row])
     return notification_out(event, found[0])
 
@@ -122,8 +121,7 @@ async def list_deliveries(
 ) -> Page[DeliveryOut]:
     """What became of the message for each recipient and channel; addresses are masked."""
     async with db.read() as session:
-        await policy.require_organizer(session, event_id, user)
-        row = await queries.require(session, event_id, notification_id)
+        _, row = await policy.require_notification(session, event_id, notification_id, user)
         found, following = await queries.list_deliveries(
             session, row.id, states=state or (), limit=limit, cursor=cursor
         )
@@ -136,7 +134,6 @@ async def retry_notification(
 ) -> Retried:
     """Try the failed deliveries again; asked twice, each is still sent once."""
     async with db.write() as session:
-        await policy.require_organizer(session, event_id, user)
-        row = await queries.require(session, event_id, notification_id)
+        _, row = await policy.require_notification(session, event_id, notification_id, user)
         retried = await service.retry_failed(session, row, utc_now())
     return Retried(notification_id=row.id, retried=retried)

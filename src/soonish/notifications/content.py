@@ -22,6 +22,7 @@ class EventFacts:
     organizer_name: str | None
     description: str | None  # Markdown
     url: str
+    is_public: bool = True  # a private event's link works for those who are let in only
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"start": _to_iso(self.start), "end": self.end and _to_iso(self.end)}

@@ -39,11 +39,14 @@ def _created(content: Content, facts: EventFacts, t: Language) -> Draft:
         )
     )
     share = Rows(((t.gettext("Link to share"), facts.url),))
+    how = t.gettext("Share its link so that people can subscribe.")
+    if not facts.is_public:
+        how = t.gettext("It is private: only those whom you invite can see it and subscribe.")
     return Draft(
         title=t.gettext("Your event %(name)s is ready") % _named(facts),
-        preheader=t.gettext("Share its link so that people can subscribe."),
+        preheader=how,
         reason=t.gettext("You get this because you created %(name)s.") % _named(facts),
-        blocks=(intro, share, _details(facts, t)),
+        blocks=(*((intro, share) if facts.is_public else (Paragraph(how),)), _details(facts, t)),
         action=Action(t.gettext("Open your event"), content.extra.get("url") or facts.url),
     )
 
@@ -162,7 +165,7 @@ def _removed(content: Content, facts: EventFacts, t: Language) -> Draft:
         preheader=t.gettext("You will hear nothing more about this event."),
         reason=_because_it_was(facts, t),
         blocks=(Paragraph(intro), _details(facts, t)),
-        action=_see_event(facts, t),
+        action=_see_event(facts, t) if facts.is_public else None,
     )
 
 
@@ -171,12 +174,18 @@ def _unsubscribed(content: Content, facts: EventFacts, t: Language) -> Draft:
         "This is the last message: you will hear nothing more about this event. Should you "
         "change your mind, you can subscribe again with the link below."
     )
+    again = Action(t.gettext("Subscribe again"), content.extra.get("url") or facts.url)
+    if not facts.is_public:
+        intro = t.gettext(
+            "This is the last message: you will hear nothing more about this event. Should you "
+            "change your mind, please ask the organizer for an invitation."
+        )
     return Draft(
         title=t.gettext("You're unsubscribed from %(name)s") % _named(facts),
         preheader=t.gettext("You will hear nothing more about this event."),
         reason=_because_it_was(facts, t),
         blocks=(Paragraph(intro), _details(facts, t)),
-        action=Action(t.gettext("Subscribe again"), content.extra.get("url") or facts.url),
+        action=again if facts.is_public else None,
     )
 
 

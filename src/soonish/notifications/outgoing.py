@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,6 +13,7 @@ from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.delivery.mail import Mail
 from soonish.delivery.message import Message
+from soonish.events import invitations
 from soonish.i18n import served
 from soonish.notifications.content import Content
 from soonish.notifications.ledger import Claimed
@@ -94,17 +96,19 @@ class Outgoing:
 
     async def _action_urls(self, db: Database, rows: Sequence[Claimed]) -> dict[int, str]:
         """The links of account mails by delivery id: a token each, made just before the send."""
-        purpose = self.content.extra.get("purpose")
-        if not purpose:
+        if not self.content.extra.get("purpose"):
             return {}
-        bound = {
-            name: int(self.content.extra[name])
-            for name in ("registration_id", "subscription_id")
-            if self.content.extra.get(name)
-        }
-        urls: dict[int, str] = {}
         async with db.write() as session:
-            for row in rows:
-                token = await tokens.issue(session, purpose, row.user_id, **bound)
-                urls[row.id] = links.action_url(self.settings.base_url, purpose, token)
-        return urls
+            return {row.id: await self._action_url(session, row) for row in rows}
+
+    async def _action_url(self, session: AsyncSession, row: Claimed) -> str:
+        extra, base = self.content.extra, self.settings.base_url
+        if invitation_id := extra.get("invitation_id"):
+            return await invitations.issue_url(session, int(invitation_id), base)
+        bound: dict[str, Any] = {
+            name: int(extra[name])
+            for name in ("registration_id", "subscription_id")
+            if extra.get(name)
+        }
+        token = await tokens.issue(session, extra["purpose"], row.user_id, **bound)
+        return links.action_url(base, extra["purpose"], token)

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
 from soonish.db.sql import id_list
-from soonish.errors import NotFound
 from soonish.events.models import Event
 from soonish.i18n import language
 from soonish.integrations.models import Integration
@@ -40,14 +39,6 @@ class Recipient:
     delivery: Delivery
     address: str | None
     channel: str | None
-
-
-async def require(session: AsyncSession, event_id: int, notification_id: int) -> Notification:
-    """The notification of this event. NotFound if there is none, also for another event's."""
-    found = await session.get(Notification, notification_id)
-    if found is None or found.event_id != event_id:
-        raise NotFound("This event has no such notification.")
-    return found
 
 
 async def list_of_event(

@@ -15,6 +15,7 @@ from soonish.config import Settings
 from soonish.delivery.mail import MailContent, MailTemplate, reply_address
 from soonish.delivery.message import Message
 from soonish.events.models import Event
+from soonish.notifications.account_texts import FOR_ORGANIZERS
 from soonish.notifications.content import Content, EventFacts
 from soonish.notifications.mail_document import mail_document
 from soonish.notifications.models import Notification
@@ -41,6 +42,7 @@ def facts_of(event: Event, organizer_name: str | None, base_url: str) -> EventFa
         organizer_name=organizer_name,
         description=event.description,
         url=public_url(base_url, event.slug),
+        is_public=event.is_public,
     )
 
 
@@ -59,6 +61,8 @@ async def content_of(session: AsyncSession, notification: Notification, base_url
     content = replace(Content.from_json(own | (notification.content or {})), facts=facts)
     if notification.kind == "created":
         content.extra["url"] = f"{base_url}/events/{notification.event_id}"
+    if notification.kind in FOR_ORGANIZERS:
+        content.extra["url"] = f"{base_url}/events/{content.extra['event_id']}"
     if notification.kind in ("channel_failing", "channel_off"):
         content.extra["url"] = f"{base_url}/integrations"
     return content
@@ -89,8 +93,17 @@ class Rendering:
         """For accounts and organizers: nothing to unsubscribe from."""
         return self._template(with_links=False)
 
+    @cached_property
+    def _for_subscribers(self) -> Composed:
+        """A private event's page is 404 without a sign-in: its mails lead to the manage page."""
+        facts = self._content.facts
+        if facts is None or facts.is_public:
+            return self.composed
+        own = replace(facts, url=_slot(MANAGE_SLOT))
+        return compose(replace(self._content, facts=own), self._locale)
+
     def _template(self, *, with_links: bool) -> MailTemplate:
-        composed = self.composed
+        composed = self._for_subscribers if with_links else self.composed
         text, html = mail_document(
             composed,
             base_url=self._settings.base_url,

@@ -16,14 +16,13 @@ from soonish.accounts.models import User
 from soonish.db.types import utc_now
 from soonish.errors import Conflict, InvalidInput, NotFound
 from soonish.events.models import Event
-from soonish.events.policy import require_open, require_visible
+from soonish.events.policy import require_open, require_own_subscription, require_visible
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
 from soonish.reminders import queries
 from soonish.reminders.models import Reminder, RemindMe
 from soonish.reminders.plan import Choice, Wanted, compare, wanted_defaults, wanted_personal
 from soonish.reminders.schemas import Preferences, RemindMeInput
-from soonish.subscriptions import queries_api as subscriptions
 from soonish.subscriptions.models import ACTIVE, Subscription
 
 MAX_REMIND_MES = 100  # waiting ones of one subscription: each costs a workflow
@@ -97,8 +96,7 @@ async def _cancel_remind_mes(
 
 async def own_preferences(session: AsyncSession, event_id: int, user: User) -> Subscription:
     """The user's subscription, which holds the choice. NotFound `not_subscribed` without one."""
-    await require_visible(session, event_id, user)
-    return await subscriptions.require_own(session, event_id, user.id)
+    return await require_own_subscription(session, event_id, user)
 
 
 async def set_preferences(
@@ -110,7 +108,7 @@ async def set_preferences(
     InvalidInput for offsets before the end of an event without an end.
     """
     event = await require_visible(session, event_id, user, lock="share")
-    subscription = await subscriptions.require_own(session, event_id, user.id, lock=True)
+    subscription = await require_own_subscription(session, event_id, user, lock=True)
     require_open(event, now)
     if wanted.end_offset_seconds and event.end_date is None:
         raise InvalidInput("end_offset_seconds", "This event has no end to be reminded before.")
@@ -134,7 +132,7 @@ async def add_remind_me(
     than MAX_REMIND_MES that wait, InvalidInput for an instant too near or too far.
     """
     event = await require_visible(session, event_id, user, lock="share")
-    subscription = await subscriptions.require_own(session, event_id, user.id, lock=True)
+    subscription = await require_own_subscription(session, event_id, user, lock=True)
     require_open(event, now)
     remind_me = RemindMe(subscription_id=subscription.id, at=_instant(wanted, now))
     if await _count_waiting(session, subscription.id) >= MAX_REMIND_MES:

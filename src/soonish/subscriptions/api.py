@@ -58,12 +58,16 @@ async def subscribe(
     response: Response,
 ) -> Accepted | SubscriptionOut:
     if wanted.email is not None:
-        await subscribe_address(db, settings, event_id, wanted.email, wanted.name, locale)
+        await subscribe_address(
+            db, settings, event_id, wanted.email, wanted.name, locale, wanted.invitation
+        )
         return Accepted()
     if user is None:
         raise Unauthorized("Sign in, or subscribe with an email address.")
     async with db.write() as session:
-        own = await service.subscribe_user(session, event_id, user, wanted, utc_now())
+        own = await service.subscribe_user(
+            session, event_id, user, wanted, utc_now(), invitation=wanted.invitation
+        )
     response.status_code = 201 if own.is_new else 200
     return subscription_out(own)
 
@@ -109,7 +113,7 @@ async def list_subscribers(
             limit=limit + 1,
             before_id=id_cursor(cursor),
         )
-    items = [_subscriber_out(one) for one in rows[:limit]]
+    items = [subscriber_out(one) for one in rows[:limit]]
     return Page(items=items, next_cursor=_following(items, len(rows) > limit))
 
 
@@ -147,8 +151,8 @@ async def list_own(
 @router.post("/api/confirm")
 async def confirm(wanted: TokenInput, db: DbDep) -> Confirmed:
     async with db.write() as session:
-        await confirmation.confirm(session, wanted.token, utc_now())
-    return Confirmed()
+        _, status = await confirmation.confirm(session, wanted.token, utc_now())
+    return Confirmed.model_validate({"status": status})
 
 
 @router.post("/api/unsubscribe")
@@ -171,10 +175,11 @@ async def subscribe_address(
     address: str,
     name: str | None,
     locale: str | None,
-) -> None:
-    """The anonymous form, as ANONYMOUS_OPT_IN has it. Errors as the service's."""
+    invitation: str | None = None,
+) -> str | None:
+    """The anonymous form, as ANONYMOUS_OPT_IN has it. Answer and errors as the service's."""
     async with db.write() as session:
-        await service.subscribe_address(
+        return await service.subscribe_address(
             session,
             event_id,
             address,
@@ -182,6 +187,7 @@ async def subscribe_address(
             utc_now(),
             double_opt_in=settings.double_opt_in,
             locale=locale,
+            invitation=invitation,
         )
 
 
@@ -211,7 +217,7 @@ async def _own_out(
     ]
 
 
-def _subscriber_out(one: queries.Subscriber) -> SubscriberOut:
+def subscriber_out(one: queries.Subscriber) -> SubscriberOut:
     return SubscriberOut(
         id=one.subscription.id,
         name=one.name,

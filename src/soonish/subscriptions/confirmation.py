@@ -10,32 +10,40 @@ from soonish.accounts import tokens
 from soonish.accounts.models import User
 from soonish.accounts.queries import is_live
 from soonish.accounts.tokens import LIFETIMES, Purpose
-from soonish.audit import service as audit
 from soonish.errors import Gone, NotFound
 from soonish.events.models import Event
-from soonish.events.policy import require_open, require_visible
+from soonish.events.policy import Admission, require_confirmable, require_open
 from soonish.notifications.account_mail import add_account_mail
-from soonish.outbox import service as outbox
-from soonish.outbox import streams
 from soonish.subscriptions import queries_api as queries
-from soonish.subscriptions.models import PENDING_CONFIRMATION, Subscription
+from soonish.subscriptions.beginning import announce, count_use, record_start
+from soonish.subscriptions.models import ACTIVE, PENDING_CONFIRMATION, Subscription
 
 LIFETIME = LIFETIMES[Purpose.CONFIRM_SUBSCRIPTION]
 PAUSE = timedelta(hours=1)  # between two mails about one subscription
 
 
-async def ask(session: AsyncSession, event: Event, user_id: int, now: datetime) -> None:
+async def ask(
+    session: AsyncSession, event: Event, user_id: int, now: datetime, admission: Admission
+) -> bool:
     """Make a subscription that waits for its confirmation, and mail the user for that.
 
     Where one waits already it is another mail, at most one an hour; one that is active stays.
+    Whether there is a mail. Conflict where the invitation is used up by now.
     """
+    admitted_as = None if event.is_public else admission.status
     subscription_id = await queries.insert_unless_there(
-        session, event.id, user_id, now, PENDING_CONFIRMATION
+        session, event.id, user_id, now, PENDING_CONFIRMATION, admitted_as
     )
-    if subscription_id is None:
-        subscription_id = await queries.ask_again(session, event.id, user_id, now, PAUSE)
     if subscription_id is not None:
-        await _mail(session, event, user_id, subscription_id, now)
+        await count_use(session, admission, now)
+    else:
+        if admitted_as and await queries.let_in(session, event.id, user_id, admitted_as):
+            await count_use(session, admission, now)
+        subscription_id = await queries.ask_again(session, event.id, user_id, now, PAUSE)
+    if subscription_id is None:
+        return False
+    await _mail(session, event, user_id, subscription_id, now)
+    return True
 
 
 async def _mail(
@@ -70,9 +78,7 @@ async def subject(
     if waiting is None or user is None or not is_live(user):
         raise Gone
     try:
-        event = await require_visible(
-            session, waiting.event_id, user, lock="share" if lock else None
-        )
+        event = await require_confirmable(session, waiting, user, lock="share" if lock else None)
     except NotFound:
         raise Gone from None
     subscription = await queries.not_ended(session, waiting.id, lock=lock)
@@ -81,8 +87,9 @@ async def subject(
     return event, subscription
 
 
-async def confirm(session: AsyncSession, token: str, now: datetime) -> Event:
-    """Make the token's subscription active, and only now announce it; the event, for the page.
+async def confirm(session: AsyncSession, token: str, now: datetime) -> tuple[Event, str]:
+    """Make the token's subscription active (or have it wait for approval, where its invitation
+    says so), and only now announce it; the event and the status, for the page.
 
     The same again does nothing while the subscription lasts. Gone as `subject`; Conflict where
     the event is over or cancelled.
@@ -90,17 +97,10 @@ async def confirm(session: AsyncSession, token: str, now: datetime) -> Event:
     event, subscription = await subject(session, token, lock=True)
     if subscription.status == PENDING_CONFIRMATION:
         require_open(event, now)
-        await queries.confirm(session, now, Subscription.id == subscription.id)
+        status = ACTIVE if event.is_public else subscription.admitted_as or ACTIVE
+        await queries.confirm(session, now, Subscription.id == subscription.id, status)
         await tokens.use_up(session, subscription.id)
-        payload = {"subscription_id": subscription.id}
-        outbox.add(session, event.temporal_workflow_id, streams.PARTICIPANT_ADDED, payload)
-        audit.record(
-            session,
-            "subscription.start",
-            actor_id=None,
-            object_type="subscription",
-            object_id=subscription.id,
-            event_id=event.id,
-            details={"by": "confirmation"},
-        )
-    return event
+        await announce(session, event, subscription.id, status, now)
+        record_start(session, event, subscription.id, status, None, by="confirmation")
+        return event, status
+    return event, subscription.status

@@ -22,7 +22,9 @@ class Subscription(HasId, HasCreatedAt, Base):
     `reminder_offsets` and `end_reminder_offsets` are seconds before start and end; NULL means
     the defaults, an empty list none. The countdown fires every `countdown_every_seconds` from
     `countdown_from_seconds` before the start. `created_at` is when the period began: while it is
-    `pending_confirmation`, when it was last asked for.
+    `pending_confirmation`, when it was last asked for. `admitted_as` is set where an invitation
+    or an organizer lets somebody in: what the subscription is when its address has confirmed it,
+    `active` or `pending_approval`.
     """
 
     __tablename__ = "subscriptions"
@@ -48,6 +50,7 @@ class Subscription(HasId, HasCreatedAt, Base):
     event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     status: Mapped[str] = mapped_column(String(20), default=ACTIVE)
+    admitted_as: Mapped[str | None] = mapped_column(String(20))
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None] = mapped_column(String(20))  # an EndReason, or merged
     reminder_offsets: Mapped[list[int] | None] = mapped_column(Json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from soonish.deps import BrowserLanguage, CurrentUser, DbDep, OptionalUser, Sett
 from soonish.errors import SoonishError
 from soonish.events import policy
 from soonish.events import queries as events
-from soonish.events.api import event_out
+from soonish.events.api import InvitationToken, event_out
 from soonish.events.models import Event
 from soonish.events.pages import PAGE_SIZE, is_open, next_url, own_event
 from soonish.integrations import service as integrations
@@ -22,6 +22,7 @@ from soonish.reminders.api import cancel_remind_me
 from soonish.schemas import MAX_PAGE, CursorText, RowId
 from soonish.subscriptions import api, queries_api, service
 from soonish.subscriptions.api import SearchText
+from soonish.subscriptions.models import ACTIVE, PENDING_APPROVAL
 from soonish.subscriptions.reminder_forms import reminder_context, save_offsets, save_remind_me
 from soonish.subscriptions.schemas import SelectionPatch, SubscribeInput
 from soonish.web.forms import Form, parse, read_form
@@ -38,8 +39,12 @@ async def event_page(
     settings: SettingsDep,
     user: OptionalUser,
     done: bool = False,
+    invitation: InvitationToken = None,
 ) -> Response:
-    return await _event_page(request, slug, db, settings, user, Form(), done=done)
+    event = await _event(db, slug, user, invitation)
+    form = Form.filled(invitation=invitation)
+    was = "subscribed" if done else ""
+    return await _event_page(request, event, db, settings, user, form, done=was)
 
 
 @router.post("/e/{slug}/subscribe")
@@ -53,15 +58,20 @@ async def subscribe_address(
 ) -> Response:
     """Anonymous, by address; the answer never tells whether it was subscribed already."""
     form = await read_form(request)
-    event = await _event(db, slug, user)
+    invitation = form.optional("invitation")
+    event = await _event(db, slug, user, invitation)
     try:
-        wanted = parse(SubscribeInput, {"email": form.value("email")})
-        await api.subscribe_address(db, settings, event.id, wanted.email or "", wanted.name, locale)
+        wanted = parse(SubscribeInput, {"email": form.value("email"), "invitation": invitation})
+        address, name = wanted.email or "", wanted.name
+        status = await api.subscribe_address(
+            db, settings, event.id, address, name, locale, wanted.invitation
+        )
     except SoonishError as error:
         failed = form.failed(error)
-        return await _event_page(request, slug, db, settings, user, failed, status=error.status)
-    if is_htmx(request):
-        return await _event_page(request, slug, db, settings, user, Form(), done=True)
+        return await _event_page(request, event, db, settings, user, failed, status=error.status)
+    if is_htmx(request) or not event.is_public:  # its link may be used up by now
+        done = "asked" if status == PENDING_APPROVAL else "subscribed"
+        return await _event_page(request, event, db, settings, user, Form(), done=done)
     return redirect(f"/e/{slug}?done=1#subscribe")
 
 
@@ -71,17 +81,22 @@ async def choose_channels(
 ) -> Response:
     """Subscribe the signed-in user, or change where they are told."""
     form = await read_form(request)
-    event = await _event(db, slug, user)
+    invitation = form.optional("invitation")
+    event = await _event(db, slug, user, invitation)
     try:
         wanted = _selection(form)
         async with db.write() as session:
-            own = await service.subscribe_user(session, event.id, user, wanted, utc_now())
+            own = await service.subscribe_user(
+                session, event.id, user, wanted, utc_now(), invitation=invitation
+            )
             if not own.is_new:
                 await service.choose(session, event.id, user, wanted, utc_now())
     except SoonishError as error:
         failed = form.failed(error)
-        return await _event_page(request, slug, db, settings, user, failed, status=error.status)
-    return redirect(f"/e/{slug}", "subscribed" if own.is_new else "subscription_saved")
+        return await _event_page(request, event, db, settings, user, failed, status=error.status)
+    waits = own.subscription.status != ACTIVE
+    said = "subscription_saved" if not own.is_new else "asked" if waits else "subscribed"
+    return redirect(f"/e/{slug}", said)
 
 
 @router.post("/e/{slug}/leave")
@@ -151,9 +166,9 @@ async def remove(event_id: RowId, subscription_id: RowId, user: CurrentUser, db:
     return redirect(f"/events/{event_id}", "subscriber_removed")
 
 
-async def _event(db: DbDep, slug: str, user: User | None) -> Event:
+async def _event(db: DbDep, slug: str, user: User | None, invitation: str | None = None) -> Event:
     async with db.read() as session:
-        return await policy.require_visible_slug(session, slug, user)
+        return await policy.require_visible_slug(session, slug, user, invitation)
 
 
 def _selection(form: Form) -> SelectionPatch:
@@ -163,21 +178,21 @@ def _selection(form: Form) -> SelectionPatch:
 
 async def _event_page(
     request: Request,
-    slug: str,
+    event: Event,
     db: DbDep,
     settings: SettingsDep,
     user: User | None,
     form: Form,
     *,
-    done: bool = False,
+    done: Literal["", "subscribed", "asked"] = "",
     status: int = 200,
 ) -> Response:
-    """The page, or for HTMX its subscribe card alone."""
+    """The page of an event that may be seen, or for HTMX its subscribe card alone."""
     async with db.read() as session:
-        event = await policy.require_visible_slug(session, slug, user)
         shown = event_out(await events.details_of(session, event), settings)
         updates, _ = await events.list_updates(session, event.id, limit=PAGE_SIZE, cursor=None)
         owner = await session.get(User, event.owner_user_id)
+        is_organizer = await policy.is_organizer(session, event, user)
     context = await _own_context(db, settings, event, user) if user else {}
     return render(
         request,
@@ -187,10 +202,11 @@ async def _event_page(
         event=shown,
         open=is_open(shown),
         organizer_name=owner and owner.name,
-        is_organizer=policy.can_manage(event, user),
+        is_organizer=is_organizer,
+        invitation=form.value("invitation"),
         updates=updates,
         form=form,
-        done=done and not user,
+        done="" if user else done,
         must_confirm=settings.double_opt_in,
         **({"subscription": None} | context),
     )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Select, String, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ColumnElement
@@ -21,24 +21,12 @@ from soonish.events.models import Event
 from soonish.integrations.models import Integration
 from soonish.subscriptions.models import (
     ACTIVE,
+    PENDING_APPROVAL,
     PENDING_CONFIRMATION,
     Subscription,
     SubscriptionSelector,
 )
 from soonish.subscriptions.queries import targets_select
-
-
-async def require_own(
-    session: AsyncSession, event_id: int, user_id: int, *, lock: bool = False
-) -> Subscription:
-    """The user's subscription to the event that has not ended, FOR UPDATE if asked.
-
-    Raises NotFound with the code `not_subscribed`.
-    """
-    subscription = await own(session, event_id, user_id, lock=lock)
-    if subscription is None:
-        raise not_subscribed()
-    return subscription
 
 
 def not_subscribed() -> NotFound:
@@ -48,7 +36,8 @@ def not_subscribed() -> NotFound:
 async def own(
     session: AsyncSession, event_id: int, user_id: int, *, lock: bool = False
 ) -> Subscription | None:
-    """The same, or None. One that waits for its confirmation is none yet."""
+    """The user's subscription to the event that has not ended, FOR UPDATE if asked. One that
+    waits for its confirmation is none yet."""
     query = select(Subscription).where(
         Subscription.event_id == event_id,
         Subscription.user_id == user_id,
@@ -89,10 +78,21 @@ async def exists(session: AsyncSession, which: ColumnElement[bool]) -> bool:
 
 
 async def insert_unless_there(
-    session: AsyncSession, event_id: int, user_id: int, now: datetime, status: str = ACTIVE
+    session: AsyncSession,
+    event_id: int,
+    user_id: int,
+    now: datetime,
+    status: str = ACTIVE,
+    admitted_as: str | None = None,
 ) -> int | None:
     """Make a subscription; its id, or None where the user has one that has not ended."""
-    row = {"p_event_id": event_id, "p_user_id": user_id, "p_now": now, "p_status": status}
+    row = {
+        "p_event_id": event_id,
+        "p_user_id": user_id,
+        "p_now": now,
+        "p_status": status,
+        "p_admitted_as": admitted_as,
+    }
     return await session.scalar(_inserting(sqlite=is_sqlite(session)), row)
 
 
@@ -103,13 +103,37 @@ def _inserting(*, sqlite: bool) -> ReturningInsert[int]:
         user_id=bindparam("p_user_id"),
         created_at=bindparam("p_now", type_=UtcDateTime()),
         status=bindparam("p_status"),
+        admitted_as=bindparam("p_admitted_as", type_=String()),
     )
     return making.on_conflict_do_nothing().returning(Subscription.__table__.c.id)
 
 
-async def confirm(session: AsyncSession, now: datetime, which: ColumnElement[bool]) -> int | None:
-    """Make the subscription active that waits for its confirmation; its id, None without one."""
-    return await _change_waiting(session, which, status=ACTIVE, created_at=now)
+async def confirm(
+    session: AsyncSession, now: datetime, which: ColumnElement[bool], status: str = ACTIVE
+) -> int | None:
+    """Give this status to the subscription that waits for its confirmation; its id, None without
+    one."""
+    return await _change(session, and_(which, _is_waiting()), status=status, created_at=now)
+
+
+async def approve(session: AsyncSession, now: datetime, which: ColumnElement[bool]) -> int | None:
+    """Make the subscription active that waits for approval; its id, None without one."""
+    waiting = and_(which, Subscription.ended_at.is_(None), Subscription.status == PENDING_APPROVAL)
+    return await _change(session, waiting, status=ACTIVE, created_at=now)
+
+
+async def let_in(
+    session: AsyncSession, event_id: int, user_id: int, admitted_as: str
+) -> int | None:
+    """Note what the waiting subscription is to be once it is confirmed; its id, None where there
+    is none, or one that was let in already as this or as `active`."""
+    changes = and_(
+        Subscription.event_id == event_id,
+        Subscription.user_id == user_id,
+        func.coalesce(Subscription.admitted_as, "").not_in((admitted_as, ACTIVE)),
+        _is_waiting(),
+    )
+    return await _change(session, changes, admitted_as=admitted_as)
 
 
 async def ask_again(
@@ -122,15 +146,13 @@ async def ask_again(
         Subscription.user_id == user_id,
         Subscription.created_at <= now - pause,
     )
-    return await _change_waiting(session, due, created_at=now)
+    return await _change(session, and_(due, _is_waiting()), created_at=now)
 
 
-async def _change_waiting(
-    session: AsyncSession, which: ColumnElement[bool], **values: Any
-) -> int | None:
+async def _change(session: AsyncSession, which: ColumnElement[bool], **values: Any) -> int | None:
     query = (
         update(Subscription)
-        .where(which, _is_waiting())
+        .where(which)
         .values(**values)
         .returning(Subscription.id)
         .execution_options(synchronize_session=False)

@@ -106,7 +106,9 @@ class TokenInput(Input):
 
 
 class Confirmed(Output):
-    status: Literal["active"] = "active"
+    """`pending_approval` where an organizer decides about it now."""
+
+    status: Literal["active", "pending_approval"] = "active"
 
 
 class Unsubscribed(Output):

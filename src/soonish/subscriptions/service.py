@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import and_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -17,12 +16,19 @@ from soonish.accounts.service import find_or_create_by_address
 from soonish.audit import service as audit
 from soonish.errors import Gone, InvalidInput, NotFound
 from soonish.events.models import Event
-from soonish.events.policy import require_open, require_organizer, require_visible
+from soonish.events.policy import (
+    admit,
+    of_event,
+    require_open,
+    require_organizer,
+    require_own_subscription,
+    require_visible,
+)
 from soonish.integrations import service as integrations
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
 from soonish.reminders import service as reminders
-from soonish.subscriptions import confirmation, selection
+from soonish.subscriptions import beginning, confirmation, selection
 from soonish.subscriptions import queries_api as queries
 from soonish.subscriptions.models import (
     PENDING_CONFIRMATION,
@@ -33,7 +39,7 @@ from soonish.subscriptions.schemas import Selection, SelectionPatch
 from soonish.subscriptions.tokens import Claims
 
 # `unconfirmed` is maintenance's, `merged` that of an account which moves (accounts/merging.py)
-EndReason = Literal["unsubscribed", "removed", "erased"]
+EndReason = Literal["unsubscribed", "removed", "rejected", "erased"]
 _TRIES = 5  # against somebody who subscribes and unsubscribes at the same time
 
 
@@ -56,41 +62,51 @@ async def subscribe_address(
     *,
     double_opt_in: bool,
     locale: str | None = None,
-) -> None:
+    invitation: str | None = None,
+) -> str | None:
     """Subscribe an address by service mail; nothing happens where it is subscribed already.
 
-    With `double_opt_in` it gets one mail that asks for confirmation, and nothing else before,
-    account or not: anybody can type an address. `locale` is kept as the language of its mails,
-    unless the address has one or is an account's.
+    The status that a new subscription gets in the end, whether or not this one is new. `locale`
+    is kept as the language of its mails, unless the address has one or is an account's.
 
-    NotFound for an event that is not public, Conflict for one that is over or cancelled,
-    InvalidInput for what is no address.
+    With `double_opt_in` it gets one mail that asks for confirmation, and nothing else before,
+    account or not: anybody can type an address. A private event takes the holder of an
+    `invitation` (its token), one that needs approval after that.
+
+    NotFound for an event that is not to be seen, Conflict for one that is over or cancelled and
+    for an invitation that is used up, InvalidInput for what is no address.
     """
-    event = await require_visible(session, event_id, None, lock="share")
+    event = await require_visible(session, event_id, None, lock="share", invitation=invitation)
     require_open(event, now)
+    admission = await admit(session, event, None, invitation)
     user = await find_or_create_by_address(session, address, name, locale)
-    if user.deactivated_at is not None:
-        return
-    if double_opt_in:
-        await confirmation.ask(session, event, user.id, now)
-    else:
-        await _begin(session, event, user.id, now)
+    if user.deactivated_at is None:
+        begin = confirmation.ask if double_opt_in else beginning.begin
+        await begin(session, event, user.id, now, admission)
+    return admission.status
 
 
 async def subscribe_user(
-    session: AsyncSession, event_id: int, user: User, wanted: Selection, now: datetime
+    session: AsyncSession,
+    event_id: int,
+    user: User,
+    wanted: Selection,
+    now: datetime,
+    *,
+    invitation: str | None = None,
 ) -> Own:
     """Subscribe a signed-in user by channels and tags of theirs, or add these to what they have.
 
-    NotFound for an event they may not see, Conflict for one that is over or cancelled,
-    InvalidInput for channels or tags that are not theirs.
+    NotFound for an event they may not see, Conflict for one that is over or cancelled and for an
+    invitation that is used up, InvalidInput for channels or tags that are not theirs.
     """
-    event = await require_visible(session, event_id, user, lock="share")
+    event = await require_visible(session, event_id, user, lock="share", invitation=invitation)
     require_open(event, now)
     channels = await queries.channels_of(session, user.id)
     selection.check_known(wanted, channels)
     for _ in range(_TRIES):
-        is_new = await _begin(session, event, user.id, now) is not None
+        admission = await admit(session, event, user, invitation)
+        is_new = await beginning.begin(session, event, user.id, now, admission) is not None
         subscription = await queries.own(session, event.id, user.id, lock=True)
         if subscription is not None:
             await queries.add_selectors(
@@ -108,7 +124,7 @@ async def choose(
     Errors as subscribe_user; NotFound `not_subscribed` without a subscription.
     """
     event = await require_visible(session, event_id, user, lock="share")
-    subscription = await queries.require_own(session, event_id, user.id, lock=True)
+    subscription = await require_own_subscription(session, event_id, user, lock=True)
     require_open(event, now)
     channels = await queries.channels_of(session, user.id)
     chosen = (await queries.selectors_of(session, [subscription.id]))[subscription.id]
@@ -125,8 +141,7 @@ async def choose(
 
 async def view(session: AsyncSession, event_id: int, user: User) -> Own:
     """The user's subscription to an event. NotFound `not_subscribed` without one."""
-    await require_visible(session, event_id, user)
-    return await _describe(session, await queries.require_own(session, event_id, user.id))
+    return await _describe(session, await require_own_subscription(session, event_id, user))
 
 
 async def leave(session: AsyncSession, event_id: int, user: User, now: datetime) -> None:
@@ -156,11 +171,7 @@ async def remove(
     NotFound or Forbidden as require_organizer, NotFound for a subscription of another event.
     """
     event = await require_organizer(session, event_id, organizer)
-    this = and_(
-        Subscription.id == subscription_id,
-        Subscription.event_id == event.id,
-        queries.is_confirmed(),
-    )
+    this = of_event(event, subscription_id)
     if await end(session, "removed", now, this, by=organizer.id, notify_others=notify_others):
         return
     if not await queries.exists(session, this):
@@ -239,24 +250,21 @@ async def subscribers(
     return await queries.subscribers(session, limit, *conditions)
 
 
+async def subscriber(
+    session: AsyncSession, event: Event, subscription_id: int
+) -> queries.Subscriber:
+    """One of them. NotFound for a subscription that is not this event's, or has ended."""
+    found = await queries.subscribers(session, 1, of_event(event, subscription_id))
+    if not found:
+        raise NotFound("There is no such subscription.")
+    return found[0]
+
+
 async def of_user(
     session: AsyncSession, user: User, limit: int, before_id: int | None = None
 ) -> Sequence[tuple[Subscription, Event]]:
     """The user's subscriptions that have not ended, with their events, newest first."""
     return await queries.of_user(session, user.id, limit, before_id)
-
-
-async def _begin(session: AsyncSession, event: Event, user_id: int, now: datetime) -> int | None:
-    """Make the subscription, or make one active that waits for its confirmation; its id."""
-    subscription_id = await queries.insert_unless_there(session, event.id, user_id, now)
-    if subscription_id is None:
-        waiting = (Subscription.event_id == event.id) & (Subscription.user_id == user_id)
-        subscription_id = await queries.confirm(session, now, waiting)
-    if subscription_id is not None:
-        payload = {"subscription_id": subscription_id}
-        outbox.add(session, event.temporal_workflow_id, streams.PARTICIPANT_ADDED, payload)
-        _record(session, "subscription.start", audit.actor(), subscription_id, event.id)
-    return subscription_id
 
 
 def _record(

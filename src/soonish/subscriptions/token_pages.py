@@ -13,12 +13,12 @@ from soonish.deps import DbDep, SettingsDep
 from soonish.events import queries as events
 from soonish.events.api import event_out
 from soonish.events.models import Event
-from soonish.events.pages import is_open
+from soonish.events.pages import PAGE_SIZE, is_open
 from soonish.i18n import _
 from soonish.reminders.api import cancel_remind_me
 from soonish.schemas import RowId
 from soonish.subscriptions import confirmation, queries_api, service
-from soonish.subscriptions.models import PENDING_CONFIRMATION
+from soonish.subscriptions.models import PENDING_APPROVAL, PENDING_CONFIRMATION
 from soonish.subscriptions.reminder_forms import reminder_context, save_offsets, save_remind_me
 from soonish.subscriptions.tokens import Purpose, read_token
 from soonish.web.forms import Form, read_form
@@ -58,7 +58,7 @@ async def ask_to_confirm(request: Request, token: str, db: DbDep) -> Response:
     async with db.read() as session:
         event, subscription = await confirmation.subject(session, token)
     if subscription.status != PENDING_CONFIRMATION:
-        return _confirmed(request, event)
+        return _confirmed(request, event, subscription.status)
     return _page(
         request,
         heading=_("Confirm your subscription?"),
@@ -71,8 +71,8 @@ async def ask_to_confirm(request: Request, token: str, db: DbDep) -> Response:
 @router.post("/confirm/{token}")
 async def confirm(request: Request, token: str, db: DbDep) -> Response:
     async with db.write() as session:
-        event = await confirmation.confirm(session, token, utc_now())
-    return _confirmed(request, event)
+        event, status = await confirmation.confirm(session, token, utc_now())
+    return _confirmed(request, event, status)
 
 
 @router.get("/manage/{token}")
@@ -83,6 +83,7 @@ async def manage(
     async with db.read() as session:
         shown = event_out(await events.details_of(session, event), settings)
         subscription = await queries_api.own(session, event.id, user.id)
+        updates, _ = await events.list_updates(session, event.id, limit=PAGE_SIZE, cursor=None)
     if subscription is None:
         return _left(request, event)
     context = await reminder_context(f"/manage/{token}", event.id, user, db, settings)
@@ -94,6 +95,7 @@ async def manage(
         token=token,
         event=shown,
         open=is_open(shown),
+        updates=updates,
         form=Form(),
         said=_SAID.get(said, ""),
         **context,
@@ -147,7 +149,16 @@ async def _subject(
         return await service.token_subject(session, claims)
 
 
-def _confirmed(request: Request, event: Event) -> Response:
+def _confirmed(request: Request, event: Event, status: str) -> Response:
+    if status == PENDING_APPROVAL:
+        return _page(
+            request,
+            heading=_("Waiting for approval"),
+            text=_(
+                "The organizer of “%(name)s” decides now. You will be told by mail.",
+                name=event.name,
+            ),
+        )
     return _page(
         request,
         heading=_("You are subscribed"),

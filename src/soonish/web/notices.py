@@ -25,6 +25,7 @@ NOTICES = {
     "retrying": _("Trying the failed ones again."),
     "subscriber_removed": _("They are no longer subscribed, and are being told."),
     "subscribed": _("You are subscribed."),
+    "asked": _("The organizer decides about your subscription. You will be told by mail."),
     "subscription_saved": _("Saved. That is where you will be told."),
     "unsubscribed": _("You are unsubscribed."),
     "reminders_saved": _("Your reminders are saved."),

@@ -55,7 +55,7 @@ class SecurityHeadersMiddleware:
         await self.app(scope, receive, send_with_headers)
 
     def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
-        private = _TOKEN_PAGES.match(scope["path"])
+        private = _TOKEN_PAGES.match(scope["path"]) or b"invitation=" in scope["query_string"]
         headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         headers.setdefault("X-Content-Type-Options", "nosniff")
         headers.setdefault("Referrer-Policy", "no-referrer" if private else "same-origin")

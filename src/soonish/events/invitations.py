@@ -1,0 +1,166 @@
+"""Invitations to an event: by address, each in a mail of its own, or as one link to pass on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.accounts import tokens
+from soonish.accounts.addresses import normalise
+from soonish.accounts.models import User
+from soonish.accounts.service import find_or_create_by_address
+from soonish.accounts.tokens import Purpose
+from soonish.audit.service import record
+from soonish.errors import FieldError, InvalidInput, NotFound
+from soonish.events import invitation_queries as queries
+from soonish.events.access_schemas import InvitationInput
+from soonish.events.models import Event, Invitation
+from soonish.notifications.account_mail import add_account_mail
+
+MAIL_LIFETIME = timedelta(days=3)
+_NEVER = datetime(2201, 1, 1, tzinfo=UTC)  # no event is later than 2200
+
+
+def status_of(invitation: Invitation, now: datetime) -> str:
+    """`active`, `used_up`, `expired` or `revoked`."""
+    if invitation.revoked_at:
+        return "revoked"
+    if invitation.expires_at and invitation.expires_at <= now:
+        return "expired"
+    return "active" if queries.has_uses_left(invitation) else "used_up"
+
+
+def url_of(base_url: str, slug: str, token: str) -> str:
+    """Where an invitation leads; tokens are URL-safe."""
+    return f"{base_url}/e/{slug}?invitation={token}"
+
+
+async def create_link(
+    session: AsyncSession, event: Event, organizer: User, wanted: InvitationInput, now: datetime
+) -> tuple[Invitation, str]:
+    """One invitation for whoever has its link, and its token, of which only the hash is kept."""
+    token = tokens.new_secret()
+    invitation = _made(event, organizer, wanted, now)
+    invitation.token_hash = tokens.hash_of(token)
+    await _add(session, invitation, organizer)
+    return invitation, token
+
+
+async def create_by_mail(
+    session: AsyncSession, event: Event, organizer: User, wanted: InvitationInput, now: datetime
+) -> list[tuple[Invitation, str | None]]:
+    """An invitation for each address, once for each, with its mail; InvalidInput `emails.N` for
+    what is no address."""
+    made: list[tuple[Invitation, str | None]] = []
+    for address in _addresses(wanted.emails or []):
+        user = await find_or_create_by_address(session, address)
+        invitation = _made(event, organizer, wanted, now)
+        invitation.user_id = user.id
+        await _add(session, invitation, organizer)
+        await _mail(session, event, organizer, invitation, now)
+        made.append((invitation, user.email))
+    return made
+
+
+async def listed(
+    session: AsyncSession, event: Event, limit: int, before_id: int | None
+) -> Sequence[tuple[Invitation, str | None]]:
+    """The event's invitations, newest first, with the addresses they were mailed to."""
+    return await queries.listed(session, event.id, limit, before_id)
+
+
+async def revoke(
+    session: AsyncSession, event: Event, organizer: User, invitation_id: int, now: datetime
+) -> None:
+    """Let nobody in by it any more; who is subscribed stays. A second time does nothing.
+
+    NotFound for another event's.
+    """
+    invitation = await queries.lock(session, event.id, invitation_id)
+    if invitation is None:
+        raise NotFound("This event has no such invitation.")
+    if invitation.revoked_at is None:
+        invitation.revoked_at = now
+        _record(session, "invitation.revoke", invitation, organizer)
+
+
+async def issue_url(session: AsyncSession, invitation_id: int, base_url: str) -> str:
+    """The link of a mailed invitation with a new token; earlier ones stay valid (DESIGN 11)."""
+    invitation = await session.get_one(Invitation, invitation_id)
+    event = await session.get_one(Event, invitation.event_id)
+    if invitation.user_id is None:
+        raise ValueError(f"invitation {invitation_id} is to nobody's address")
+    token = await tokens.issue(
+        session,
+        Purpose.INVITATION,
+        invitation.user_id,
+        invitation_id=invitation.id,
+        expires_at=invitation.expires_at or _NEVER,
+    )
+    return url_of(base_url, event.slug, token)
+
+
+def _addresses(given: Sequence[str]) -> list[str]:
+    """Normalised, each once. Raises InvalidInput naming every wrong one."""
+    found: dict[str, None] = {}
+    errors: list[FieldError] = []
+    for index, address in enumerate(given):
+        try:
+            found[normalise(address)] = None
+        except InvalidInput as error:
+            errors.append(FieldError(f"emails.{index}", error.errors[0].message))
+    if errors:
+        raise InvalidInput(errors=errors)
+    return list(found)
+
+
+def _made(event: Event, organizer: User, wanted: InvitationInput, now: datetime) -> Invitation:
+    if wanted.expires_at is not None and wanted.expires_at <= now:
+        raise InvalidInput("expires_at", "must lie in the future")
+    return Invitation(
+        event_id=event.id,
+        created_by=organizer.id,
+        needs_approval=wanted.needs_approval,
+        max_uses=wanted.max_uses,
+        uses=0,
+        expires_at=wanted.expires_at,
+        created_at=now,
+    )
+
+
+async def _add(session: AsyncSession, invitation: Invitation, organizer: User) -> None:
+    session.add(invitation)
+    await session.flush()
+    _record(session, "invitation.create", invitation, organizer)
+
+
+async def _mail(
+    session: AsyncSession, event: Event, organizer: User, invitation: Invitation, now: datetime
+) -> None:
+    lasts = invitation.expires_at - now if invitation.expires_at else MAIL_LIFETIME
+    await add_account_mail(
+        session,
+        invitation.user_id or 0,
+        Purpose.INVITATION,
+        dedup_key=f"{Purpose.INVITATION}:{invitation.id}",
+        lifetime=min(lasts, MAIL_LIFETIME),
+        extra={
+            "purpose": Purpose.INVITATION.value,
+            "invitation_id": invitation.id,
+            "event": event.name,
+            "organizer": organizer.name or "",
+        },
+    )
+
+
+def _record(session: AsyncSession, action: str, invitation: Invitation, organizer: User) -> None:
+    record(
+        session,
+        action,
+        actor_id=organizer.id,
+        object_type="invitation",
+        object_id=invitation.id,
+        event_id=invitation.event_id,
+    )

@@ -1,0 +1,70 @@
+"""/api/events/{id}/organizers and /transfer: for the event's owner."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response, status
+
+from soonish.db.types import utc_now
+from soonish.deps import CurrentUser, DbDep, SettingsDep
+from soonish.events import organizers, policy, queries
+from soonish.events.access_schemas import OrganizerInput, OrganizerOut, TransferInput
+from soonish.events.api import event_out
+from soonish.events.organizers import Organizer
+from soonish.events.schemas import EventOut
+from soonish.schemas import Page, RowId
+
+router = APIRouter(prefix="/api/events/{event_id}", tags=["organizers"])
+
+
+def organizer_out(one: Organizer) -> OrganizerOut:
+    return OrganizerOut(
+        user_id=one.user.id,
+        name=one.user.name,
+        address=one.user.email,
+        role=one.role,
+        created_at=one.since,
+    )
+
+
+@router.get("/organizers")
+async def list_organizers(event_id: RowId, user: CurrentUser, db: DbDep) -> Page[OrganizerOut]:
+    """The owner, then the co-organizers; all of them on one page."""
+    async with db.read() as session:
+        event = await policy.require_owner(session, event_id, user)
+        found = await organizers.listed(session, event)
+    return Page(items=[organizer_out(one) for one in found])
+
+
+@router.post(
+    "/organizers",
+    status_code=status.HTTP_201_CREATED,
+    responses={200: {"model": OrganizerOut, "description": "A co-organizer already"}},
+)
+async def add_organizer(
+    event_id: RowId, wanted: OrganizerInput, user: CurrentUser, db: DbDep, response: Response
+) -> OrganizerOut:
+    """Make an address a co-organizer; it is told by mail and has its rights once it signs in."""
+    async with db.write() as session:
+        event = await policy.require_owner(session, event_id, user, lock="update")
+        made, is_new = await organizers.add(session, event, user, wanted.email, utc_now())
+    response.status_code = 201 if is_new else 200
+    return organizer_out(made)
+
+
+@router.delete("/organizers/{user_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def remove_organizer(event_id: RowId, user_id: RowId, user: CurrentUser, db: DbDep) -> None:
+    async with db.write() as session:
+        event = await policy.require_owner(session, event_id, user, lock="update")
+        await organizers.remove(session, event, user, user_id)
+
+
+@router.post("/transfer")
+async def transfer(
+    event_id: RowId, wanted: TransferInput, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> EventOut:
+    """Hand the event over to another account; you stay as a co-organizer."""
+    async with db.write() as session:
+        event = await policy.require_owner(session, event_id, user, lock="update")
+        await organizers.transfer(session, event, user, wanted.email, utc_now())
+        found = await queries.details_of(session, event)
+    return event_out(found, settings)
