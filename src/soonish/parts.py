@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from soonish.config import Settings
 from soonish.db import crypto
 from soonish.db.session import Database
 from soonish.delivery.mail import ServiceMail
 from soonish.delivery.sender import Sender
+from soonish.notifications.stragglers import Stragglers
 from soonish.ops.temporal import Temporal
 from soonish.outbox.relay import Relay
 
@@ -24,10 +25,12 @@ class Parts:
     relay: Relay
     sender: Sender
     mailer: ServiceMail
+    stragglers: Stragglers = field(default_factory=Stragglers)
 
     async def close(self, patience: float = 15.0) -> None:
         """Let pokes and sends under way end, each for at most `patience` seconds."""
         await self.relay.close(min(patience, 2.0))
+        await self.stragglers.close(patience)
         await asyncio.gather(
             asyncio.to_thread(self.mailer.close, patience),
             asyncio.to_thread(self.sender.close, patience),

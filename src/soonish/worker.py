@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 def activities_of(parts: Parts) -> list[Any]:
     """All activities, as bound methods of the objects that hold their dependencies."""
-    deliverer = Deliverer(parts.db, parts.settings, parts.sender, parts.mailer)
+    deliverer = Deliverer(parts.db, parts.settings, parts.sender, parts.mailer, parts.stragglers)
     accounts = AccountActivities(parts.db, parts.settings)
     broadcast = BroadcastActivities(parts.db, deliverer)
     events = EventActivities(parts.db, parts.settings)
@@ -169,7 +169,8 @@ async def _work(client: Client, parts: Parts, stop: asyncio.Event, queues: Colle
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
-    await asyncio.gather(*(worker.shutdown() for worker in workers))
+    ending = [worker.shutdown() for worker in workers]
+    await asyncio.gather(*ending, parts.stragglers.close(GRACE.total_seconds()))
     await asyncio.gather(*running)
 
 

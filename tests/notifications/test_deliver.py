@@ -19,7 +19,7 @@ from soonish.delivery.sender import Sender
 from soonish.errors import InvalidInput
 from soonish.events.models import Event
 from soonish.integrations.models import Integration
-from soonish.notifications import deliver, ledger
+from soonish.notifications import deliver, ledger, sends
 from soonish.notifications.deliver import Deliverer
 from soonish.notifications.messages import BroadcastState, DeliveryReport
 from soonish.notifications.models import Delivery, Notification
@@ -69,7 +69,9 @@ async def office(world: World, settings: Settings, smtp_sink: SmtpSink) -> Async
         delivery_batch_size=60,
     )
     sender, mailer = Sender(made, threads=16), ServiceMail(made)
-    yield Office(world, Deliverer(world.db, made, sender, mailer))
+    deliverer = Deliverer(world.db, made, sender, mailer)
+    yield Office(world, deliverer)
+    await deliverer.stragglers.close(0)
     await asyncio.to_thread(mailer.close)
     await asyncio.to_thread(sender.close)
 
@@ -166,6 +168,59 @@ async def test_a_turn_that_comes_late_is_checked_again(
     assert sorted(states) == ["sent"] * 9 + ["suppressed"]
     assert len(http_sink.requests) == 9
     assert {row.attempts for row in await office.world.deliveries(notice.id)} == {0, 1}
+
+
+async def test_a_slow_send_is_not_waited_for_and_is_marked_when_it_ends(
+    office: Office, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sends, "STRAGGLER_SECONDS", 0.2)
+    notice = await fast_and_slow(office, http_sink, Reply(200, delay=2.0))
+    assert counts(await office.run(notice)) == (1, 0, 0)
+    assert sorted(await office.world.states(notice.id)) == ["sending", "sent"]
+    state = await office.settle(notice)
+    assert (state.completed, state.claimable) == (False, 0)
+    assert 0 < (state.wait_seconds or 0) <= 5  # far less than the lease
+    assert counts(await office.run(notice, owner="run:2")) == (0, 0, 0)  # it is nobody else's
+
+    async def both_sent() -> bool:
+        return await office.world.states(notice.id) == ["sent", "sent"]
+
+    await eventually(both_sent, 10)
+    assert (await office.settle(notice)).completed
+    assert len(http_sink.requests) == 2
+
+
+async def test_a_slow_send_is_waited_for_at_the_end_and_cut_off(
+    office: Office, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is cut off stays claimed until its lease ends: it may have arrived."""
+    monkeypatch.setattr(sends, "STRAGGLER_SECONDS", 0.2)
+    slow = await fast_and_slow(office, http_sink, Reply(200, delay=1.0))
+    await office.run(slow)
+    await office.deliverer.stragglers.close(10)
+    assert await office.world.states(slow.id) == ["sent", "sent"]
+    hanging = await fast_and_slow(office, http_sink, Reply(hang=True))
+    await office.run(hanging)
+    await office.deliverer.stragglers.close(0)
+    assert sorted(await office.world.states(hanging.id)) == ["sending", "sent"]
+
+
+async def test_a_worker_that_is_told_to_stop_leaves_no_send_behind(
+    office: Office, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sends, "STRAGGLER_SECONDS", 0.2)
+    notice = await fast_and_slow(office, http_sink, Reply(200, delay=1.0))
+    report = await office.run(notice, stopping=lambda: len(http_sink.at("/slow")) > 0)
+    assert counts(report) == (2, 0, 0)
+    assert await office.world.states(notice.id) == ["sent", "sent"]
+
+
+async def fast_and_slow(office: Office, http_sink: HttpSink, slow: Reply) -> Notification:
+    http_sink.replies["/slow"] = slow
+    event = await office.world.event()
+    for path in ("/fast", "/slow"):
+        await office.world.through(event, http_sink.apprise_url(path))
+    return await office.world.expanded(event)
 
 
 async def test_a_channel_that_went_leaves_its_row_waiting(

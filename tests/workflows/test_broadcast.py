@@ -97,6 +97,20 @@ async def test_what_is_not_taken_is_tried_again(running: Running) -> None:
 
 
 @SQLITE
+async def test_a_hanging_target_holds_up_no_later_message(running: Running) -> None:
+    """The next message reaches the others while the first is still being tried at the target."""
+    running.http.replies["/hang"] = Reply(hang=True)
+    event = await running.create()
+    await running.world.through(event, running.http.apprise_url("/hang"))
+    await running.world.through(event, running.http.apprise_url("/fine"))
+    first = await running.world.notify(event, title="First")
+    await eventually(lambda: running.http.at("/hang"), 20, "the first try")
+    await running.world.notify(event, title="Second")
+    assert await running.titles(2, "/fine") == ["First", "Second"]
+    assert sorted(await running.world.states(first.id)) == ["sending", "sent"]
+
+
+@SQLITE
 @pytest.mark.usefixtures("quick")
 async def test_a_dead_letter_is_sent_again_when_asked(running: Running) -> None:
     running.http.replies["/hook"] = Reply(400)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -27,6 +28,7 @@ from soonish.notifications.outgoing import Outgoing
 from soonish.notifications.pacing import Rate, Rates
 from soonish.notifications.recipients import Channel, Mailbox
 from soonish.notifications.sends import Sends
+from soonish.notifications.stragglers import Stragglers
 from soonish.subscriptions.queries import MAIL
 
 LANES = 3  # while one sub-batch is sent, the next is claimed and the last one marked
@@ -59,6 +61,7 @@ class Deliverer:
     settings: Settings
     sender: Sender
     mailer: ServiceMail
+    stragglers: Stragglers = field(default_factory=Stragglers)
 
     def __post_init__(self) -> None:
         self._rates = Rates(self.settings.channel_rates)
@@ -68,6 +71,7 @@ class Deliverer:
     ) -> DeliveryReport:
         """Send until nothing is claimable or `stopping()`; what was done, in rows.
 
+        Sends that take long are not waited for: their rows stay claimed and are marked later.
         `owner` is the same for every attempt of one activity, `attempt` counts from 1: rows that
         an earlier attempt had claimed are taken over at once.
         """
@@ -77,9 +81,14 @@ class Deliverer:
             return report
         lease_token = f"{owner}:{attempt}"
         previous = [f"{owner}:{n}" for n in range(max(1, attempt - 10), attempt)]
-        async with Marks(self.db, lease_token, report) as marks, Sends() as sends:
+        async with AsyncExitStack() as ending:
+            marks = await ending.enter_async_context(Marks(self.db, lease_token, report))
+            sends = await ending.enter_async_context(Sends())
             run = Run(notification_id, lease_token, previous, stopping, outgoing, marks, sends)
             await _all_ended(self._lane(run) for _ in range(LANES))
+            if await sends.are_slow() and not stopping():
+                await marks.written()
+                self.stragglers.keep(sends, ending.pop_all())
         return report
 
     async def _outgoing(self, notification_id: int) -> Outgoing | None:

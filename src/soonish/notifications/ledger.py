@@ -39,6 +39,9 @@ from soonish.notifications.transitions import NO_LEASE, moving
 
 LEASE = timedelta(seconds=60)
 MIN_LEASE_LEFT = timedelta(seconds=20)  # no send starts with less
+LOOK_AGAIN = timedelta(
+    seconds=5
+)  # at rows that are being sent: a straggler ends long before its lease
 
 
 @dataclass(frozen=True)
@@ -241,8 +244,11 @@ async def settle(session: AsyncSession, notification_id: int, now: datetime) -> 
         return BroadcastState(completed=True, claimable=0, wait_seconds=None)
     open_now = and_(Delivery.notification_id == notification_id, claimable(now))
     await settle_unsendable(session, open_now, now)
+    soon = literal(now + LOOK_AGAIN, UtcDateTime())
     waiting_until = case(
-        (Delivery.state == State.SENDING, Delivery.lease_until), else_=Delivery.next_attempt_at
+        (and_(Delivery.state == State.SENDING, Delivery.lease_until > soon), soon),
+        (Delivery.state == State.SENDING, Delivery.lease_until),
+        else_=Delivery.next_attempt_at,
     )
     row = (
         await session.execute(

@@ -47,6 +47,7 @@ class Marks:
         self._results: list[Mark] = []
         self._unreachable: list[tuple[Claimed, Outcome]] = []
         self._full = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._closing = False
         self._tries = 0
         self._task: asyncio.Task[None] | None = None
@@ -83,14 +84,21 @@ class Marks:
     def unreachable(self, row: Claimed, outcome: Outcome) -> None:
         self._unreachable.append((row, outcome))
 
+    async def written(self) -> None:
+        """Back when everything that was added is in the ledger."""
+        async with self._writing:
+            while self._results or self._unreachable:
+                await self._flush_or_keep()
+
     async def _run(self) -> None:
         while not self._closing or self._results or self._unreachable:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._full.wait(), FLUSH_SECONDS)
             if not self._closing:
                 self._full.clear()
-            if self._results or self._unreachable:
-                await self._flush_or_keep()
+            async with self._writing:
+                if self._results or self._unreachable:
+                    await self._flush_or_keep()
 
     async def _flush_or_keep(self) -> None:
         """A database that is away for a while costs no mark: they are kept and tried again."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Coroutine, Iterable
 from types import TracebackType
 
 PATIENCE_SECONDS = 0.5
 SLOW_SHARE = 10  # one in so many may be left behind
 MOST = 200  # under way at once
+STRAGGLER_SECONDS = 3.5  # by then a send has begun, or was given back (MAX_CHECK_AGE_SECONDS)
 
 
 class Sends:
     """Starts sends; on exit waits for all of them, or ends them if it is cancelled itself."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], float] = {}  # when it was started
         self._errors: list[BaseException] = []
 
     async def __aenter__(self) -> Sends:
@@ -29,12 +31,28 @@ class Sends:
         traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, asyncio.CancelledError):
-            for task in self._tasks:
-                task.cancel()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+            self.cut_off()
+        try:
+            await self._ended()
+        except asyncio.CancelledError:
+            self.cut_off()
+            await self._ended()
+            raise
         if error is None:
             self._raise()
+
+    async def are_slow(self) -> bool:
+        """Back as soon as all sends have ended, or those that have not are stragglers (True).
+
+        Raises the first error of any of them.
+        """
+        while self._tasks:
+            patience = max(self._tasks.values()) + STRAGGLER_SECONDS - time.monotonic()
+            if patience <= 0:
+                return True
+            await asyncio.wait(self._tasks, timeout=patience)
+        self._raise()
+        return False
 
     async def mostly(self, parts: Iterable[Coroutine[None, None, None]]) -> None:
         """Start the parts; back when nine in ten have ended, or after half a second.
@@ -43,7 +61,7 @@ class Sends:
         earlier call's, once the others of this call had their chance.
         """
         tasks = [asyncio.create_task(part) for part in parts]
-        self._tasks.update(tasks)
+        self._tasks.update(dict.fromkeys(tasks, time.monotonic()))
         enough = asyncio.Event()
         left = len(tasks)
 
@@ -63,8 +81,17 @@ class Sends:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         self._raise()
 
+    def cut_off(self) -> None:
+        """Wait for none of them any more; what has started may still arrive."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _ended(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._errors.append(error)
 
