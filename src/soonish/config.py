@@ -155,6 +155,13 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as https://soonish.example")
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://")):
+            raise ValueError("must be an address such as redis://localhost:6379/0")
+        return value
+
     @field_validator("egress_allowed_networks", "trusted_proxies")
     @classmethod
     def _check_networks(cls, value: list[str]) -> list[str]:

@@ -20,6 +20,8 @@ from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.errors import Unauthorized
 from soonish.i18n import accepted
+from soonish.ops.rate_limits import API
+from soonish.web.rate_limits import MeterDep
 
 
 async def get_settings(request: Request) -> Settings:
@@ -34,17 +36,20 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 DbDep = Annotated[Database, Depends(get_database)]
 
 
-async def get_login_guard(request: Request, settings: SettingsDep) -> LoginGuard:
-    """One for the process: it counts wrong passwords by client."""
-    state = request.app.state
-    if not hasattr(state, "login_guard"):
-        state.login_guard = LoginGuard(settings.rate_limits_enabled)
-    return cast(LoginGuard, state.login_guard)
+async def get_client(request: Request, settings: SettingsDep) -> str:
+    """What limits count the client by (accounts/clients.py)."""
+    return clients.limit_key(clients.client_address(request, settings))
+
+
+ClientDep = Annotated[str, Depends(get_client)]
+
+
+async def get_login_guard(meter: MeterDep, client: ClientDep) -> LoginGuard:
+    return LoginGuard(meter, client)
 
 
 async def get_browser(request: Request, settings: SettingsDep) -> Browser:
     return Browser(
-        client=clients.limit_key(clients.client_address(request, settings)),
         user_agent=request.headers.get("user-agent"),
         session_token=cookies.read_session(request, settings),
         register_token=cookies.read_register(request, settings),
@@ -66,13 +71,15 @@ async def get_access(
     settings: SettingsDep,
     db: DbDep,
     background: BackgroundTasks,
+    meter: MeterDep,
     _header: Annotated[str | None, Depends(_bearer)] = None,
     _session: Annotated[str | None, Depends(_cookie)] = None,
 ) -> Access | None:
     """Who asks, or None. An Authorization header alone decides when it is there.
 
-    Raises Unauthorized for a header that is not good, even beside a good cookie, and Forbidden
-    for an API token that only reads on a request that does not.
+    Raises Unauthorized for a header that is not good, even beside a good cookie, Forbidden for an
+    API token that only reads on a request that does not, and TooManyRequests where the user asks
+    the API too often, however they are signed in.
     """
     header = request.headers.get("authorization")
     if header is not None:
@@ -82,6 +89,8 @@ async def get_access(
     request.state.user = found.user if found else None  # for error pages, too
     if found is not None:
         origin.act_as(found.user.id, found.token.id if isinstance(found, TokenAccess) else None)
+    if found is not None and request.url.path.startswith("/api/"):
+        await meter.require(API, str(found.user.id))
     if isinstance(found, TokenAccess):
         api_tokens.check_scope(found.token, request.method)
     _note_use(found, db, background)

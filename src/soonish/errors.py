@@ -111,7 +111,7 @@ class TooSlow(SoonishError):
 
 class TooManyRequests(SoonishError):
     status = 429
-    code = "rate_limited"
+    code = "too_many_requests"
     title = _("Too many requests")
     permanent = False
 

@@ -11,6 +11,7 @@ from soonish.db.session import Database
 from soonish.delivery.mail import ServiceMail
 from soonish.delivery.sender import Sender
 from soonish.notifications.stragglers import Stragglers
+from soonish.ops.rate_limits import RateLimits
 from soonish.ops.temporal import Temporal
 from soonish.outbox.relay import Relay
 
@@ -25,6 +26,7 @@ class Parts:
     relay: Relay
     sender: Sender
     mailer: ServiceMail
+    limits: RateLimits
     stragglers: Stragglers = field(default_factory=Stragglers)
 
     async def close(self, patience: float = 15.0) -> None:
@@ -35,6 +37,7 @@ class Parts:
             asyncio.to_thread(self.mailer.close, patience),
             asyncio.to_thread(self.sender.close, patience),
         )
+        await self.limits.close()
         await self.db.close()
 
 
@@ -45,4 +48,5 @@ def make_parts(settings: Settings) -> Parts:
     temporal = Temporal(settings)
     relay = Relay(db, temporal, settings)
     db.on_commit = relay.nudge
-    return Parts(settings, db, temporal, relay, Sender(settings), ServiceMail(settings))
+    sender, mailer = Sender(settings), ServiceMail(settings)
+    return Parts(settings, db, temporal, relay, sender, mailer, RateLimits(settings))

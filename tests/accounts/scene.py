@@ -22,6 +22,7 @@ from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.events.models import Event
 from soonish.notifications.models import Delivery, Notification
+from soonish.ops.rate_limits import RateLimits
 from soonish.outbox import streams
 from soonish.web.install import install_web
 
@@ -36,6 +37,10 @@ class Parts:
 
     settings: Settings
     db: Database
+    limits: RateLimits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = RateLimits(self.settings)
 
 
 @dataclass

@@ -117,6 +117,7 @@ async def test_the_first_password_needs_no_other(scene: Scene) -> None:
 
 
 async def test_guessing_the_present_password_is_limited(scene: Scene) -> None:
+    scene.settings.rate_limits_enabled = True
     browser = await scene.account(ADDRESS)
     body = {"password": OTHER_PASSWORD, "current_password": "wrong"}
     for _ in range(5):

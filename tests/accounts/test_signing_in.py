@@ -61,6 +61,7 @@ async def test_the_password_form_of_oauth2(scene: Scene) -> None:
 
 
 async def test_five_failures_from_an_address_and_it_has_to_wait(scene: Scene) -> None:
+    scene.settings.rate_limits_enabled = True
     await scene.account(ADDRESS)
     wrong = LOGIN | {"password": OTHER_PASSWORD}
     with time_machine.travel(utc_now(), tick=False) as clock:
@@ -80,6 +81,7 @@ async def test_five_failures_from_an_address_and_it_has_to_wait(scene: Scene) ->
 
 
 async def test_guesses_sent_all_at_once_are_no_way_around(scene: Scene) -> None:
+    scene.settings.rate_limits_enabled = True
     await scene.account(ADDRESS)
     guesses = [OTHER_PASSWORD] * 8 + [PASSWORD]
     answers = await asyncio.gather(*(attempt(scene, guess) for guess in guesses))
@@ -100,6 +102,7 @@ async def test_limits_can_be_switched_off(scene: Scene) -> None:
 
 
 async def test_only_trusted_proxies_say_where_a_request_comes_from(scene: Scene) -> None:
+    scene.settings.rate_limits_enabled = True
     scene.settings.trusted_proxies = ["10.0.0.0/8"]
     for number in range(5):
         forged = {"X-Forwarded-For": f"203.0.113.{number}"}

@@ -22,6 +22,7 @@ from soonish.events import api as events_api
 from soonish.events.models import Event
 from soonish.notifications import api as notifications_api
 from soonish.notifications.models import Delivery, Notification
+from soonish.ops.rate_limits import RateLimits
 from soonish.ops.temporal import Temporal
 from soonish.outbox.models import OutboxRow
 from soonish.schemas import as_z
@@ -39,8 +40,10 @@ class Parts:
     settings: Settings
     db: Database
     temporal: Temporal = field(init=False)
+    limits: RateLimits = field(init=False)
 
     def __post_init__(self) -> None:
+        self.limits = RateLimits(self.settings)
         self.reach_temporal("127.0.0.1:1")
 
     def reach_temporal(self, address: str) -> None:

@@ -182,13 +182,14 @@ async def test_a_new_url_is_checked_and_starts_healthy(scene: Scene) -> None:
 
 
 async def test_tests_are_limited_to_five_a_minute(scene: Scene, http_sink: HttpSink) -> None:
+    scene.parts.settings.rate_limits_enabled = True
     made = await scene.add_channel("owner", apprise_url=http_sink.apprise_url())
     other = await scene.add_channel("member", apprise_url=http_sink.apprise_url())
     for _ in range(5):
         answer = await scene.ask("owner", "POST", f"{one(made)}/test")
         assert (answer.status_code, answer.json()["ok"]) == (200, True)
     refused = await scene.ask("owner", "POST", f"{one(made)}/test")
-    assert code_of(refused) == (429, "rate_limited")
+    assert code_of(refused) == (429, "too_many_requests")
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert (await scene.ask("member", "POST", f"{one(other)}/test")).status_code == 200
     assert len(http_sink.requests) == 6

@@ -17,8 +17,8 @@ SECRETS = {
 
 
 def make_settings(home: Path, **overrides: Any) -> Settings:
-    """Settings with this home; `overrides` are setting names in lowercase."""
-    values = {**SECRETS, "soonish_home": home, **overrides}
+    """Settings with this home, without rate limits; `overrides` are setting names in lowercase."""
+    values = {**SECRETS, "soonish_home": home, "rate_limits_enabled": False, **overrides}
     return Settings(_env_file=None, **values)  # pyright: ignore[reportCallIssue]
 
 

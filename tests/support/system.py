@@ -44,6 +44,7 @@ class SoonishSystem:
             "MAIL_CATCHER_PORT": str(self.mail_port),
             "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
             "WORKERS": "2",
+            "RATE_LIMITS_ENABLED": "false",
             **environment,
         }
 

@@ -66,9 +66,9 @@ class Site:
         self.parts: Parts = self.app.state.soonish
         self._clients: list[httpx2.AsyncClient] = []
 
-    def visitor(self) -> Visitor:
-        """A browser that knows nothing yet."""
-        transport = httpx2.ASGITransport(app=self.app, client=("127.0.0.1", 40000))
+    def visitor(self, address: str = "127.0.0.1") -> Visitor:
+        """A browser at this IP address that knows nothing yet."""
+        transport = httpx2.ASGITransport(app=self.app, client=(address, 40000))
         base_url = self.parts.settings.base_url
         self._clients.append(httpx2.AsyncClient(transport=transport, base_url=base_url))
         return Visitor(self._clients[-1])

@@ -22,7 +22,7 @@ HTML = {"accept": "text/html"}
     [
         ("gone", 410, "token_invalid"),
         ("conflict", 409, "event_over"),
-        ("slow", 429, "rate_limited"),
+        ("slow", 429, "too_many_requests"),
         ("who", 401, "unauthorized"),
         ("field", 422, "invalid_input"),
         ("crash", 500, "internal_error"),

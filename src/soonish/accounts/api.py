@@ -39,6 +39,7 @@ from soonish.deps import (
 from soonish.errors import NotFound
 from soonish.paging import id_cursor
 from soonish.schemas import CursorText, Limit, Page, RowId, encode_cursor
+from soonish.web.rate_limits import MeterDep
 
 router = APIRouter(prefix="/api")
 _DEFAULT_PAGE = 50
@@ -50,10 +51,11 @@ async def register(
     response: Response,
     db: DbDep,
     settings: SettingsDep,
+    meter: MeterDep,
     locale: BrowserLanguage,
 ) -> Accepted:
     """Mail a link to the address. The answer is the same whether or not it has an account."""
-    token = await flows.register(db, **body.model_dump(), locale=locale)
+    token = await flows.register(db, meter, **body.model_dump(), locale=locale)
     cookies.set_register(response, settings, token)
     return Accepted()
 
@@ -100,16 +102,16 @@ async def token(
 
 
 @router.post("/auth/magic-link", status_code=status.HTTP_202_ACCEPTED, tags=["auth"])
-async def magic_link(body: EmailInput, db: DbDep) -> Accepted:
+async def magic_link(body: EmailInput, db: DbDep, meter: MeterDep) -> Accepted:
     """Mail a link that signs in, to a known address; the answer is the same for any other."""
-    await flows.magic_link(db, email=body.email)
+    await flows.magic_link(db, meter, email=body.email)
     return Accepted()
 
 
 @router.post("/auth/password/forgot", status_code=status.HTTP_202_ACCEPTED, tags=["auth"])
-async def forgot_password(body: EmailInput, db: DbDep) -> Accepted:
+async def forgot_password(body: EmailInput, db: DbDep, meter: MeterDep) -> Accepted:
     """Mail a link to a new password, to an account; the answer is the same for any other."""
-    await flows.forgot_password(db, email=body.email)
+    await flows.forgot_password(db, meter, email=body.email)
     return Accepted()
 
 

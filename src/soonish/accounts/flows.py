@@ -4,7 +4,7 @@ writes in one, so that no lock waits for a password."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,23 +14,23 @@ from soonish.accounts import access_tokens, merging, passwords, service, session
 from soonish.accounts.access import SessionAccess
 from soonish.accounts.access_tokens import AccessToken
 from soonish.accounts.addresses import normalise
-from soonish.accounts.limits import LoginGuard
+from soonish.accounts.limits import LoginGuard, account_key, may_mail
 from soonish.accounts.models import Registration, Session, User
-from soonish.accounts.queries import is_live, lock_user
+from soonish.accounts.queries import find_by_address, is_live, lock_user
 from soonish.accounts.tokens import SIGN_IN, Purpose
 from soonish.audit import service as audit
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.errors import Unauthorized
+from soonish.ops.rate_limits import Meter
 
 _SAME_SECONDS = 0.1  # how long an answer takes that must not tell whether an address is known
 
 
 @dataclass(frozen=True)
 class Browser:
-    """What is known about who asks: its limit key, its user agent, and the cookies it sent."""
+    """What is known about who asks: its user agent, and the cookies it sent."""
 
-    client: str
     user_agent: str | None = None
     session_token: str | None = None
     register_token: str | None = None
@@ -52,6 +52,7 @@ class SignedIn:
 
 async def register(
     db: Database,
+    meter: Meter,
     *,
     email: str,
     password: str | None = None,
@@ -61,34 +62,46 @@ async def register(
     """Ask for proof of the address; return the secret for this browser's register cookie.
 
     `locale` is the language of the mail where the address has none yet.
-    The same for every address, in content and in time. Raises InvalidInput.
+    The same for every address, in content and in time, also for one that has had enough mails:
+    nothing is written then. Raises InvalidInput.
     """
     address, browser_token = normalise(email), tokens.new_secret()
     hashed = await passwords.hash_password(passwords.check(password)) if password else None
-    async with _same_time(), db.write() as session:
-        await service.register(
-            session,
-            address,
-            name=name,
-            password_hash=hashed,
-            browser_token=browser_token,
-            locale=locale,
-        )
+    async with _same_time():
+        if await may_mail(meter, address):
+            async with db.write() as session:
+                await service.register(
+                    session,
+                    address,
+                    name=name,
+                    password_hash=hashed,
+                    browser_token=browser_token,
+                    locale=locale,
+                )
     return browser_token
 
 
-async def magic_link(db: Database, *, email: str) -> None:
-    """Mail a link that signs in, to a known address. Raises InvalidInput."""
-    address = normalise(email)
-    async with _same_time(), db.write() as session:
-        await service.send_magic_link(session, address)
+async def magic_link(db: Database, meter: Meter, *, email: str) -> None:
+    """Mail a link that signs in, to a known address that may be mailed. Raises InvalidInput."""
+    await _mail_known(db, meter, email, service.send_magic_link)
 
 
-async def forgot_password(db: Database, *, email: str) -> None:
-    """Mail a link to a new password, to an account's address. Raises InvalidInput."""
+async def forgot_password(db: Database, meter: Meter, *, email: str) -> None:
+    """Mail a link to a new password, to an account that may be mailed. Raises InvalidInput."""
+    await _mail_known(db, meter, email, service.send_password_reset)
+
+
+async def _mail_known(
+    db: Database, meter: Meter, email: str, send: Callable[[AsyncSession, str], Awaitable[None]]
+) -> None:
+    """Only what could become a mail is counted: an address that is unknown gets none."""
     address = normalise(email)
-    async with _same_time(), db.write() as session:
-        await service.send_password_reset(session, address)
+    async with _same_time():
+        async with db.read() as session:
+            is_known = await find_by_address(session, address) is not None
+        if is_known and await may_mail(meter, address):
+            async with db.write() as session:
+                await send(session, address)
 
 
 async def verify(
@@ -174,7 +187,7 @@ async def log_in(
         user = await service.find_account(session, email)
     hashed = user.password_hash if user else None
     try:
-        better = await check_password(guard, browser, password, hashed)
+        better = await check_password(guard, account_key(email), password, hashed)
     except Unauthorized:
         await _record_failure(db, user)
         raise
@@ -201,15 +214,18 @@ async def _record_failure(db: Database, user: User | None) -> None:
 
 
 async def check_password(
-    guard: LoginGuard, browser: Browser, password: str, hashed: str | None
+    guard: LoginGuard, account: str | None, password: str, hashed: str | None
 ) -> str | None:
-    """Return a better hash to store, if there is one. Raises Unauthorized, TooManyRequests."""
-    guard.check(browser.client)
+    """Return a better hash to store, if there is one. Raises Unauthorized, TooManyRequests.
+
+    `account` is the fingerprint of the address that is tried, as LoginGuard counts it.
+    """
+    await guard.check(account)
     fits, better = await passwords.verify_password(password, hashed)
-    guard.check(browser.client)
     if not fits:
-        guard.failed(browser.client)
+        await guard.failed(account)
         raise wrong_credentials()
+    await guard.check(account)
     return better
 
 

@@ -1,61 +1,51 @@
-"""How many wrong passwords an address may send: 5 in 15 minutes (CONTRACT)."""
+"""How many wrong passwords a client may send, and how many an address gets (CONTRACT)."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections import deque
+from dataclasses import dataclass
 
-from soonish.errors import TooManyRequests
-
-LOGIN_FAILURES, LOGIN_SECONDS = 5, 900
-_SWEEP_AT = 10_000  # clients; so many are looked through before another is added
+from soonish.accounts.addresses import fingerprint_of, normalise
+from soonish.errors import InvalidInput
+from soonish.ops.rate_limits import LOGIN_ADDRESS, LOGIN_CLIENT, MAIL, Limit, Meter
 
 
-class FailureWindow:
-    """Counts failures by key over a moving window, in this process."""
-
-    def __init__(self, limit: int, seconds: float) -> None:
-        self.limit, self.seconds = limit, seconds
-        self._failures: dict[str, deque[float]] = {}
-
-    def check(self, key: str) -> None:
-        """Raise TooManyRequests where the window holds `limit` failures already."""
-        recent = self._recent(key)
-        if len(recent) >= self.limit:
-            wait = recent[-self.limit] + self.seconds - time.time()
-            raise TooManyRequests(max(1, math.ceil(wait)))
-
-    def add(self, key: str) -> None:
-        if len(self._failures) >= _SWEEP_AT:
-            self._sweep()
-        self._failures.setdefault(key, deque()).append(time.time())
-
-    def _recent(self, key: str) -> deque[float]:
-        found = self._failures.get(key, deque())
-        while found and found[0] <= time.time() - self.seconds:
-            found.popleft()
-        return found
-
-    def _sweep(self) -> None:
-        for key in [key for key in self._failures if not self._recent(key)]:
-            del self._failures[key]
-
-
+@dataclass(frozen=True)
 class LoginGuard:
     """Around each password check: `check` before it and again after it, `failed` when it was wrong.
 
-    The second check is what stops guesses that are sent all at once.
+    The second check is what stops guesses that are sent all at once. Nothing tells whether an
+    address has an account: unknown ones are counted as well.
     """
 
-    def __init__(self, enabled: bool = True) -> None:
-        self.enabled = enabled
-        self._window = FailureWindow(LOGIN_FAILURES, LOGIN_SECONDS)
+    meter: Meter
+    client: str
 
-    def check(self, key: str) -> None:
-        if self.enabled:
-            self._window.check(key)
+    async def check(self, account: str | None) -> None:
+        """`account` is an address's fingerprint, None for what is none. Raises TooManyRequests."""
+        for limit, key in self._windows(account):
+            await self.meter.require_room(limit, key)
 
-    def failed(self, key: str) -> None:
-        if self.enabled:
-            self._window.add(key)
+    async def failed(self, account: str | None) -> None:
+        """Count a wrong password. Raises TooManyRequests where others were faster."""
+        for limit, key in self._windows(account):
+            await self.meter.require(limit, key)
+
+    def _windows(self, account: str | None) -> list[tuple[Limit, str]]:
+        own = [(LOGIN_CLIENT, self.client)]
+        return own if account is None else [*own, (LOGIN_ADDRESS, account)]
+
+
+def account_key(address: str) -> str | None:
+    """The fingerprint of an address as it was typed; None where it is no address."""
+    try:
+        return fingerprint_of(normalise(address))
+    except InvalidInput:
+        return None
+
+
+async def may_mail(meter: Meter, address: str) -> bool:
+    """Count a mail to the (normalised) address that somebody without an account causes.
+
+    False where it has had enough of them, whoever asked: nothing may then be sent.
+    """
+    return await meter.has_room(MAIL, fingerprint_of(address))

@@ -46,7 +46,7 @@ async def update(
     if not wanted <= set(_PLAIN):
         require_session(access)
     address = normalise(changes.email) if "email" in wanted else None
-    hashed = await _new_hash(guard, browser, access, changes) if "password" in wanted else None
+    hashed = await _new_hash(guard, access, changes) if "password" in wanted else None
     if address is not None:
         async with db.write() as session:
             await merging.claim_address(session, access.user, address)
@@ -63,13 +63,12 @@ async def update(
     return Updated(user, token)
 
 
-async def _new_hash(
-    guard: LoginGuard, browser: Browser, access: Access, changes: ProfileInput
-) -> str:
-    if access.user.password_hash is not None:
+async def _new_hash(guard: LoginGuard, access: Access, changes: ProfileInput) -> str:
+    user = access.user
+    if user.password_hash is not None:
         try:
             await flows.check_password(
-                guard, browser, changes.current_password, access.user.password_hash
+                guard, user.email_fingerprint, changes.current_password, user.password_hash
             )
         except Unauthorized:
             raise InvalidInput("current_password", "This is not the present password.") from None

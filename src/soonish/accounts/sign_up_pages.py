@@ -12,6 +12,7 @@ from soonish.accounts.schemas import EmailInput, RegisterInput
 from soonish.deps import BrowserLanguage, DbDep, SettingsDep
 from soonish.errors import SoonishError
 from soonish.web.forms import Form, parse, read_form
+from soonish.web.rate_limits import MeterDep
 from soonish.web.templating import render
 
 router = APIRouter(include_in_schema=False)
@@ -24,14 +25,18 @@ async def register_form(request: Request) -> Response:
 
 @router.post("/register")
 async def register(
-    request: Request, db: DbDep, settings: SettingsDep, locale: BrowserLanguage
+    request: Request,
+    db: DbDep,
+    settings: SettingsDep,
+    meter: MeterDep,
+    locale: BrowserLanguage,
 ) -> Response:
     form = await read_form(request)
     try:
         password = form.secret("password") or None
         values = {"email": form.value("email"), "name": form.optional("name"), "password": password}
         wanted = parse(RegisterInput, values)
-        token = await flows.register(db, **wanted.model_dump(), locale=locale)
+        token = await flows.register(db, meter, **wanted.model_dump(), locale=locale)
     except SoonishError as error:
         return _again(request, "accounts/register.html", form, error)
     response = _sent_page(request, settings, "register")
@@ -45,20 +50,22 @@ async def forgot_form(request: Request) -> Response:
 
 
 @router.post("/forgot")
-async def forgot(request: Request, db: DbDep, settings: SettingsDep) -> Response:
+async def forgot(request: Request, db: DbDep, settings: SettingsDep, meter: MeterDep) -> Response:
     form = await read_form(request)
     try:
-        await api.forgot_password(parse(EmailInput, {"email": form.value("email")}), db)
+        await api.forgot_password(parse(EmailInput, {"email": form.value("email")}), db, meter)
     except SoonishError as error:
         return _again(request, "accounts/forgot.html", form, error)
     return _sent_page(request, settings, "forgot")
 
 
 @router.post("/magic-link")
-async def magic_link(request: Request, db: DbDep, settings: SettingsDep) -> Response:
+async def magic_link(
+    request: Request, db: DbDep, settings: SettingsDep, meter: MeterDep
+) -> Response:
     form = await read_form(request)
     try:
-        await api.magic_link(parse(EmailInput, {"email": form.value("email")}), db)
+        await api.magic_link(parse(EmailInput, {"email": form.value("email")}), db, meter)
     except SoonishError as error:
         return _again(request, "accounts/login.html", form, error, next="")
     return _sent_page(request, settings, "magic_link")

@@ -52,10 +52,15 @@ async def created(session: AsyncSession, event: Event, now: datetime) -> None:
 
 
 async def added(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
-    """Welcome these subscriptions: one notification per event, a delivery each."""
+    """Welcome these subscriptions: one notification per event, a delivery each.
+
+    A `muted` one has a row too, suppressed: its address has had enough mails that strangers cause.
+    """
     welcome = await _ensure(session, event, "welcome", f"welcome:{event.id}", now)
     chosen = Subscription.id.in_(sql.id_list(session, _ids(payloads, "subscription_id")))
     await expansion.expand(session, welcome, chosen, _of(event), now=now)
+    if muted := _ids([one for one in payloads if one.get("muted")], "subscription_id"):
+        await expansion.mute(session, welcome, muted, now)
 
 
 async def removed(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:

@@ -7,8 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
-from soonish.accounts.limits import FailureWindow
-from soonish.accounts.models import User
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
@@ -26,10 +24,10 @@ from soonish.integrations.schemas import (
     IntegrationPatch,
     Verification,
 )
+from soonish.ops.rate_limits import CHANNEL_TEST
 from soonish.paging import id_cursor
 from soonish.schemas import CursorText, Limit, Page, RowId, encode_cursor
-
-TESTS, TEST_SECONDS = 5, 60
+from soonish.web.rate_limits import MeterDep
 
 router = APIRouter(prefix="/api/integrations", tags=["integrations"])
 
@@ -38,16 +36,7 @@ async def get_sender(request: Request) -> Sender:
     return request.app.state.soonish.sender
 
 
-async def get_test_window(request: Request) -> FailureWindow:
-    """Counts the test messages of each user, in this process."""
-    state = request.app.state
-    if not hasattr(state, "channel_tests"):
-        state.channel_tests = FailureWindow(TESTS, TEST_SECONDS)
-    return state.channel_tests
-
-
 SenderDep = Annotated[Sender, Depends(get_sender)]
-TestWindow = Annotated[FailureWindow, Depends(get_test_window)]
 
 
 @router.post("", status_code=201)
@@ -116,10 +105,10 @@ async def test(
     db: DbDep,
     settings: SettingsDep,
     sender: SenderDep,
-    window: TestWindow,
+    meter: MeterDep,
 ) -> Verification:
     integration = await _load(db, user, integration_id)
-    _count_test(settings, window, user)
+    await meter.require(CHANNEL_TEST, str(user.id))
     result = await send_test(sender, integration, settings, user.locale)
     async with db.write() as session:
         await service.record_test(session, user, integration_id, result, utc_now())
@@ -142,20 +131,14 @@ async def try_out(
     user: CurrentUser,
     settings: SettingsDep,
     sender: SenderDep,
-    window: TestWindow,
+    meter: MeterDep,
 ) -> Verification:
     """One attempt at the test message to a URL that is not kept. Errors as create, and
     TooManyRequests as test."""
     await _checked(url, settings)
-    _count_test(settings, window, user)
+    await meter.require(CHANNEL_TEST, str(user.id))
     message = service.test_message(name, settings.base_url, user.locale)
     return Verification.of(await sender.send(url, message))
-
-
-def _count_test(settings: Settings, window: FailureWindow, user: User) -> None:
-    if settings.rate_limits_enabled:
-        window.check(str(user.id))
-        window.add(str(user.id))
 
 
 async def _load(db: Database, user: CurrentUser, integration_id: int) -> Integration:

@@ -11,12 +11,13 @@ from starlette.responses import Response
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError
 from soonish.integrations import api
-from soonish.integrations.api import SenderDep, TestWindow
+from soonish.integrations.api import SenderDep
 from soonish.integrations.kind_urls import url_from
 from soonish.integrations.kinds import PASTED, POPULAR, Kind, all_kinds, search
 from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch, Verification
 from soonish.schemas import RowId
 from soonish.web.forms import Form, parse, read_form
+from soonish.web.rate_limits import MeterDep
 from soonish.web.templating import is_htmx, redirect, render
 
 PREFIX = "f-"  # of the service's own fields, which may be called `name` or `tag` as well
@@ -69,14 +70,14 @@ async def try_out(
     user: CurrentUser,
     settings: SettingsDep,
     sender: SenderDep,
-    window: TestWindow,
+    meter: MeterDep,
 ) -> Response:
     """Send a test message to what is filled in, and keep nothing."""
     kind, form = _kind(name), await read_form(request)
     tested, status = None, 200
     try:
         url, title = _url(kind, form), form.value("name") or "Soonish"
-        tested = await api.try_out(url, title, user, settings, sender, window)
+        tested = await api.try_out(url, title, user, settings, sender, meter)
     except SoonishError as error:
         form, status = _failed(form, error), error.status
     return _form_page(request, user, kind, form, tested=tested, status=status)

@@ -8,10 +8,11 @@ from starlette.responses import Response
 from soonish.db.types import utc_now
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.integrations import api, service
-from soonish.integrations.api import SenderDep, TestWindow
+from soonish.integrations.api import SenderDep
 from soonish.integrations.schemas import IntegrationPatch
 from soonish.schemas import MAX_PAGE, RowId
 from soonish.web.forms import read_form
+from soonish.web.rate_limits import MeterDep
 from soonish.web.templating import is_htmx, redirect, render
 
 router = APIRouter(prefix="/integrations", include_in_schema=False)
@@ -31,9 +32,9 @@ async def test(
     db: DbDep,
     settings: SettingsDep,
     sender: SenderDep,
-    window: TestWindow,
+    meter: MeterDep,
 ) -> Response:
-    tested = await api.test(integration_id, user, db, settings, sender, window)
+    tested = await api.test(integration_id, user, db, settings, sender, meter)
     if not is_htmx(request):
         return redirect("/integrations", "test_arrived" if tested.ok else "test_failed")
     shown = await api.get(integration_id, user, db)

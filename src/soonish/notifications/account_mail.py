@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.db.types import utc_now
+from soonish.delivery.outcome import Outcome
 from soonish.notifications import expansion
 from soonish.notifications.models import Delivery, Notification, State
 from soonish.outbox import service as outbox
@@ -23,13 +24,14 @@ async def add_account_mail(
     dedup_key: str,
     lifetime: timedelta,
     extra: dict[str, Any] | None = None,
+    muted: bool = False,
 ) -> Notification:
     """Write the notification, its one delivery and the outbox row that gets it sent.
 
     `kind` is one of notifications.texts.ACCOUNT_KINDS. `extra` may name a `purpose` (and a
     `registration_id` or `subscription_id`): the token is then made just before the send
     (DESIGN 11). The mail is not sent after `lifetime`. A second call with the same `dedup_key`
-    changes nothing.
+    changes nothing. `muted`: it is in the ledger as suppressed, and not sent.
     """
     now = utc_now()
     notification = await expansion.ensure(
@@ -45,11 +47,18 @@ async def add_account_mail(
                 notification_id=notification.id,
                 user_id=user_id,
                 target_key=MAIL,
-                state=State.PENDING,
                 expires_at=now + lifetime,
                 created_at=now,
+                **(_suppressed(now) if muted else {"state": State.PENDING}),
             )
         )
         notification.expanded_at = now
-        outbox.add(session, streams.broadcast(notification.id), streams.WAKE, {})
+        if muted:
+            notification.completed_at = now
+        else:
+            outbox.add(session, streams.broadcast(notification.id), streams.WAKE, {})
     return notification
+
+
+def _suppressed(now: datetime) -> dict[str, Any]:
+    return {"state": State.SUPPRESSED, "outcome": Outcome.RATE_LIMITED, "finished_at": now}

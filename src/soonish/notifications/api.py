@@ -24,7 +24,9 @@ from soonish.notifications.schemas import (
     PreviewOut,
     Retried,
 )
+from soonish.ops.rate_limits import NOTIFY
 from soonish.schemas import CursorText, Limit, Page, RowId
+from soonish.web.rate_limits import MeterDep
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["notifications"])
 
@@ -57,9 +59,13 @@ async def notify(
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
+    meter: MeterDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
     """Send a message to all subscribers, or to some; the same key again sends nothing twice."""
+    async with db.read() as session:  # only organizers are counted
+        await policy.require_organizer(session, event_id, user)
+    await meter.require(NOTIFY, str(event_id))
     async with db.write() as session:
         event = await policy.require_organizer(session, event_id, user, lock="update")
         notification, audience = await service.request_manual(

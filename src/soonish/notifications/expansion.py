@@ -11,6 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.db import sql
 from soonish.db.types import Id, UtcDateTime
+from soonish.delivery.outcome import Outcome
 from soonish.notifications.models import Delivery, Notification, State
 from soonish.notifications.transitions import moving
 from soonish.subscriptions.models import Subscription
@@ -111,6 +112,22 @@ async def _insert(
     if result.rowcount:
         notification.completed_at = None
     return int(result.rowcount)
+
+
+async def mute(
+    session: AsyncSession, notification: Notification, subscription_ids: list[int], now: datetime
+) -> None:
+    """Suppress what was not tried yet of these subscriptions: their addresses had enough mails."""
+    await session.execute(
+        moving(
+            State.SUPPRESSED,
+            Delivery.notification_id == notification.id,
+            Delivery.subscription_id.in_(sql.id_list(session, subscription_ids)),
+            Delivery.state == State.PENDING,
+            outcome=Outcome.RATE_LIMITED,
+            finished_at=now,
+        )
+    )
 
 
 async def suppress_open(

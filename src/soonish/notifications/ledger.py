@@ -3,13 +3,14 @@
 | from                       | to         | by                                               |
 |----------------------------|------------|--------------------------------------------------|
 | (new)                      | pending    | expansion, account mail                          |
+| (new)                      | suppressed | account mail to an address that had enough       |
 | pending, retrying, sending | sending    | claim (sending: its lease has ended)             |
 | sending                    | sent       | mark_sent                                        |
 | sending                    | retrying   | mark_not_sent; release, postpone once answered   |
 | sending                    | pending    | release, postpone, mark_unreachable              |
 | sending                    | failed     | mark_not_sent; settle_unsendable (ten claims)    |
 | pending, retrying, sending | expired    | settle_unsendable, expire_overdue                |
-| pending, retrying, sending | suppressed | settle_unsendable, suppress_open, reroute        |
+| pending, retrying, sending | suppressed | settle_unsendable, suppress_open, mute, reroute  |
 | failed                     | pending    | revive_failed                                    |
 
 `transitions.moving` makes all of these UPDATEs and lets no other through. Every mark asks for the

@@ -15,6 +15,7 @@ from soonish.notifications.models import State
 from soonish.notifications.schemas import ManualMessage
 from soonish.schemas import CursorText, RowId
 from soonish.web.forms import parse, read_form
+from soonish.web.rate_limits import MeterDep
 from soonish.web.templating import is_htmx, redirect, render
 
 router = APIRouter(prefix="/events/{event_id}", include_in_schema=False)
@@ -22,7 +23,12 @@ router = APIRouter(prefix="/events/{event_id}", include_in_schema=False)
 
 @router.post("/notify")
 async def notify(
-    request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
+    request: Request,
+    event_id: RowId,
+    user: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    meter: MeterDep,
 ) -> Response:
     """Send the composer's message; its key makes a repeated form one message."""
     form = await read_form(request)
@@ -30,7 +36,7 @@ async def notify(
         values = {"title": form.value("title"), "body": form.value("body")}
         message = parse(ManualMessage, values)
         key = form.optional("idempotency_key")
-        await api.notify(event_id, message, user, db, settings, key)
+        await api.notify(event_id, message, user, db, settings, meter, key)
     except NotFound:
         raise
     except SoonishError as error:

@@ -48,13 +48,14 @@ class TemporalConnection(BaseModel):
 
 
 async def check(parts: Parts) -> Health:
-    """Look at database, Temporal, workers, mail and outbox, all at once."""
+    """Look at database, Temporal, workers, mail, outbox and rate limits, all at once."""
     checks: dict[str, Callable[[Parts], Awaitable[tuple[bool, str]]]] = {
         "database": _database,
         "temporal": _temporal,
         "worker": _worker,
         "mail": _mail,
         "outbox": _outbox,
+        "limits": _limits,
     }
     judged = await asyncio.gather(*(_judge(one, parts) for one in checks.values()))
     found = dict(zip(checks, judged, strict=True))
@@ -115,6 +116,10 @@ async def _outbox(parts: Parts) -> tuple[bool, str]:
         oldest = await session.scalar(query)
     age = (utc_now() - oldest).total_seconds() if oldest else 0.0
     return age < LATE_SECONDS, f"oldest undone row is {age:.0f} s old" if oldest else "empty"
+
+
+async def _limits(parts: Parts) -> tuple[bool, str]:
+    return await parts.limits.check()
 
 
 async def _integrations(parts: Parts, found: dict[str, Part]) -> IntegrationsHealth:

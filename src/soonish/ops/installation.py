@@ -20,7 +20,7 @@ from soonish.ops.models import Installation, Lease
 
 WORKER_LEASE = timedelta(seconds=30)
 _BEAT_SECONDS = 10.0
-UNUSED_SETTINGS = ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "REDIS_URL")
+UNUSED_SETTINGS = ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
 log = structlog.get_logger()
 
 

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import PlainTextResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from soonish.accounts.addresses import normalise
+from soonish.accounts.limits import may_mail
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
-from soonish.deps import BrowserLanguage, CurrentUser, DbDep, OptionalUser, SettingsDep
+from soonish.deps import (
+    BrowserLanguage,
+    ClientDep,
+    CurrentUser,
+    DbDep,
+    OptionalUser,
+    SettingsDep,
+)
 from soonish.errors import Unauthorized
 from soonish.events import queries as events
 from soonish.events.api import event_out
 from soonish.events.models import Event
+from soonish.ops.rate_limits import SUBSCRIBE, Meter
 from soonish.paging import id_cursor
 from soonish.schemas import CursorText, Limit, Page, RowId, Text, encode_cursor
 from soonish.subscriptions import confirmation, service
@@ -36,8 +47,24 @@ from soonish.subscriptions.schemas import (
     Unsubscribed,
 )
 from soonish.subscriptions.tokens import read_token
+from soonish.web.rate_limits import MeterDep
 
 router = APIRouter(tags=["subscriptions"])
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks for an address that may be anybody's: only the client can be held to limits."""
+
+    meter: Meter
+    client: str
+
+
+async def get_asker(meter: MeterDep, client: ClientDep) -> Asker:
+    return Asker(meter, client)
+
+
+AskerDep = Annotated[Asker, Depends(get_asker)]
 
 SearchText = Annotated[Text, Query(max_length=320)]
 StatusFilter = Annotated[Literal["active", "pending_approval"] | None, Query()]
@@ -55,11 +82,12 @@ async def subscribe(
     db: DbDep,
     settings: SettingsDep,
     locale: BrowserLanguage,
+    asker: AskerDep,
     response: Response,
 ) -> Accepted | SubscriptionOut:
     if wanted.email is not None:
         await subscribe_address(
-            db, settings, event_id, wanted.email, wanted.name, locale, wanted.invitation
+            db, settings, asker, event_id, wanted.email, wanted.name, locale, wanted.invitation
         )
         return Accepted()
     if user is None:
@@ -171,13 +199,21 @@ async def one_click_unsubscribe(token: str, db: DbDep, settings: SettingsDep) ->
 async def subscribe_address(
     db: Database,
     settings: Settings,
+    asker: Asker,
     event_id: int,
     address: str,
     name: str | None,
     locale: str | None,
     invitation: str | None = None,
 ) -> str | None:
-    """The anonymous form, as ANONYMOUS_OPT_IN has it. Answer and errors as the service's."""
+    """The anonymous form, as ANONYMOUS_OPT_IN has it. Answer and errors as the service's.
+
+    TooManyRequests beyond what a client may ask for. An address that has had enough mails is
+    subscribed all the same, and not mailed about it.
+    """
+    await asker.meter.require(SUBSCRIBE, asker.client)
+    address = normalise(address)
+    muted = await _has_had_enough(db, asker.meter, event_id, address)
     async with db.write() as session:
         return await service.subscribe_address(
             session,
@@ -188,7 +224,17 @@ async def subscribe_address(
             double_opt_in=settings.double_opt_in,
             locale=locale,
             invitation=invitation,
+            muted=muted,
         )
+
+
+async def _has_had_enough(db: Database, meter: Meter, event_id: int, address: str) -> bool:
+    """Count the mail that this causes, if it does, by the address. Whether it must not be sent."""
+    if not meter.enabled:
+        return False
+    async with db.read() as session:
+        is_told = await service.would_mail(session, event_id, address, utc_now())
+    return is_told and not await may_mail(meter, address)
 
 
 def subscription_out(own: service.Own) -> SubscriptionOut:

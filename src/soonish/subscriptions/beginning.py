@@ -25,10 +25,16 @@ MAIL_LIFETIME = timedelta(days=3)
 
 
 async def begin(
-    session: AsyncSession, event: Event, user_id: int, now: datetime, admission: Admission
+    session: AsyncSession,
+    event: Event,
+    user_id: int,
+    now: datetime,
+    admission: Admission,
+    *,
+    muted: bool = False,
 ) -> int | None:
     """Make the subscription that the admission allows, or move one on that waits for its
-    confirmation or for less; its id, None where nothing changes.
+    confirmation or for less; its id, None where nothing changes. `muted`: it is not welcomed.
 
     Conflict `invitation_used_up` where others were faster.
     """
@@ -43,7 +49,7 @@ async def begin(
         began = await _move_on(session, event, user_id, now, status)
     if began is not None:
         await count_use(session, admission, now)
-        await announce(session, event, began, status, now)
+        await announce(session, event, began, status, now, muted=muted)
         record_start(session, event, began, status, audit.actor())
     return began
 
@@ -56,13 +62,19 @@ async def count_use(session: AsyncSession, admission: Admission, now: datetime) 
 
 
 async def announce(
-    session: AsyncSession, event: Event, subscription_id: int, status: str, now: datetime
+    session: AsyncSession,
+    event: Event,
+    subscription_id: int,
+    status: str,
+    now: datetime,
+    *,
+    muted: bool = False,
 ) -> None:
     """Have a new subscriber welcomed, or the organizers told that somebody waits for them."""
     if status == PENDING_APPROVAL:
         await _tell_organizers(session, event, now)
     else:
-        payload = {"subscription_id": subscription_id}
+        payload = {"subscription_id": subscription_id, **({"muted": True} if muted else {})}
         outbox.add(session, event.temporal_workflow_id, streams.PARTICIPANT_ADDED, payload)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from sqlalchemy import and_, or_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.accounts import tokens
 from soonish.accounts.models import User
@@ -23,12 +25,19 @@ PAUSE = timedelta(hours=1)  # between two mails about one subscription
 
 
 async def ask(
-    session: AsyncSession, event: Event, user_id: int, now: datetime, admission: Admission
+    session: AsyncSession,
+    event: Event,
+    user_id: int,
+    now: datetime,
+    admission: Admission,
+    *,
+    muted: bool = False,
 ) -> bool:
     """Make a subscription that waits for its confirmation, and mail the user for that.
 
     Where one waits already it is another mail, at most one an hour; one that is active stays.
-    Whether there is a mail. Conflict where the invitation is used up by now.
+    Whether there is a mail; one that is `muted` is in the ledger as suppressed, and not sent.
+    Conflict where the invitation is used up by now.
     """
     admitted_as = None if event.is_public else admission.status
     subscription_id = await queries.insert_unless_there(
@@ -42,12 +51,24 @@ async def ask(
         subscription_id = await queries.ask_again(session, event.id, user_id, now, PAUSE)
     if subscription_id is None:
         return False
-    await _mail(session, event, user_id, subscription_id, now)
+    await _mail(session, event, user_id, subscription_id, now, muted=muted)
     return True
 
 
+def asked_or_active(now: datetime) -> ColumnElement[bool]:
+    """Subscriptions about which asking again sends no mail."""
+    was_asked = Subscription.created_at > now - PAUSE
+    return and_(Subscription.ended_at.is_(None), or_(queries.is_confirmed(), was_asked))
+
+
 async def _mail(
-    session: AsyncSession, event: Event, user_id: int, subscription_id: int, now: datetime
+    session: AsyncSession,
+    event: Event,
+    user_id: int,
+    subscription_id: int,
+    now: datetime,
+    *,
+    muted: bool,
 ) -> None:
     purpose = Purpose.CONFIRM_SUBSCRIPTION
     await add_account_mail(
@@ -61,6 +82,7 @@ async def _mail(
             "event": event.name,
             "subscription_id": subscription_id,
         },
+        muted=muted,
     )
 
 

@@ -21,7 +21,7 @@ from soonish.integrations.schemas import IntegrationOut
 from soonish.reminders.api import cancel_remind_me
 from soonish.schemas import MAX_PAGE, CursorText, RowId
 from soonish.subscriptions import api, queries_api, service
-from soonish.subscriptions.api import SearchText
+from soonish.subscriptions.api import AskerDep, SearchText
 from soonish.subscriptions.models import ACTIVE, PENDING_APPROVAL
 from soonish.subscriptions.reminder_forms import reminder_context, save_offsets, save_remind_me
 from soonish.subscriptions.schemas import SelectionPatch, SubscribeInput
@@ -55,6 +55,7 @@ async def subscribe_address(
     settings: SettingsDep,
     user: OptionalUser,
     locale: BrowserLanguage,
+    asker: AskerDep,
 ) -> Response:
     """Anonymous, by address; the answer never tells whether it was subscribed already."""
     form = await read_form(request)
@@ -64,7 +65,7 @@ async def subscribe_address(
         wanted = parse(SubscribeInput, {"email": form.value("email"), "invitation": invitation})
         address, name = wanted.email or "", wanted.name
         status = await api.subscribe_address(
-            db, settings, event.id, address, name, locale, wanted.invitation
+            db, settings, asker, event.id, address, name, locale, wanted.invitation
         )
     except SoonishError as error:
         failed = form.failed(error)

@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.accounts.addresses import fingerprint_of, normalise
 from soonish.accounts.models import User
+from soonish.accounts.queries import find_by_address
 from soonish.accounts.service import find_or_create_by_address
 from soonish.audit import service as audit
 from soonish.errors import Gone, InvalidInput, NotFound
@@ -63,11 +64,14 @@ async def subscribe_address(
     double_opt_in: bool,
     locale: str | None = None,
     invitation: str | None = None,
+    muted: bool = False,
 ) -> str | None:
     """Subscribe an address by service mail; nothing happens where it is subscribed already.
 
     The status that a new subscription gets in the end, whether or not this one is new. `locale`
-    is kept as the language of its mails, unless the address has one or is an account's.
+    is kept as the language of its mails, unless the address has one or is an account's. `muted`:
+    the welcome, or the mail that asks, is in the ledger as suppressed and not sent, since the
+    address has had enough of them.
 
     With `double_opt_in` it gets one mail that asks for confirmation, and nothing else before,
     account or not: anybody can type an address. A private event takes the holder of an
@@ -82,8 +86,18 @@ async def subscribe_address(
     user = await find_or_create_by_address(session, address, name, locale)
     if user.deactivated_at is None:
         begin = confirmation.ask if double_opt_in else beginning.begin
-        await begin(session, event, user.id, now, admission)
+        await begin(session, event, user.id, now, admission, muted=muted)
     return admission.status
+
+
+async def would_mail(session: AsyncSession, event_id: int, address: str, now: datetime) -> bool:
+    """Whether `subscribe_address` would cause a mail to the normalised address."""
+    user = await find_by_address(session, address)
+    if user is None:
+        return True
+    own = (Subscription.event_id == event_id) & (Subscription.user_id == user.id)
+    known = await queries.exists(session, own & confirmation.asked_or_active(now))
+    return user.deactivated_at is None and not known
 
 
 async def subscribe_user(

@@ -10,6 +10,7 @@ from soonish.config import Settings
 from soonish.web.assets import Assets
 from soonish.web.errors import UnexpectedErrorMiddleware, install_error_handlers
 from soonish.web.limits import LimitsMiddleware
+from soonish.web.rate_limits import RateLimitHeadersMiddleware
 from soonish.web.security import CsrfMiddleware, SecurityHeadersMiddleware
 
 
@@ -22,6 +23,7 @@ def install_web(app: FastAPI, settings: Settings) -> None:
     install_error_handlers(app)
     app.add_middleware(CsrfMiddleware, settings=settings)
     app.add_middleware(LimitsMiddleware)
+    app.add_middleware(RateLimitHeadersMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(OriginMiddleware, settings=settings)
     app.add_middleware(UnexpectedErrorMiddleware)
