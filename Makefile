@@ -19,6 +19,7 @@ test: bootstrap-test lint types
 lint: bootstrap
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
+	@$(RUN)/bandit -q -c pyproject.toml -r src scripts
 
 types: bootstrap
 	@$(RUN)/pyright

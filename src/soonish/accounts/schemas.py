@@ -127,7 +127,7 @@ class TokenOut(Output):
     """OAuth2's token answer (RFC 6749, 5.1); `expires_in` is in seconds."""
 
     access_token: str
-    token_type: Literal["bearer"] = "bearer"  # noqa: S105 (no password: RFC 6750's name)
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - RFC 6750's name, no password
     expires_in: int
 
 

@@ -20,7 +20,7 @@ class Purpose(StrEnum):
     VERIFICATION = "verification"
     MAGIC_LINK = "magic_link"
     NEW_EMAIL = "new_email"
-    PASSWORD_RESET = "password_reset"  # noqa: S105 (a name, not a password)
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - a name, no password
     CONFIRM_SUBSCRIPTION = "confirm_subscription"
     INVITATION = "invitation"  # works as often, and until, the invitation says
 

@@ -82,7 +82,7 @@ def _head(config: object) -> str | None:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    assert isinstance(config, Config)  # noqa: S101
+    assert isinstance(config, Config)  # noqa: S101 - for pyright # nosec B101
     return ScriptDirectory.from_config(config).get_current_head()
 
 

@@ -296,7 +296,7 @@ async def _answers_tcp(address: str) -> bool:
 
 async def _answers_health(settings: Settings) -> bool:
     """True once GET /api/health answers 200, which it does when the database is usable."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - asked on loopback instead
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             reader, writer = await asyncio.open_connection(host, settings.port)

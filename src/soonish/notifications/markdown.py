@@ -53,7 +53,7 @@ def _prepare(text: str | None) -> str:
 def _parser() -> MarkdownIt:
     options = {"html": False, "linkify": True, "breaks": True}
     parser = MarkdownIt("commonmark", options).enable(["strikethrough", "linkify"])
-    assert parser.linkify is not None  # noqa: S101 - the extra `linkify` is in our dependencies
+    assert parser.linkify is not None  # noqa: S101 - the extra `linkify` is a dependency # nosec B101
     parser.linkify.set({"fuzzy_link": False})  # README.md is a file name, not an address
     parser.core.ruler.push("lower_headings", lambda state: _lower_headings(state.tokens))
     parser.add_render_rule("image", _image_as_link)

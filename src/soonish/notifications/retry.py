@@ -26,7 +26,7 @@ def next_attempt_at(
         return now + asked_to_wait(result.retry_after)
     if attempts + 1 >= MAX_ATTEMPTS:
         return None
-    spread = random.Random(f"{seed}:{attempts}").uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+    spread = random.Random(f"{seed}:{attempts}").uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter, no secret # nosec B311
     return now + timedelta(seconds=DELAYS_SECONDS[attempts] * spread)
 
 

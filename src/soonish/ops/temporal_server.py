@@ -105,7 +105,7 @@ def works(binary: Path) -> bool:
     """True if this program runs and can start a development server."""
     command = [str(binary), "--version"]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=20, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, timeout=20, check=False)  # noqa: S603 - no shell # nosec B603
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0 and b"Server" in done.stdout
@@ -152,7 +152,7 @@ def _download(say: Say) -> Path | None:
 def _run_bounded(command: list[str]) -> None:
     """Run in a session of its own, so that the server it may have started ends with it."""
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603 - a program we chose, no shell # nosec B603
         command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
     )
     try:
@@ -200,7 +200,7 @@ def _run_with_progress(command: list[str], folder: Path, say: Say) -> None:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""}
     lines: list[str] = []
     started = last = time.monotonic()
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603 - a program we chose, no shell # nosec B603
         command,
         cwd=folder,
         env=environment,
@@ -241,7 +241,7 @@ def _go(say: Say) -> Path:
 
 def _go_version(go: Path) -> tuple[int, int]:
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(  # noqa: S603 - a program we chose, no shell # nosec B603
             [str(go), "version"], capture_output=True, text=True, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -258,7 +258,7 @@ def _install_from_pypi(requirement: str, folder: Path) -> None:
     ]
     for command in commands:
         try:
-            subprocess.run(command, check=True, stdin=subprocess.DEVNULL)  # noqa: S603
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL)  # noqa: S603 - a program we chose, no shell # nosec B603
         except (OSError, subprocess.CalledProcessError) as error:
             raise ConfigurationError(
                 f"{requirement} could not be installed. Please install Go 1.25 or newer."

@@ -65,7 +65,7 @@ def _temporary() -> Generator[str]:
     """`soonish up` in an empty home on free ports; ends with the block."""
     with tempfile.TemporaryDirectory(prefix="soonish-demo-", ignore_cleanup_errors=True) as home:
         environment = _environment(home)
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603 - our own program, no shell # nosec B603
             [*_LEASHED, "-m", "soonish.cli.main", "up"],
             cwd=home,
             env=environment,
