@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 
 from soonish import __version__
 from soonish.accounts.api import router as accounts_router
@@ -77,14 +76,6 @@ def _include(app: FastAPI, settings: Settings) -> None:
     ):
         app.include_router(router)
     install_web(app, settings)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=["X-Request-ID", "Retry-After"],
-        )
     app.add_middleware(AccessLog)
 
 

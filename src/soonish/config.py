@@ -155,6 +155,15 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as https://soonish.example")
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != f"{parts.scheme}://{parts.netloc}" or not parts.hostname:
+                raise ValueError(f"{origin} is no origin such as https://app.example")
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: str) -> str:

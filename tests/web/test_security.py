@@ -23,6 +23,10 @@ async def test_every_response_has_the_strict_headers(client: httpx2.AsyncClient)
         assert "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "private, no-store"
+        assert {"Cookie", "HX-Request"} <= set(headers["vary"].split(", "))
+        assert headers["cross-origin-opener-policy"] == "same-origin"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "camera=(), " in headers["permissions-policy"]
         assert "strict-transport-security" not in headers
 
 
@@ -33,7 +37,22 @@ async def test_pages_with_a_token_send_no_referrer(client: httpx2.AsyncClient):
 
 async def test_https_is_kept(client_at: Callable[[str], httpx2.AsyncClient]):
     response = await client_at("https://soonish.example").get("/page")
-    assert "max-age" in response.headers["strict-transport-security"]
+    assert response.headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+
+
+async def test_over_https_every_cookie_is_of_this_host_alone(
+    client_at: Callable[[str], httpx2.AsyncClient],
+):
+    client = client_at("https://soonish.example")
+    left = await client.post("/leave")
+    cookies = left.headers.get_list("set-cookie")
+    assert cookies
+    for cookie in cookies:
+        assert cookie.startswith("__Host-")
+        assert {"secure", "httponly", "samesite=lax", "path=/"} <= set(cookie.lower().split("; "))
+        assert "domain" not in cookie.lower()
+    assert "You are signed out." in (await client.get("/page")).text
+    assert "You are signed out." not in (await client.get("/page")).text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from starlette.requests import Request
+
 from soonish.i18n import _
 
 NOTICE_COOKIE = "soonish_notice"
@@ -38,6 +40,11 @@ NOTICES = {
     "test_arrived": _("The test message was accepted. Look at your channel."),
     "test_failed": _("The test message was not accepted."),
 }
+
+
+def read_notice(request: Request) -> str:
+    """The name that a redirect left; over https its cookie has a prefix (web/security.py)."""
+    return request.cookies.get(f"__Host-{NOTICE_COOKIE}") or request.cookies.get(NOTICE_COOKIE, "")
 
 
 def notice_text(name: str) -> str | None:

@@ -28,14 +28,34 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        "accelerometer",
+        "browsing-topics",
+        "camera",
+        "display-capture",
+        "geolocation",
+        "gyroscope",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "usb",
+    )
+)
+HSTS = "max-age=31536000; includeSubDomains"
+_VARY = "Cookie, HX-Request"
+_HOST_PREFIX = "__Host-"
 _TOKEN_PAGES = re.compile(r"^/(u/|manage/|confirm/|verify|reset|auth/)")
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
 class SecurityHeadersMiddleware:
-    """Adds CSP, nosniff, Referrer-Policy, HSTS and, where nothing else is said, no-store.
+    """Adds what tells browsers to be careful: CSP, nosniff, HSTS and the like, and no-store.
 
-    A response that brings its own Content-Security-Policy or Cache-Control keeps it.
+    A response that brings its own Content-Security-Policy or Cache-Control keeps it. Over https
+    every cookie is one that only this very host can have set.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -60,9 +80,24 @@ class SecurityHeadersMiddleware:
         headers.setdefault("X-Content-Type-Options", "nosniff")
         headers.setdefault("Referrer-Policy", "no-referrer" if private else "same-origin")
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-        headers.setdefault("Cache-Control", "private, no-store")
+        headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        if "cache-control" not in headers:
+            headers["Cache-Control"] = "private, no-store"
+            headers.add_vary_header(_VARY)
         if self.https:
-            headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+            headers.setdefault("Strict-Transport-Security", HSTS)
+            _harden_cookies(headers)
+
+
+def _harden_cookies(headers: MutableHeaders) -> None:
+    cookies = headers.getlist("set-cookie")
+    if cookies:
+        del headers["set-cookie"]
+    for cookie in cookies:
+        prefix = "" if cookie.startswith(_HOST_PREFIX) else _HOST_PREFIX
+        secure = "" if "; secure" in cookie.lower() else "; Secure"
+        headers.append("set-cookie", f"{prefix}{cookie}{secure}")
 
 
 class CsrfMiddleware:

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from soonish.i18n import ENGLISH, accepted, language, served
 from soonish.web.assets import asset
 from soonish.web.formats import Formats
-from soonish.web.notices import NOTICE_COOKIE, notice_text
+from soonish.web.notices import NOTICE_COOKIE, notice_text, read_notice
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -52,7 +52,7 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     """
     context.setdefault("user", getattr(request.state, "user", None))
     context.setdefault("token_page", False)
-    notice = "" if context["token_page"] else request.cookies.get(NOTICE_COOKIE, "")
+    notice = "" if context["token_page"] else read_notice(request)
     html = (
         environment(locale_of(request, context["user"]))
         .get_template(template)
