@@ -84,9 +84,19 @@ async def test_wrong_fields_are_named(scene: Scene, wrong: dict[str, Any], field
     assert await scene.rows(Integration) == []
 
 
-async def test_a_refused_url_has_a_code_of_its_own(scene: Scene) -> None:
-    answer = await scene.ask("owner", "POST", LIST, json=body(apprise_url="json://10.0.0.1/"))
-    assert answer.json()["code"] == "integration_url_blocked_target"
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("json://10.0.0.1/", "blocked_target"),
+        ("", "invalid"),
+        (" ", "invalid"),
+        ("json://a.example/x" + "y" * 4096, "invalid"),
+    ],
+)
+async def test_a_refused_url_has_a_code_of_its_own(scene: Scene, url: str, code: str) -> None:
+    answer = await scene.ask("owner", "POST", LIST, json=body(apprise_url=url))
+    assert code_of(answer) == (422, f"integration_url_{code}")
+    assert fields_of(answer) == ["apprise_url"]
 
 
 async def test_the_same_url_and_tag_is_a_conflict(scene: Scene) -> None:

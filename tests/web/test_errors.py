@@ -80,6 +80,8 @@ async def test_unknown_addresses_and_methods(client: httpx2.AsyncClient):
     wrong = await client.delete("/api/things")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
     assert wrong.headers["allow"] == "POST"
+    both = await client.put("/fail/gone")
+    assert both.headers["allow"] == "HEAD, GET, POST"
     assert (await client.get("/nothing", headers=HTML)).status_code == 404
 
 

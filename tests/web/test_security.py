@@ -35,6 +35,13 @@ async def test_pages_with_a_token_send_no_referrer(client: httpx2.AsyncClient):
     assert (await client.get("/page")).headers["referrer-policy"] == "same-origin"
 
 
+async def test_a_redirect_to_this_site_names_no_host(client: httpx2.AsyncClient):
+    """Behind a proxy the request's scheme and Host are not those of the site."""
+    answer = await client.get("/page/?a=1", headers={"host": "elsewhere.example"})
+    assert answer.status_code == 307
+    assert answer.headers["location"] == "/page?a=1"
+
+
 async def test_https_is_kept(client_at: Callable[[str], httpx2.AsyncClient]):
     response = await client_at("https://soonish.example").get("/page")
     assert response.headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
 from soonish.db.errors import is_passing
+from soonish.errors import InvalidInput
 from soonish.events import announcements
 from soonish.events.messages import EventPlan, HandItem
 from soonish.events.models import Event
@@ -85,6 +86,10 @@ class Advance:
         try:
             async with self.session.begin_nested():
                 await announcements.by_hand(self.session, self.event, item, self.now)
+        except InvalidInput as error:
+            fields = [entry.field for entry in error.errors]
+            log.warning("a signal sent by hand is refused", kind=item.kind, fields=fields)
+            await self.session.refresh(self.event)
         except Exception as error:
             if is_passing(error):
                 raise

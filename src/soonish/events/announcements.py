@@ -21,6 +21,7 @@ from soonish.events.service import cancel
 from soonish.notifications import expansion
 from soonish.notifications.models import Delivery, Notification, State
 from soonish.outbox import streams
+from soonish.schemas import MAX_ID
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import MAIL
 
@@ -177,8 +178,8 @@ async def _expand_as_of(
         return
     conditions = [_of(event), Subscription.created_at <= notification.created_at]
     if notification.audience is not None:
-        chosen = sql.id_list(session, [int(i) for i in notification.audience])
-        conditions.append(Subscription.id.in_(chosen))
+        ids = _numbers(notification.audience, "subscription_ids")
+        conditions.append(Subscription.id.in_(sql.id_list(session, ids)))
     expires_at = max(notification.created_at, now) + expansion.MESSAGE_LIFETIME
     await expansion.expand(session, notification, *conditions, now=now, expires_at=expires_at)
 
@@ -196,4 +197,15 @@ def _of(event: Event) -> Any:
 
 
 def _ids(payloads: Payloads, name: str) -> list[int]:
-    return [int(payload[name]) for payload in payloads if name in payload]
+    return _numbers((payload[name] for payload in payloads if name in payload), name)
+
+
+def _numbers(values: Any, name: str) -> list[int]:
+    """Ids as they come in a payload. Raises InvalidInput for anything else."""
+    try:
+        ids = [int(value) for value in values]
+    except (TypeError, ValueError):
+        ids = [0]
+    if not all(0 < one <= MAX_ID for one in ids):
+        raise InvalidInput(name, "must be ids")
+    return ids

@@ -12,12 +12,9 @@ from soonish.events.schemas import OneLine, Tag
 from soonish.integrations.models import Integration
 from soonish.schemas import Input, Instant, Output
 
-MAX_URL_LENGTH = 4096
-
 IntegrationName = Annotated[OneLine, StringConstraints(min_length=1, max_length=200)]
 AppriseUrl = Annotated[
-    OneLine,
-    StringConstraints(min_length=1, max_length=MAX_URL_LENGTH),
+    OneLine,  # delivery/urls.py judges the rest, with a code of its own
     Field(description="Where Apprise sends to; never told again"),
 ]
 

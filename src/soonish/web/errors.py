@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from soonish.db.errors import is_passing
 from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError, TooLarge, Unavailable
 from soonish.i18n import Said, _
+from soonish.web.methods import allowed_methods
 from soonish.web.problems import error_headers, problem_response
 from soonish.web.templating import is_htmx, redirect, render
 
@@ -49,6 +50,8 @@ async def _handle(request: Request, error: Exception) -> Response:
     response = error_response(request, as_soonish_error(error))
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
+    if response.status_code == 405:  # the router names the methods of one route only
+        response.headers["Allow"] = allowed_methods(request)
     return response
 
 

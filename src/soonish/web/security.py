@@ -76,6 +76,7 @@ class SecurityHeadersMiddleware:
 
     def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
         private = _TOKEN_PAGES.match(scope["path"]) or b"invitation=" in scope["query_string"]
+        _make_local(scope, headers)
         headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         headers.setdefault("X-Content-Type-Options", "nosniff")
         headers.setdefault("Referrer-Policy", "no-referrer" if private else "same-origin")
@@ -98,6 +99,14 @@ def _harden_cookies(headers: MutableHeaders) -> None:
         prefix = "" if cookie.startswith(_HOST_PREFIX) else _HOST_PREFIX
         secure = "" if "; secure" in cookie.lower() else "; Secure"
         headers.append("set-cookie", f"{prefix}{cookie}{secure}")
+
+
+def _make_local(scope: Scope, headers: MutableHeaders) -> None:
+    """The router's redirects begin with what the request called this host, and with http behind a
+    proxy that speaks https: a path alone says enough."""
+    own = f"{scope['scheme']}://{Headers(scope=scope).get('host', '')}/"
+    if (location := headers.get("Location", "")).startswith(own):
+        headers["Location"] = "/" + location.removeprefix(own).lstrip("/")
 
 
 class CsrfMiddleware:
