@@ -19,7 +19,7 @@ from soonish.integrations.api import router as integrations_router
 from soonish.notifications.api import router as notifications_router
 from soonish.ops.access_log import AccessLog
 from soonish.ops.api import router as ops_router
-from soonish.ops.installation import check_fingerprint_key, warn_of_unused
+from soonish.ops.installation import check_fingerprint_key
 from soonish.ops.logging import configure_logging
 from soonish.parts import make_parts
 from soonish.reminders.api import router as reminders_router
@@ -39,7 +39,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        warn_of_unused(settings)
         await check_fingerprint_key(parts.db)
         yield
         await parts.close(CLOSE_SECONDS)

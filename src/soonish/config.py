@@ -171,6 +171,14 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as redis://localhost:6379/0")
         return value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _check_issuer(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be the provider's address, such as https://id.example")
+        return value
+
     @field_validator("egress_allowed_networks", "trusted_proxies")
     @classmethod
     def _check_networks(cls, value: list[str]) -> list[str]:
@@ -198,6 +206,8 @@ class Settings(BaseSettings):
             self.database_url or f"sqlite+aiosqlite:///{self.soonish_home}/soonish.db"
         )
         self.base_url = (self.base_url or f"http://localhost:{self.port}").rstrip("/")
+        if bool(self.oidc_issuer) != bool(self.oidc_client_id):
+            raise ConfigurationError("OIDC_ISSUER and OIDC_CLIENT_ID are needed together.")
         self.log_level = "DEBUG" if self.debug else self.log_level
         self.log_format = self.log_format or ("json" if self.production else "console")
         _apply_mail_presets(self)
@@ -259,6 +269,8 @@ class Settings(BaseSettings):
                 ) from error
         if self.production and not self.base_url.startswith("https://"):
             raise ConfigurationError("BASE_URL must start with https:// in production.")
+        if self.production and self.oidc_issuer.startswith("http://"):
+            raise ConfigurationError("OIDC_ISSUER must start with https:// in production.")
 
 
 def _async_database_url(url: str) -> str:

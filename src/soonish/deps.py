@@ -15,10 +15,11 @@ from soonish.accounts.access import Access, SessionAccess, TokenAccess
 from soonish.accounts.flows import Browser
 from soonish.accounts.limits import LoginGuard
 from soonish.accounts.models import User
+from soonish.accounts.oidc import Provider
 from soonish.audit import origin
 from soonish.config import Settings
 from soonish.db.session import Database
-from soonish.errors import Unauthorized
+from soonish.errors import NotFound, Unauthorized
 from soonish.i18n import accepted
 from soonish.ops.rate_limits import API
 from soonish.web.rate_limits import MeterDep
@@ -46,6 +47,16 @@ ClientDep = Annotated[str, Depends(get_client)]
 
 async def get_login_guard(meter: MeterDep, client: ClientDep) -> LoginGuard:
     return LoginGuard(meter, client)
+
+
+async def get_oidc(request: Request, settings: SettingsDep) -> Provider:
+    """One for the process: it keeps the metadata. Raises NotFound where none is configured."""
+    if not settings.oidc_issuer:
+        raise NotFound
+    state = request.app.state
+    if not hasattr(state, "oidc"):
+        state.oidc = Provider(settings)
+    return cast(Provider, state.oidc)
 
 
 async def get_browser(request: Request, settings: SettingsDep) -> Browser:
@@ -163,6 +174,7 @@ async def require_user(found: Annotated[Access, Depends(require_access)]) -> Use
 
 BrowserDep = Annotated[Browser, Depends(get_browser)]
 BrowserLanguage = Annotated[str | None, Depends(get_language)]
+OidcDep = Annotated[Provider, Depends(get_oidc)]
 LoginGuardDep = Annotated[LoginGuard, Depends(get_login_guard)]
 OptionalUser = Annotated[User | None, Depends(get_user)]
 CurrentAccess = Annotated[Access, Depends(require_access)]

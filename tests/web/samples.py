@@ -229,11 +229,15 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
             Row(id=1, user_agent="Firefox on Linux", last_seen_at=NOW, current=True),
             Row(id=2, user_agent=None, last_seen_at=NOW - timedelta(days=1), current=False)]},
     ),
-    "login": ("accounts/login.html", {"form": Form(), "next": "/dashboard"}),
-    "login-wrong": (
-        "accounts/login.html", {"form": Form().failed(Conflict("No such pair.")), "next": ""},
+    "login": (
+        "accounts/login.html",
+        {"form": Form(), "next": "/dashboard", "provider": "id.example"},
     ),
-    "register": ("accounts/register.html", {"form": Form()}),
+    "login-wrong": (
+        "accounts/login.html",
+        {"form": Form().failed(Conflict("No such pair.")), "next": "", "provider": ""},
+    ),
+    "register": ("accounts/register.html", {"form": Form(), "provider": ""}),
     "sent": ("accounts/sent.html", {"kind": "forgot", "catcher": True}),
     "verify": ("accounts/verify.html", {"form": Form(), "token": "t", "token_page": True}),
     "reset": ("accounts/reset.html", {"form": wrong(), "token": "t", "token_page": True}),

@@ -1,4 +1,5 @@
-"""The two cookies of accounts: who is signed in, and which browser registered."""
+"""The cookies of accounts: who is signed in, which browser registered, which one is at the
+provider to sign in."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from soonish.config import Settings
 
 SESSION = "soonish_session"
 REGISTER = "soonish_register"
+ATTEMPT = "soonish_oidc"
 _REGISTER_LIFETIME = timedelta(days=7)
+_ATTEMPT_LIFETIME = timedelta(minutes=10)
 
 
 def set_session(response: Response, settings: Settings, token: str) -> None:
@@ -36,6 +39,18 @@ def clear_register(response: Response, settings: Settings) -> None:
 
 def read_register(request: Request, settings: Settings) -> str | None:
     return request.cookies.get(_name(REGISTER, settings))
+
+
+def set_attempt(response: Response, settings: Settings, sealed: str) -> None:
+    _set(response, settings, ATTEMPT, sealed, _ATTEMPT_LIFETIME)
+
+
+def clear_attempt(response: Response, settings: Settings) -> None:
+    _set(response, settings, ATTEMPT, "", timedelta())
+
+
+def read_attempt(request: Request, settings: Settings) -> str | None:
+    return request.cookies.get(_name(ATTEMPT, settings))
 
 
 def _set(response: Response, settings: Settings, name: str, value: str, life: timedelta) -> None:

@@ -10,12 +10,21 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.accounts import access_tokens, merging, passwords, service, sessions, tokens
+from soonish.accounts import (
+    access_tokens,
+    identities,
+    merging,
+    passwords,
+    service,
+    sessions,
+    tokens,
+)
 from soonish.accounts.access import SessionAccess
 from soonish.accounts.access_tokens import AccessToken
 from soonish.accounts.addresses import normalise
 from soonish.accounts.limits import LoginGuard, account_key, may_mail
 from soonish.accounts.models import Registration, Session, User
+from soonish.accounts.oidc import Identity
 from soonish.accounts.queries import find_by_address, is_live, lock_user
 from soonish.accounts.tokens import SIGN_IN, Purpose
 from soonish.audit import service as audit
@@ -231,6 +240,15 @@ async def check_password(
 
 def wrong_credentials() -> Unauthorized:
     return Unauthorized("Address or password is wrong.", code="invalid_credentials")
+
+
+async def sign_in_with(
+    db: Database, settings: Settings, browser: Browser, identity: Identity
+) -> SignedIn:
+    """Sign in with a login at the provider. Raises SignInRefused."""
+    async with db.write() as session:
+        user = await identities.account_of(session, identity)
+        return await _sign_in(session, settings, browser, user, by="oidc")
 
 
 async def log_out(db: Database, access: SessionAccess) -> None:

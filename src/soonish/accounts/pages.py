@@ -8,7 +8,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from soonish.accounts import api, cookies, flows
+from soonish.accounts.oidc import provider_name
 from soonish.accounts.schemas import LoginInput, ProfileInput, ResetInput, VerifyInput
+from soonish.config import Settings
 from soonish.deps import (
     BrowserDep,
     CurrentSession,
@@ -29,7 +31,7 @@ from soonish.web.templating import redirect, render
 
 router = APIRouter(include_in_schema=False)
 
-_OWN_PATH = re.compile(r"/(?![/\\])[^\x00-\x1f\\]*")
+_OWN_PATH = re.compile(r"/(?![/\\])[^\x00-\x1f\\]{0,2000}")
 
 
 def own_path(target: str) -> str:
@@ -37,11 +39,28 @@ def own_path(target: str) -> str:
     return target if _OWN_PATH.fullmatch(target) else "/dashboard"
 
 
+def login_page(
+    request: Request, settings: Settings, form: Form, next: str = "", status: int = 200
+) -> Response:
+    """The sign-in page, with what went wrong; `next` is where it leads afterwards."""
+    return render(
+        request,
+        "accounts/login.html",
+        status=status,
+        user=None,
+        form=form,
+        next=next,
+        provider=provider_name(settings),
+    )
+
+
 @router.get("/login")
-async def login_form(request: Request, user: OptionalUser, next: str = "") -> Response:
+async def login_form(
+    request: Request, settings: SettingsDep, user: OptionalUser, next: str = ""
+) -> Response:
     if user:
         return redirect(own_path(next))
-    return render(request, "accounts/login.html", user=None, form=Form(), next=next)
+    return login_page(request, settings, Form(), next)
 
 
 @router.post("/login")
@@ -57,15 +76,7 @@ async def login(
             db, settings, guard, browser, email=wanted.email, password=wanted.password
         )
     except SoonishError as error:
-        page = render(
-            request,
-            "accounts/login.html",
-            status=error.status,
-            user=None,
-            form=form.failed(error),
-            next=target,
-        )
-        return page
+        return login_page(request, settings, form.failed(error), target, error.status)
     response = redirect(own_path(target))
     cookies.set_session(response, settings, made.token)
     return response

@@ -12,6 +12,8 @@ from soonish.accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from soonish.i18n import _
 from soonish.schemas import Input, Instant, Output, Text, known_timezones
 
+MAX_NAME = 200
+
 
 def _one_line(value: str) -> str | None:
     return " ".join(value.split()) or None
@@ -21,6 +23,12 @@ def _printable(value: str | None) -> str | None:
     if value is not None and not value.isprintable():
         raise ValueError(_("must not contain control characters"))
     return value
+
+
+def clean_name(value: str | None) -> str | None:
+    """A name that was typed elsewhere, as far as it could be one of ours."""
+    plain = "".join(c if c.isprintable() else " " for c in value or "")
+    return _one_line(plain[:MAX_NAME])
 
 
 def _required(value: str | None) -> str:
@@ -45,7 +53,7 @@ def _known_locale(value: str) -> str:
 Address = Annotated[Text, StringConstraints(max_length=320)]
 Name = Annotated[
     Text | None,
-    StringConstraints(max_length=200),
+    StringConstraints(max_length=MAX_NAME),
     AfterValidator(lambda value: value if value is None else _printable(_one_line(value))),
 ]
 TokenName = Annotated[

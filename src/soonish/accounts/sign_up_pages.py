@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from soonish.accounts import api, cookies, flows
+from soonish.accounts.oidc import provider_name
+from soonish.accounts.pages import login_page
 from soonish.accounts.schemas import EmailInput, RegisterInput
 from soonish.deps import BrowserLanguage, DbDep, SettingsDep
 from soonish.errors import SoonishError
@@ -19,8 +19,8 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/register")
-async def register_form(request: Request) -> Response:
-    return render(request, "accounts/register.html", user=None, form=Form())
+async def register_form(request: Request, settings: SettingsDep) -> Response:
+    return _register_page(request, settings, Form())
 
 
 @router.post("/register")
@@ -38,7 +38,7 @@ async def register(
         wanted = parse(RegisterInput, values)
         token = await flows.register(db, meter, **wanted.model_dump(), locale=locale)
     except SoonishError as error:
-        return _again(request, "accounts/register.html", form, error)
+        return _register_page(request, settings, form.failed(error), error.status)
     response = _sent_page(request, settings, "register")
     cookies.set_register(response, settings, token)
     return response
@@ -55,7 +55,13 @@ async def forgot(request: Request, db: DbDep, settings: SettingsDep, meter: Mete
     try:
         await api.forgot_password(parse(EmailInput, {"email": form.value("email")}), db, meter)
     except SoonishError as error:
-        return _again(request, "accounts/forgot.html", form, error)
+        return render(
+            request,
+            "accounts/forgot.html",
+            status=error.status,
+            user=None,
+            form=form.failed(error),
+        )
     return _sent_page(request, settings, "forgot")
 
 
@@ -67,15 +73,20 @@ async def magic_link(
     try:
         await api.magic_link(parse(EmailInput, {"email": form.value("email")}), db, meter)
     except SoonishError as error:
-        return _again(request, "accounts/login.html", form, error, next="")
+        return login_page(request, settings, form.failed(error), status=error.status)
     return _sent_page(request, settings, "magic_link")
 
 
-def _again(
-    request: Request, template: str, form: Form, error: SoonishError, **context: Any
+def _register_page(
+    request: Request, settings: SettingsDep, form: Form, status: int = 200
 ) -> Response:
     return render(
-        request, template, status=error.status, user=None, form=form.failed(error), **context
+        request,
+        "accounts/register.html",
+        status=status,
+        user=None,
+        form=form,
+        provider=provider_name(settings),
     )
 
 

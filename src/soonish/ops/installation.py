@@ -20,15 +20,7 @@ from soonish.ops.models import Installation, Lease
 
 WORKER_LEASE = timedelta(seconds=30)
 _BEAT_SECONDS = 10.0
-UNUSED_SETTINGS = ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
 log = structlog.get_logger()
-
-
-def warn_of_unused(settings: Settings) -> None:
-    """Log the names of the settings that are set, but do nothing in this version."""
-    named = [name for name in UNUSED_SETTINGS if getattr(settings, name.lower())]
-    if named:
-        log.warning("this version does not use these settings yet", settings=", ".join(named))
 
 
 async def check_installation(settings: Settings) -> None:

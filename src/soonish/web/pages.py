@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from soonish.accounts import oidc_pages, sign_up_pages
 from soonish.accounts import pages as accounts
-from soonish.accounts import sign_up_pages
 from soonish.config import Settings
 from soonish.events import pages as events
 from soonish.integrations import kind_pages
@@ -21,7 +21,7 @@ from soonish.web.templating import render
 def pages_router(settings: Settings) -> APIRouter:
     """The router of every page; `/dev/mail` only in development with the built-in catcher."""
     router = APIRouter(include_in_schema=False)
-    parts = (events, notifications, subscriptions, token_pages, accounts, sign_up_pages)
+    parts = (events, notifications, subscriptions, token_pages, accounts, oidc_pages, sign_up_pages)
     for module in (*parts, kind_pages, integrations):
         router.include_router(module.router)
     if dev_pages.is_offered(settings):

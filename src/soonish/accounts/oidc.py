@@ -1,0 +1,249 @@
+"""Sign-in at an OpenID Connect provider: the code flow with PKCE, and what its answer proves.
+
+Nothing here touches the database. What the provider says is believed only as far as its signed
+id_token, or its userinfo about the same subject, carries it (OpenID Connect Core 3.1.3.7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx2
+import structlog
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from soonish.config import Settings
+from soonish.errors import SoonishError, Unavailable
+from soonish.i18n import _
+
+CALLBACK = "/auth/oidc/callback"
+# Signatures with the provider's private key. None of `none`, and none whose key we know as well.
+_CURVES = ("ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", *_CURVES]
+_SCOPE = "openid email profile"
+_LEEWAY = 60  # seconds that two clocks may differ
+_TIMEOUT = 10.0  # seconds, for all requests of one step
+_METADATA_SECONDS = 600.0
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+log = structlog.get_logger(__name__)
+
+
+class SignInRefused(SoonishError):
+    """What came back from the provider signs nobody in."""
+
+    status = 403
+    code = "sign_in_refused"
+    title = _("That did not sign you in. Please try again.")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one browser must bring back: `state` in the address, the rest in its cookie."""
+
+    state: str
+    nonce: str
+    verifier: str  # of PKCE (RFC 7636)
+    next: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who somebody is at the provider; `email` only if the provider says that it is verified."""
+
+    issuer: str
+    subject: str
+    email: str | None
+    name: str | None
+
+
+def new_attempt(next: str) -> Attempt:
+    made = [secrets.token_urlsafe(32) for _ in range(3)]
+    return Attempt(state=made[0], nonce=made[1], verifier=made[2], next=next)
+
+
+def provider_name(settings: Settings) -> str:
+    """The issuer's host, as people read it on the button; empty where none is configured."""
+    return (urlsplit(settings.oidc_issuer).hostname or "") if settings.oidc_issuer else ""
+
+
+class Provider:
+    """The provider that the operator chose, over HTTP. One object serves the whole process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.name = provider_name(settings)
+        self._settings = settings
+        self._metadata: tuple[float, dict[str, Any]] | None = None
+
+    async def address(self, attempt: Attempt) -> str:
+        """Where the browser goes to sign in. Raises Unavailable."""
+        async with self._asking() as client:
+            metadata = await self._discover(client)
+            url, _state = client.create_authorization_url(
+                metadata["authorization_endpoint"],
+                state=attempt.state,
+                nonce=attempt.nonce,
+                code_verifier=attempt.verifier,
+            )
+        return str(url)
+
+    async def identify(self, attempt: Attempt, code: str, issuer: str | None) -> Identity:
+        """Whom the code stands for; `issuer` as the callback named it (RFC 9207).
+
+        Raises SignInRefused, Unavailable.
+        """
+        async with self._asking() as client:
+            metadata = await self._discover(client)
+            if issuer is not None and issuer != metadata["issuer"]:
+                raise _refused("issuer_of_the_callback")
+            client.token_endpoint_auth_method = self._auth_method(metadata)
+            token = await client.fetch_token(
+                metadata["token_endpoint"],
+                grant_type="authorization_code",
+                code=code,
+                code_verifier=attempt.verifier,
+            )
+            claims = await self._claims(client, metadata, token, attempt.nonce)
+            if "email" not in claims and "userinfo_endpoint" in metadata:
+                claims = {**await self._userinfo(client, metadata, claims["sub"]), **claims}
+        return _identity(metadata["issuer"], claims)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncGenerator[AsyncOAuth2Client]:
+        """A client for one step. Proxies and `.netrc` of the environment are not for it."""
+        client = AsyncOAuth2Client(
+            self._settings.oidc_client_id,
+            self._settings.oidc_client_secret or None,
+            scope=_SCOPE,
+            redirect_uri=self._settings.base_url + CALLBACK,
+            code_challenge_method="S256",
+            trust_env=False,
+            follow_redirects=False,
+            timeout=_TIMEOUT,
+        )
+        try:
+            # Its base class is httpx2's or httpx's, which hides from pyright that it closes.
+            async with asyncio.timeout(_TIMEOUT), cast(Any, client):
+                yield client
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
+            raise self._silent(error) from None
+        except OAuthError as error:
+            raise _refused(str(error.error)) from None
+        except (JoseError, ValueError, KeyError, TypeError) as error:
+            raise _refused(getattr(error, "error", "") or type(error).__name__) from None
+
+    def _silent(self, error: Exception) -> Unavailable:
+        log.warning("the sign-in provider does not answer", error=type(error).__name__)
+        return Unavailable(
+            _(
+                "%(name)s does not answer just now. Please try again, or sign in another way.",
+                name=self.name,
+            )
+        )
+
+    async def _discover(self, client: AsyncOAuth2Client) -> dict[str, Any]:
+        """The provider's metadata (OpenID Connect Discovery 1.0), kept for ten minutes."""
+        if self._metadata and time.monotonic() - self._metadata[0] < _METADATA_SECONDS:
+            return self._metadata[1]
+        issuer = self._settings.oidc_issuer.rstrip("/")
+        found = await _get_json(client, f"{issuer}/.well-known/openid-configuration")
+        secure = issuer.startswith("https://")
+        _check_metadata(found, issuer, secure=secure)
+        self._metadata = (time.monotonic(), found)
+        return found
+
+    def _auth_method(self, metadata: Mapping[str, Any]) -> str:
+        """How we prove to the token endpoint that we are the client."""
+        if not self._settings.oidc_client_secret:
+            return "none"
+        known = metadata.get("token_endpoint_auth_methods_supported") or []
+        uses_post = "client_secret_post" in known and "client_secret_basic" not in known
+        return "client_secret_post" if uses_post else "client_secret_basic"
+
+    async def _claims(
+        self,
+        client: AsyncOAuth2Client,
+        metadata: Mapping[str, Any],
+        token: Mapping[str, Any],
+        nonce: str,
+    ) -> dict[str, Any]:
+        """What the id_token says, once signature, issuer, audience, times and nonce are right."""
+        # Asked for each time: there is no old key to be deceived by, and sign-ins are rare.
+        keys = KeySet.import_key_set(cast(Any, await _get_json(client, metadata["jwks_uri"])))
+        found = jwt.decode(token["id_token"], keys, algorithms=ALGORITHMS)
+        claims = CodeIDToken(
+            found.claims,
+            found.header,
+            {
+                "iss": {"essential": True, "value": metadata["issuer"]},
+                "aud": {"essential": True, "value": self._settings.oidc_client_id},
+            },
+            {
+                "nonce": nonce,
+                "client_id": self._settings.oidc_client_id,
+                "access_token": token.get("access_token"),
+            },
+        )
+        claims.validate(leeway=_LEEWAY)
+        return dict(claims)
+
+    async def _userinfo(
+        self, client: AsyncOAuth2Client, metadata: Mapping[str, Any], subject: str
+    ) -> dict[str, Any]:
+        """What the provider tells beside the id_token, if it is about the same person."""
+        found = await _get_json(client, metadata["userinfo_endpoint"], withhold_token=False)
+        if found.get("sub") != subject:
+            raise _refused("subject_of_userinfo")
+        return found
+
+
+async def _get_json(
+    client: AsyncOAuth2Client, url: str, *, withhold_token: bool = True
+) -> dict[str, Any]:
+    answer = await client.request("GET", url, withhold_token=withhold_token)
+    answer.raise_for_status()
+    found = answer.json()
+    if not isinstance(found, dict):
+        raise TypeError
+    return cast(dict[str, Any], found)
+
+
+def _check_metadata(found: Mapping[str, Any], issuer: str, *, secure: bool) -> None:
+    """Who is asked must call itself so, and must not lead from https to http."""
+    if str(found["issuer"]).rstrip("/") != issuer:
+        raise _refused("issuer_of_the_metadata")
+    endpoints = [str(found[name]) for name in _ENDPOINTS]
+    endpoints += [str(found[n]) for n in ("userinfo_endpoint",) if n in found]
+    if secure and not all(url.startswith("https://") for url in endpoints):
+        raise _refused("endpoint_without_https")
+
+
+def _identity(issuer: str, claims: Mapping[str, Any]) -> Identity:
+    subject, email, name = claims["sub"], claims.get("email"), claims.get("name")
+    if not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
+        raise _refused("subject")  # at most 255 characters: OpenID Connect Core 2
+    verified = claims.get("email_verified")
+    proven = verified is True or verified == "true"  # a text at some providers
+    return Identity(
+        issuer=issuer,
+        subject=subject,
+        email=email if proven and isinstance(email, str) else None,
+        name=name if isinstance(name, str) else None,
+    )
+
+
+def _refused(reason: str) -> SignInRefused:
+    """`reason` is for the log: one word, nothing of what was sent."""
+    log.warning("an answer of the sign-in provider was refused", reason=reason)
+    return SignInRefused()
