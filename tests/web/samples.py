@@ -7,6 +7,8 @@ from types import SimpleNamespace as Row
 from typing import Any
 
 from soonish.errors import Conflict, Gone, InvalidInput, NotFound, SoonishError
+from soonish.events.facets import Facets
+from soonish.events.start_page import Wanted
 from soonish.integrations.kinds import all_kinds, search
 from soonish.web.forms import Form
 
@@ -132,6 +134,7 @@ DELIVERIES = [
     Row(address="b***@example.org", channel="mail", state=state, outcome=outcome, attempts=1)
     for state, outcome in (("sent", "ok"), ("failed", "rejected"), ("retrying", "timeout"))
 ]
+FACETS = Facets(["Film", "Sports"], ["cinema", "outdoor"])
 EVENTS = [
     event(),
     event(id=8, name=LONG, status="ongoing", location=None),
@@ -158,9 +161,19 @@ def channel_wrong() -> Form:
 
 
 SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
-    "start": ("events/start.html", {"events": EVENTS, "query": "", "next_url": "/?cursor=x"}),
-    "start-empty": ("events/start.html", {"events": [], "query": "", "next_url": None}),
-    "start-nothing": ("events/start.html", {"events": [], "query": "opera", "next_url": None}),
+    "start": (
+        "events/start.html",
+        {"events": EVENTS, "wanted": Wanted(), "facets": FACETS, "next_url": "/?cursor=x"},
+    ),
+    "start-empty": (
+        "events/start.html",
+        {"events": [], "wanted": Wanted(), "facets": Facets([], []), "next_url": None},
+    ),
+    "start-nothing": (
+        "events/start.html",
+        {"events": [], "wanted": Wanted(query="opera", tag="cinema"), "facets": FACETS,
+         "next_url": None},
+    ),
     "event": ("events/page.html", PAGE),
     "event-wrong": ("events/page.html", PAGE | {"form": wrong()}),
     "event-done": ("events/page.html", PAGE | {"done": "subscribed"}),

@@ -1,4 +1,4 @@
-"""The pages of events: start page, new, organizer page, edit, cancel.
+"""The pages of events: new, organizer page, edit, cancel.
 
 They call the functions of the API's routes, so both do the same.
 """
@@ -6,59 +6,38 @@ They call the functions of the API's routes, so both do the same.
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import available_timezones
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from soonish.db.types import utc_now
-from soonish.deps import CurrentUser, DbDep, OptionalUser, SettingsDep
+from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.errors import InvalidInput, SoonishError
 from soonish.events import api, policy, queries
 from soonish.events.schemas import EventCreate, EventOut, EventPatch
 from soonish.notifications.api import list_notifications
-from soonish.schemas import CursorText, RowId, Text
+from soonish.schemas import RowId
 from soonish.subscriptions.api import list_subscribers
 from soonish.web.formats import Formats
 from soonish.web.forms import Form, parse, read_form
-from soonish.web.templating import is_htmx, redirect, render
+from soonish.web.templating import redirect, render
 
 router = APIRouter(include_in_schema=False)
 
 PAGE_SIZE = 20
-SearchText = Annotated[Text, Query(max_length=200)]
 _TEXTS = ("name", "location", "contact", "category", "description")
-
-
-@router.get("/")
-async def start(
-    request: Request,
-    db: DbDep,
-    settings: SettingsDep,
-    user: OptionalUser,
-    query: SearchText = "",
-    cursor: CursorText = None,
-) -> Response:
-    """What Soonish is, and the public events to come; HTMX gets the list alone."""
-    found = await api.list_events(db, settings, user, query, limit=PAGE_SIZE, cursor=cursor)
-    template = "events/list.html" if is_htmx(request) else "events/start.html"
-    return render(
-        request,
-        template,
-        user=user,
-        query=query,
-        events=found.items,
-        next_url=next_url("/", found.next_cursor, query=query),
-    )
 
 
 @router.get("/new")
 async def new(request: Request, user: CurrentUser) -> Response:
-    form = Form.filled(timezone=user.timezone or "UTC")
+    zone = user.timezone or "UTC"
+    evening = Formats.local_input(utc_now() + timedelta(days=1), zone)[:11] + "18:00"
+    form = Form.filled(timezone=zone, start_date=evening)
     return _form_page(request, user, form, browser_zone=not user.timezone)
 
 

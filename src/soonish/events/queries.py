@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.db.sql import id_list
 from soonish.events import policy
+from soonish.events.facets import upcoming
 from soonish.events.models import Event, EventTag, EventUpdate
 from soonish.outbox.models import OutboxRow
 from soonish.paging import id_cursor, instant_id_cursor
@@ -56,11 +57,7 @@ async def list_public(
     session: AsyncSession, wanted: EventFilter, now: datetime, *, limit: int, cursor: str | None
 ) -> tuple[list[EventDetails], str | None]:
     """A page of public events neither over nor cancelled, soonest first, and its next_cursor."""
-    over_at = func.coalesce(Event.end_date, Event.start_date)
-    upcoming = select(Event).where(
-        Event.is_public.is_(True), Event.cancelled_at.is_(None), over_at > now
-    )
-    return await _page(session, upcoming, wanted, limit, cursor)
+    return await _page(session, select(Event).where(upcoming(now)), wanted, limit, cursor)
 
 
 async def list_own(

@@ -9,6 +9,7 @@ from soonish.accounts import oidc_pages, sign_up_pages
 from soonish.accounts import pages as accounts
 from soonish.config import Settings
 from soonish.events import pages as events
+from soonish.events import start_page
 from soonish.integrations import kind_pages
 from soonish.integrations import pages as integrations
 from soonish.notifications import pages as notifications
@@ -21,8 +22,8 @@ from soonish.web.templating import render
 def pages_router(settings: Settings) -> APIRouter:
     """The router of every page; `/dev/mail` only in development with the built-in catcher."""
     router = APIRouter(include_in_schema=False)
-    parts = (events, notifications, subscriptions, token_pages, accounts, oidc_pages, sign_up_pages)
-    for module in (*parts, kind_pages, integrations):
+    parts = (start_page, events, notifications, subscriptions, token_pages)
+    for module in (*parts, accounts, oidc_pages, sign_up_pages, kind_pages, integrations):
         router.include_router(module.router)
     if dev_pages.is_offered(settings):
         router.include_router(dev_pages.router)
