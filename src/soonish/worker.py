@@ -46,6 +46,7 @@ WORKFLOWS = [
 ]
 GRACE = timedelta(seconds=8)  # what an attempt under way may still take at shutdown
 CLOSE_SECONDS = 1.0  # after that grace
+GARBAGE = 10_000  # new objects until it is looked for; every 700 costs 2% of a large broadcast
 log = structlog.get_logger()
 
 
@@ -183,6 +184,7 @@ async def _main(queues: Collection[str]) -> None:
         loop.add_signal_handler(number, stop.set)
     watch_parent()
     gc.freeze()  # what was imported stays: looking through it for garbage again costs 5%
+    gc.set_threshold(GARBAGE)
     await run(settings, stop, queues)
 
 

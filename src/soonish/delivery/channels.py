@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -52,8 +54,15 @@ def host_key(url: str) -> str:
     if scheme in ("mailto", "mailtos") and "?" in rest:
         server = parse_qsd(rest.partition("?")[2])["qsd"].get("smtp")
         rest = unquote(server) if server else rest
+    place = re.split(r"[/\\?#]", rest.lstrip("/\\"), maxsplit=1)[0]
+    return _host(place.rpartition("@")[2]) or scheme
+
+
+@lru_cache(maxsize=4096)
+def _host(place: str) -> str:
+    """The host in `host:port`, as its connections name it; "" where there is none."""
     try:
-        host = urlsplit("//" + rest.lstrip("/\\")).hostname or scheme
+        host = urlsplit("//" + place).hostname or ""
     except ValueError:
-        return scheme
+        return ""
     return str(parse_literal(host) or host.rstrip("."))

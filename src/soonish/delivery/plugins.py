@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import apprise
 from apprise import AppriseAsset, NotifyFormat, OverflowMode
@@ -176,4 +176,5 @@ def is_hosted(plugin: NotifyBase) -> bool:
 
 def format_of(plugin: NotifyBase) -> NotifyFormat:
     """The format to hand the plugin, so that Apprise converts nothing."""
-    return plugin.resolve_format(None)
+    declared = cast(object, plugin.notify_format)  # of some classes a list, whatever its type says
+    return declared if isinstance(declared, NotifyFormat) else plugin.resolve_format(None)

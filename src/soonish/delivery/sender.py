@@ -50,13 +50,28 @@ class Sender:
         If its turn comes later than `start_within` seconds from now, nothing is sent and the
         result is NOT_STARTED. Raises CancelledError only; what has started is then not stopped.
         """
-        return await self._submit(url, message, start_within)
+        return await self.start(url, message, start_within=start_within)
+
+    def start(
+        self, url: str, message: Message, *, start_within: float | None = None
+    ) -> asyncio.Future[SendResult]:
+        """As `send`, for who waits for many; it goes on whether or not anybody waits."""
+        loop, mailbox = self._mailboxes.current()
+        future: asyncio.Future[SendResult] = loop.create_future()
+        late = None if start_within is None else time.monotonic() + start_within
+
+        def job() -> None:
+            self._run(url, message, late, future, mailbox)
+
+        if not self._threads.submit(host_key(url), job):
+            future.set_result(NOT_STARTED)
+        return future
 
     async def send_many(
         self, items: Sequence[tuple[str, Message]], *, start_within: float | None = None
     ) -> list[SendResult]:
         """Send all (url, message) at once; results in the same order."""
-        futures = [self._submit(url, message, start_within) for url, message in items]
+        futures = [self.start(url, message, start_within=start_within) for url, message in items]
         return [await future for future in futures]
 
     def close(self, patience: float = 15.0) -> None:
@@ -69,20 +84,6 @@ class Sender:
         self._threads.close()
         self._threads.join(patience)
         connections.close()
-
-    def _submit(
-        self, url: str, message: Message, start_within: float | None
-    ) -> asyncio.Future[SendResult]:
-        loop, mailbox = self._mailboxes.current()
-        future: asyncio.Future[SendResult] = loop.create_future()
-        late = None if start_within is None else time.monotonic() + start_within
-
-        def job() -> None:
-            self._run(url, message, late, future, mailbox)
-
-        if not self._threads.submit(host_key(url), job):
-            future.set_result(NOT_STARTED)
-        return future
 
     def _run(
         self,
@@ -136,5 +137,6 @@ def notify(plugin: NotifyBase, message: Message) -> bool:
             title=message.title,
             notify_type=NotifyType.INFO,
             body_format=chosen,
+            body_passthrough=False,  # or Apprise would ask for the formats twice more
         )
     )

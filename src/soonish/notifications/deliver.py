@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -14,6 +15,7 @@ from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.delivery.mail import ServiceMail
+from soonish.delivery.message import Message
 from soonish.delivery.outcome import Outcome, SendResult
 from soonish.delivery.sender import NOT_STARTED, Sender
 from soonish.errors import InvalidInput
@@ -147,11 +149,7 @@ class Deliverer:
         if others:
             await self._release(run, others)
         leaves = await self._ask_for_leave(run, channels)
-        to_channels = [
-            self._send_to_channel(run, row, channels[row.id], leaves.get(row.id, FREE))
-            for row in by_channel
-            if row.id in channels
-        ]
+        to_channels = self._start_sends(run, by_channel, channels, leaves)
         good = [row for row in by_mail if row.id in mailboxes]
         await _all_ended([self._send_mails(run, good, mailboxes), run.sends.mostly(to_channels)])
 
@@ -211,21 +209,48 @@ class Deliverer:
         for row in rows:
             run.marks.add(row, _NOT_WRITTEN)
 
-    async def _send_to_channel(
-        self, run: Run, row: Claimed, channel: Channel | None, leave: Leave
+    def _start_sends(
+        self,
+        run: Run,
+        rows: Sequence[Claimed],
+        channels: dict[int, Channel | None],
+        leaves: dict[int, Leave],
+    ) -> list[asyncio.Future[SendResult]]:
+        """The sends of those rows that have a channel and leave."""
+        ready: list[tuple[Claimed, Channel, Leave, Message]] = []
+        for row in rows:
+            if row.id not in channels:
+                continue
+            channel, leave = channels[row.id], leaves.get(row.id, FREE)
+            if channel is None:
+                run.marks.unreachable(row, Outcome.CHANNEL_INACTIVE)
+            elif leave.granted:
+                ready.append((row, channel, leave, run.outgoing.message(row, channel.locale)))
+        return [self._start_send(run, *one) for one in ready]
+
+    def _start_send(
+        self, run: Run, row: Claimed, channel: Channel, leave: Leave, message: Message
+    ) -> asyncio.Future[SendResult]:
+        """A send that marks its row when it ends. No task each: there are thousands."""
+        sending = self.sender.start(channel.url, message, start_within=MAX_CHECK_AGE_SECONDS)
+        sending.add_done_callback(partial(self._note, run, row, channel, leave))
+        return sending
+
+    def _note(
+        self,
+        run: Run,
+        row: Claimed,
+        channel: Channel,
+        leave: Leave,
+        ended: asyncio.Future[SendResult],
     ) -> None:
-        """Send unless its turn comes too late: then the row is given back to be checked again."""
-        if channel is None:
-            run.marks.unreachable(row, Outcome.CHANNEL_INACTIVE)
+        """Mark the row; one whose turn came too late is given back to be checked again."""
+        if ended.cancelled():
             return
-        if not leave.granted:
-            return
-        message = run.outgoing.message(row, channel.locale)
-        result = await self.sender.send(channel.url, message, start_within=MAX_CHECK_AGE_SECONDS)
-        if result is NOT_STARTED:
-            await self._release(run, [row])
+        if ended.result() is NOT_STARTED:
+            run.sends.add(self._release(run, [row]))
         else:
-            run.marks.add(row, result, channel.integration_id, probe=leave.probe)
+            run.marks.add(row, ended.result(), channel.integration_id, probe=leave.probe)
 
 
 def _turn(until: datetime, rate: Rate | None, before: int) -> datetime:

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Coroutine, Iterable
 from types import TracebackType
+from typing import Any
 
 PATIENCE_SECONDS = 0.5
 SLOW_SHARE = 10  # one in so many may be left behind
@@ -15,10 +16,10 @@ STRAGGLER_SECONDS = 3.5  # by then a send has begun, or was given back (MAX_CHEC
 
 
 class Sends:
-    """Starts sends; on exit waits for all of them, or ends them if it is cancelled itself."""
+    """Sends under way; on exit waits for all of them, or ends them if it is cancelled itself."""
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[None], float] = {}  # when it was started
+        self._tasks: dict[asyncio.Future[Any], float] = {}  # when it was started
         self._errors: list[BaseException] = []
 
     async def __aenter__(self) -> Sends:
@@ -54,18 +55,24 @@ class Sends:
         self._raise()
         return False
 
-    async def mostly(self, parts: Iterable[Coroutine[None, None, None]]) -> None:
-        """Start the parts; back when nine in ten have ended, or after half a second.
+    def add(self, part: Coroutine[None, None, None]) -> None:
+        """Start something that is to have ended on exit as well."""
+        task = asyncio.create_task(part)
+        self._tasks[task] = time.monotonic()
+        task.add_done_callback(self._forget)
+
+    async def mostly(self, parts: Iterable[asyncio.Future[Any]]) -> None:
+        """Back when nine in ten of these sends have ended, or after half a second.
 
         Waits for as long as MOST are under way. Raises the first error of any part, also of an
         earlier call's, once the others of this call had their chance.
         """
-        tasks = [asyncio.create_task(part) for part in parts]
+        tasks = list(parts)
         self._tasks.update(dict.fromkeys(tasks, time.monotonic()))
         enough = asyncio.Event()
         left = len(tasks)
 
-        def ended(task: asyncio.Task[None]) -> None:
+        def ended(task: asyncio.Future[Any]) -> None:
             nonlocal left
             left -= 1
             if left <= len(tasks) // SLOW_SHARE:
@@ -90,7 +97,7 @@ class Sends:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
+    def _forget(self, task: asyncio.Future[Any]) -> None:
         self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._errors.append(error)
