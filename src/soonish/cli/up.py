@@ -7,7 +7,6 @@ import ipaddress
 import os
 import signal
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ import typer
 from soonish.config import SECRET_NAMES, Settings, load_secrets_file, load_settings
 from soonish.errors import ConfigurationError
 from soonish.ops import supervisor
+from soonish.ops.starting import NOT_YET
 from soonish.ops.supervisor import Part, Supervisor
 
 # API first (no new work), workers (they finish or cut what they send), then what these need.
@@ -166,7 +166,7 @@ async def _temporal_ready(settings: Settings, binary: Path | None, parts: Superv
     if binary:
         await parts.start(_temporal(settings, binary)).ready.wait()
         return
-    while not await _answers_temporal(settings):
+    while not await _elsewhere("temporal"):
         say(f"Waiting for Temporal at {settings.temporal_address} (TEMPORAL_URL) ...")
         await _wait_for_temporal(settings)
     say(f"Temporal is ready: {settings.temporal_address}")
@@ -175,51 +175,35 @@ async def _temporal_ready(settings: Settings, binary: Path | None, parts: Superv
 async def _wait_for_temporal(settings: Settings) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(TEMPORAL_REMINDER_SECONDS):
-            while not await _answers_temporal(settings):  # noqa: ASYNC110, it has no Event for us
+            while not await _elsewhere("temporal"):  # noqa: ASYNC110, it has no Event for us
                 await asyncio.sleep(1)
 
 
 async def _migrate(settings: Settings) -> None:
-    """Migrate in a thread with an event loop of its own, while Temporal starts.
-
-    A daemon, so that Ctrl-C need not wait for it: a migration that was cut off is rolled back.
-    """
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    threading.Thread(target=_migrate_in_thread, args=(settings, done), daemon=True).start()
-    await done
+    """Migrate while Temporal starts. A migration that is cut off by Ctrl-C is rolled back."""
+    await _elsewhere("database")
     say(f"Database is ready: {_database_name(settings)}")
 
 
-def _migrate_in_thread(settings: Settings, done: asyncio.Future[None]) -> None:
-    problem: Exception | None = None
+async def _elsewhere(job: str) -> bool:
+    """Have `soonish.ops.starting` do the job; False where it may be asked again.
+
+    Raises ConfigurationError with what it says about a failure.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "soonish.ops.starting", job),
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is ours to act on
+    )
     try:
-        from soonish.db.migrate import upgrade
-        from soonish.ops.installation import check_installation
-
-        upgrade(settings)
-        # Here: a part that ends over a wrong key would be started again and again.
-        asyncio.run(check_installation(load_settings()))
-    except ConfigurationError as error:
-        problem = error
-    except Exception as error:
-        problem = ConfigurationError(f"The database cannot be prepared: {_one_line(error)}")
-    # RuntimeError: the loop is closed, because the run was stopped meanwhile.
-    with suppress(RuntimeError):
-        done.get_loop().call_soon_threadsafe(_finish, done, problem)
-
-
-def _finish(done: asyncio.Future[None], error: Exception | None) -> None:
-    if done.cancelled():
-        return
-    if error:
-        done.set_exception(error)
-    else:
-        done.set_result(None)
-
-
-def _one_line(error: Exception) -> str:
-    text = str(getattr(error, "orig", None) or error)
-    return " ".join(text.split())[:300] or type(error).__name__
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode in (0, NOT_YET):
+        return process.returncode == 0
+    raise ConfigurationError(said.decode().strip() or f"The start failed at: {job}")
 
 
 def _database_name(settings: Settings) -> str:
@@ -239,7 +223,7 @@ def _temporal(settings: Settings, binary: Path) -> Part:
         title=" ".join(command[: command.index("--dynamic-config-value")]),
         address=f"{address}, its page http://127.0.0.1:{settings.temporal_ui_port}",
         stop_seconds=2.5,
-        probe=lambda: _answers_temporal(settings),
+        probe=lambda: _elsewhere("temporal"),
         foreign=True,
     )
 
@@ -272,26 +256,6 @@ def _worker(number: int) -> Part:
         command=[sys.executable, "-m", "soonish.worker"],
         stop_seconds=10.5,
     )
-
-
-async def _answers_temporal(settings: Settings) -> bool:
-    """Look at the port first: the SDK, a heavy import, would wait and retry by itself."""
-    if not await _answers_tcp(settings.temporal_address):
-        return False
-    from soonish.ops.temporal_server import answers
-
-    return await answers(settings)
-
-
-async def _answers_tcp(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
 
 
 async def _answers_health(settings: Settings) -> bool:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerSecond
@@ -21,7 +22,9 @@ from limits.aio.strategies import MovingWindowRateLimiter, RateLimiter
 from soonish.config import Settings
 from soonish.errors import TooManyRequests
 from soonish.i18n import _
-from soonish.ops.redis_windows import RedisWindows
+
+if TYPE_CHECKING:
+    from soonish.ops.redis_windows import RedisWindows
 
 SWEEP_SECONDS = 60.0
 log = structlog.get_logger()
@@ -126,7 +129,7 @@ class RateLimits:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._memory = MovingWindowRateLimiter(Windows())
-        self._redis = RedisWindows(settings.redis_url) if settings.redis_url else None
+        self._redis = _in_redis(settings.redis_url) if settings.redis_url else None
 
     @property
     def enabled(self) -> bool:
@@ -207,3 +210,10 @@ async def _quota(limiter: RateLimiter, limit: Limit, key: str, allowed: bool) ->
     stats = await limiter.get_window_stats(limit.item, key)
     reset = max(1, math.ceil(stats.reset_time - time.time()))
     return Quota(limit, allowed, max(0, stats.remaining), reset)
+
+
+def _in_redis(url: str) -> RedisWindows:
+    """Imported where it is wanted: the client takes 22 MB, and a second of a process's start."""
+    from soonish.ops.redis_windows import RedisWindows
+
+    return RedisWindows(url)
