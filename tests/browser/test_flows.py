@@ -138,7 +138,7 @@ async def test_a_channel_is_added_and_tested_in_place(
         await tab.page.get_by_role("link", name="Add a channel").click()
         await tab.page.get_by_label("Find a service").fill("json")
         await expect(tab.page.get_by_role("link", name="Discord")).to_be_hidden()
-        await tab.page.get_by_role("link", name="JSON", exact=True).click()
+        await tab.page.get_by_role("link", name="Webhook (JSON)").click()
         await tab.page.get_by_label("Hostname").fill("127.0.0.1")
         await tab.page.get_by_label("Port").fill(str(http_sink.port))
         await tab.page.get_by_label("Connection").select_option("0")

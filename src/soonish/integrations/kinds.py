@@ -73,8 +73,16 @@ _HOW_TO = {
     "pover": _("Your user key is on pushover.net; the token is that of an application made there."),
     "json": _("Each message is a POST with title, message and type as JSON."),
 }
+# Where Apprise's name for a service is not what people call it.
+_LABELS = {
+    "workflow": "Microsoft Teams",
+    "mailto": "Email by a server of your own",
+    "json": "Webhook (JSON)",
+    "form": "Webhook (form)",
+    "xml": "Webhook (XML)",
+}
 _ALSO_KNOWN_AS = {
-    "workflow": "Microsoft Teams MSTeams",
+    "workflow": "Power Automate MSTeams",
     "mailto": "email smtp mail",
     "json": "webhook http post",
     "form": "webhook http post",
@@ -168,7 +176,7 @@ def _kind(schema: Mapping[str, Any]) -> Kind | None:
     details, first = schema["details"], (plain or secure)[0]
     templates = _templates(details)
     options = _options(details, first)
-    label = str(schema["service_name"])
+    label = _LABELS.get(first) or str(schema["service_name"])
     return Kind(
         name=first,
         label=label,
