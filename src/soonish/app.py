@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from soonish import __version__
 from soonish.accounts.api import router as accounts_router
 from soonish.accounts.api_tokens_api import router as api_tokens_router
+from soonish.admin.api import router as admin_router
 from soonish.audit.api import router as audit_router
 from soonish.config import Settings, load_settings
 from soonish.events.api import router as events_router
@@ -70,6 +71,7 @@ def _include(app: FastAPI, settings: Settings) -> None:
         bulk_router,
         reminders_router,
         integrations_router,
+        admin_router,
         ops_router,
         pages_router(settings),
     ):

@@ -37,6 +37,8 @@ NOTICES = {
     "integration_failed": _("Saved, but the test message did not arrive, so it is switched off."),
     "integration_saved": _("Saved."),
     "integration_deleted": _("That channel is deleted."),
+    "user_deactivated": _("They are signed out and cannot sign in any more."),
+    "user_reactivated": _("They can sign in again."),
     "test_arrived": _("The test message was accepted. Look at your channel."),
     "test_failed": _("The test message was not accepted."),
 }

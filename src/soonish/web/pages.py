@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from soonish.accounts import oidc_pages, sign_up_pages
 from soonish.accounts import pages as accounts
+from soonish.admin import pages as admin
 from soonish.config import Settings
 from soonish.events import pages as events
 from soonish.events import start_page
@@ -22,8 +23,19 @@ from soonish.web.templating import render
 def pages_router(settings: Settings) -> APIRouter:
     """The router of every page; `/dev/mail` only in development with the built-in catcher."""
     router = APIRouter(include_in_schema=False)
-    parts = (start_page, events, notifications, subscriptions, token_pages)
-    for module in (*parts, accounts, oidc_pages, sign_up_pages, kind_pages, integrations):
+    for module in (
+        start_page,
+        events,
+        notifications,
+        subscriptions,
+        token_pages,
+        accounts,
+        oidc_pages,
+        sign_up_pages,
+        kind_pages,
+        integrations,
+        admin,
+    ):
         router.include_router(module.router)
     if dev_pages.is_offered(settings):
         router.include_router(dev_pages.router)
