@@ -38,7 +38,7 @@ NOT_HTTP = {"configuration", "account_exists"}
 NOT_SETTINGS = {"GET", "POST", "PUT", "PATCH", "DELETE", "PATH", "CHROMIUM"}
 NOT_SETTINGS |= {"BENCH_FULL", "SECONDS"}  # of the benchmarks
 NOT_SETTINGS |= {"CHAOS_ROUNDS", "CHAOS_SEED"}  # of tests/chaos
-NOT_SETTINGS |= {*logging.getLevelNamesMapping(), "BASE", "JSON", "TOKEN", "AUTH"}
+NOT_SETTINGS |= {*logging.getLevelNamesMapping(), "BASE", "JSON", "TOKEN", "AUTH", "HEAD"}
 METHODS = "GET|POST|PUT|PATCH|DELETE"
 
 

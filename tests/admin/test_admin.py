@@ -16,6 +16,7 @@ from soonish.events.models import Event
 from soonish.integrations.models import Integration
 from soonish.notifications.models import Delivery, Notification
 from soonish.outbox.models import OutboxRow
+from soonish.subscriptions.models import Subscription
 from tests.web.site import Site, Visitor, text_of
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -138,6 +139,35 @@ async def test_any_event_is_found_and_cancelled_with_notice(site: Site) -> None:
     (entry,) = await site.rows(AuditEntry, AuditEntry.action == "event.cancel")
     assert (entry.event_id, entry.actor_user_id) == (event_id, (await site.user("boss")).id)
     assert (await post(boss, "/api/admin/events/999/cancel")).status_code == 404
+
+
+async def test_subscribers_of_any_event_masked_and_changed_in_bulk(site: Site) -> None:
+    boss, ana = await administrator(site), await site.member("ana")
+    event_id, slug = await ana.create_event()
+    await site.visitor().post(f"/e/{slug}/subscribe", email="bo@example.org")
+    path = f"/api/admin/events/{event_id}/subscriptions"
+    (bo,) = (await answer(boss, path))["items"]
+    assert bo["address"] == "b***@e***.org"
+    assert (await answer(boss, f"{path}?query=bo@example.org"))["items"] == [bo]
+    headers = {"sec-fetch-site": "same-origin"}
+    body = {"action": "remove", "ids": [bo["id"], 999]}
+    done = await boss.client.post(f"{path}/bulk", json=body, headers=headers)
+    assert [one["outcome"] for one in done.json()["results"]] == ["removed", "not_found"]
+    headers["content-type"] = "text/csv"
+    added = await boss.client.post(
+        f"{path}/bulk?action=add", content="email\ncy@example.org\nnobody\n", headers=headers
+    )
+    assert [one["outcome"] for one in added.json()["results"]] == ["asked", "invalid"]
+    (waiting,) = await site.rows(Subscription, Subscription.ended_at.is_(None))
+    assert waiting.status == "pending_confirmation"
+    (entry, _) = await site.rows(AuditEntry, AuditEntry.action == "subscription.bulk")
+    assert entry.actor_user_id == (await site.user("boss")).id
+    eve = await site.member("eve")
+    assert (await eve.client.get(path)).status_code == 404
+    for who in (eve, ana):
+        refused = await who.client.post(f"{path}/bulk", json=body, headers={})
+        assert refused.status_code == 404
+    assert (await boss.client.get("/api/admin/events/999/subscriptions")).status_code == 404
 
 
 async def channel(site: Site, name: str, **values: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from soonish.admin import analytics, queries, service
 from soonish.admin.access import Admin
@@ -21,7 +21,15 @@ from soonish.events import queries as events
 from soonish.events import service as event_rules
 from soonish.events.api import event_out
 from soonish.events.schemas import EventOut
-from soonish.schemas import MAX_ID, CursorText, Limit, Page, RowId, Text
+from soonish.masking import mask_address
+from soonish.paging import id_cursor
+from soonish.schemas import MAX_ID, CursorText, Limit, Page, RowId, Text, encode_cursor
+from soonish.subscriptions import bulk
+from soonish.subscriptions.api import StatusFilter, subscriber_out
+from soonish.subscriptions.bulk_api import BODY as BULK_BODY
+from soonish.subscriptions.bulk_api import BulkOut, CsvAction, read_rows, row_out
+from soonish.subscriptions.schemas import SubscriberOut
+from soonish.subscriptions.service import subscribers_of
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 
@@ -85,6 +93,42 @@ async def cancel_event(admin: Admin, event_id: RowId, db: DbDep, settings: Setti
     return event_out(found, settings)
 
 
+@router.get("/events/{event_id}/subscriptions")
+async def list_subscriptions(
+    admin: Admin,
+    event_id: RowId,
+    db: DbDep,
+    query: SearchText = "",
+    status: StatusFilter = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Page[SubscriberOut]:
+    """An event's subscribers with masked addresses, newest first."""
+    before = id_cursor(cursor)
+    async with db.read() as session:
+        event, _ = await operators.with_owner(session, event_id)
+        found = await subscribers_of(
+            session, event, query=query, status=status, limit=limit + 1, before_id=before
+        )
+    items = [_masked(subscriber_out(one)) for one in found[:limit]]
+    following = encode_cursor(items[-1].id) if len(found) > limit else None
+    return Page(items=items, next_cursor=following)
+
+
+@router.post("/events/{event_id}/subscriptions/bulk", openapi_extra={"requestBody": BULK_BODY})
+async def change_subscriptions(
+    admin: Admin, event_id: RowId, request: Request, db: DbDep, action: CsvAction = None
+) -> BulkOut:
+    """Add addresses (each gets a mail that asks it to confirm), approve or remove subscriptions of
+    anybody's event; as JSON, or as text/csv with `?action=`."""
+    async with db.read() as session:
+        await operators.with_owner(session, event_id)
+    content_type = request.headers.get("content-type", "")
+    wanted, rows = read_rows(await request.body(), content_type, action)
+    results = await bulk.run(db, event_id, admin, wanted, rows, as_administrator=True)
+    return BulkOut(results=[row_out(one) for one in results])
+
+
 @router.get("/integrations")
 async def list_integrations(
     admin: Admin,
@@ -125,6 +169,10 @@ async def list_audit(
     async with db.read() as session:
         rows, following = await audit.entries(session, *conditions, limit=limit, cursor=cursor)
     return Page(items=[AuditEntryOut.model_validate(row) for row in rows], next_cursor=following)
+
+
+def _masked(one: SubscriberOut) -> SubscriberOut:
+    return one.model_copy(update={"address": mask_address(one.address)})
 
 
 async def analysed(db: Database, days: int) -> AnalyticsOut:

@@ -127,7 +127,7 @@ def _valid(values: dict[str, Any]) -> BulkInput:
         raise InvalidInput(errors=field_errors(error.errors())) from None
 
 
-_BODY = {
+BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "application/json": {"schema": BulkInput.model_json_schema()},
@@ -136,7 +136,7 @@ _BODY = {
 }
 
 
-@router.post("/bulk", openapi_extra={"requestBody": _BODY})
+@router.post("/bulk", openapi_extra={"requestBody": BODY})
 async def change_many(
     event_id: RowId, request: Request, user: CurrentUser, db: DbDep, action: CsvAction = None
 ) -> BulkOut:

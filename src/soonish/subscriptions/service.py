@@ -254,6 +254,21 @@ async def subscribers(
     `query` is looked for in names and compared with whole addresses. Errors as require_organizer.
     """
     event = await require_organizer(session, event_id, organizer)
+    return await subscribers_of(
+        session, event, query=query, status=status, limit=limit, before_id=before_id
+    )
+
+
+async def subscribers_of(
+    session: AsyncSession,
+    event: Event,
+    *,
+    query: str = "",
+    status: str | None = None,
+    limit: int = 50,
+    before_id: int | None = None,
+) -> list[queries.Subscriber]:
+    """The same for whoever may see them; that is the caller's business."""
     conditions = [Subscription.event_id == event.id]
     if query.strip():
         conditions.append(queries.matches(query.strip(), _fingerprint(query)))
