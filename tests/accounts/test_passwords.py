@@ -5,7 +5,8 @@ from __future__ import annotations
 import bcrypt
 import pytest
 
-from soonish.accounts.passwords import check, hash_password, verify_password
+from soonish.accounts.password_rules import check
+from soonish.accounts.passwords import hash_password, verify_password
 from soonish.errors import InvalidInput
 
 
@@ -45,3 +46,67 @@ def test_twelve_to_128_characters_of_any_kind() -> None:
     for wrong in ("x" * 11, "x" * 129, ""):
         with pytest.raises(InvalidInput, match="12 to 128"):
             check(wrong)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "qwerty123456",
+        "QWERTY123456",
+        "ｑｗｅｒｔｙ123456",
+        "password1234",
+        "Password!2031",
+        "...password...",
+        "passwordpassword",
+        "iloveyouiloveyou",
+        "2024sunshine2024",
+        "123456789012",
+        "098765432109",
+        "abcdefghijklmnop",
+    ],
+)
+def test_what_many_people_have_is_refused(password: str) -> None:
+    with pytest.raises(InvalidInput, match="Many people have this password") as caught:
+        check(password, field="new")
+    assert [error.field for error in caught.value.errors] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "ada@example.com",
+        "ADA@EXAMPLE.COM!",
+        "adalovelace1815",
+        "Ada Lovelace",
+        "lovelace-1815",
+        "soonish2031!",
+        "soonishsoonish",
+    ],
+)
+def test_what_everybody_knows_about_the_account_is_refused(password: str) -> None:
+    with pytest.raises(InvalidInput, match="easily guessed"):
+        check(password, "ada@example.com", "Ada Lovelace")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "correct horse battery",
+        "            ",
+        "sunshine over the harbour",
+        "ada likes the difference engine",
+        "password of the lighthouse",
+        "пароль для маяка",
+        "0000 1234 9876",
+        "🐙🌊🎈🐙🌊🎈🐙🌊🎈🐙🌊🎈",
+        "cafe\u0301 au lait",
+    ],
+)
+def test_what_is_long_and_rare_is_taken_as_it_is(password: str) -> None:
+    assert check(password, "ada@example.com", "Ada", None) == password
+
+
+def test_length_counts_what_people_see_as_one_character() -> None:
+    with pytest.raises(InvalidInput, match="12 to 128"):
+        check("e\u0301" * 11)
+    assert check("e\u0301" * 128)

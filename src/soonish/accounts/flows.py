@@ -14,6 +14,7 @@ from soonish.accounts import (
     access_tokens,
     identities,
     merging,
+    password_rules,
     passwords,
     service,
     sessions,
@@ -75,7 +76,9 @@ async def register(
     nothing is written then. Raises InvalidInput.
     """
     address, browser_token = normalise(email), tokens.new_secret()
-    hashed = await passwords.hash_password(passwords.check(password)) if password else None
+    hashed = None
+    if password is not None:
+        hashed = await passwords.hash_password(password_rules.check(password, address, name))
     async with _same_time():
         if await may_mail(meter, address):
             async with db.write() as session:
@@ -123,8 +126,11 @@ async def verify(
     async with db.read() as session:
         row = await tokens.find(session, SIGN_IN, token)
         registration = await session.get(Registration, row.registration_id or 0)
+        user = await session.get_one(User, row.user_id)
     hashed = None
     if row.purpose == Purpose.VERIFICATION and registration is not None:
+        if password is not None:
+            password_rules.check(password, user.email, registration.name)
         hashed = await _proven_password(registration, browser, password)
     async with db.write() as session:
         if row.purpose == Purpose.NEW_EMAIL:
@@ -141,8 +147,6 @@ async def _proven_password(
 
     Somebody else may have registered the address with a password of his own, and wait.
     """
-    if password is not None:
-        passwords.check(password)
     if registration.password_hash is None:
         return await passwords.hash_password(password) if password else None
     if _is_same_browser(registration, browser):
@@ -259,9 +263,10 @@ async def log_out(db: Database, access: SessionAccess) -> None:
 
 async def reset_password(db: Database, *, token: str, password: str) -> None:
     """Use up a reset token; every session of the account ends. Raises Gone, InvalidInput."""
-    passwords.check(password)
     async with db.read() as session:
-        await tokens.find(session, (Purpose.PASSWORD_RESET,), token)
+        row = await tokens.find(session, (Purpose.PASSWORD_RESET,), token)
+        user = await session.get_one(User, row.user_id)
+    password_rules.check(password, user.email, user.name)
     hashed = await passwords.hash_password(password)
     async with db.write() as session:
         await service.reset_password(session, token, hashed)

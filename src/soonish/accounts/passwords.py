@@ -17,23 +17,10 @@ from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
 
-from soonish.errors import InvalidInput
-from soonish.i18n import _
-
-MIN_LENGTH, MAX_LENGTH = 12, 128  # characters
 _BCRYPT_BYTES = 72  # bcrypt has never read more; its library refuses more
 _argon2 = Argon2Hasher()
 _hashes = PasswordHash((_argon2, BcryptHasher()))
 _threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="passwords")
-
-
-def check(password: str, field: str = "password") -> str:
-    """Return the password. Raises InvalidInput on `field` unless it has 12 to 128 characters."""
-    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-        raise InvalidInput(
-            field, _("Use %(least)s to %(most)s characters.", least=MIN_LENGTH, most=MAX_LENGTH)
-        )
-    return password
 
 
 async def hash_password(password: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.accounts import flows, merging, passwords, service, sessions
+from soonish.accounts import flows, merging, password_rules, passwords, service, sessions
 from soonish.accounts.access import Access, SessionAccess, require_session
 from soonish.accounts.addresses import normalise
 from soonish.accounts.flows import Browser
@@ -65,6 +65,7 @@ async def update(
 
 async def _new_hash(guard: LoginGuard, access: Access, changes: ProfileInput) -> str:
     user = access.user
+    chosen = password_rules.check(changes.password, user.email, user.name)
     if user.password_hash is not None:
         try:
             await flows.check_password(
@@ -72,7 +73,7 @@ async def _new_hash(guard: LoginGuard, access: Access, changes: ProfileInput) ->
             )
         except Unauthorized:
             raise InvalidInput("current_password", "This is not the present password.") from None
-    return await passwords.hash_password(passwords.check(changes.password))
+    return await passwords.hash_password(chosen)
 
 
 async def _replace_password(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from babel import Locale, UnknownLocaleError
-from pydantic import AfterValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from soonish.accounts.api_tokens import Scope
-from soonish.accounts.passwords import MAX_LENGTH, MIN_LENGTH
+from soonish.accounts.password_rules import MAX_LENGTH, MIN_LENGTH
 from soonish.i18n import _
 from soonish.schemas import Input, Instant, Output, Text, known_timezones
 
@@ -64,7 +64,10 @@ TokenName = Annotated[
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LanguageTag = Annotated[str, StringConstraints(max_length=16), AfterValidator(_known_locale)]
 AnyPassword = Annotated[Text, StringConstraints(max_length=1024)]
-NewPassword = Annotated[Text, StringConstraints(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]
+# `password_rules.check` judges the length, in the words that a page shows as well.
+NewPassword = Annotated[
+    Text, Field(json_schema_extra={"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH})
+]
 TokenText = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 
 

@@ -41,13 +41,13 @@ def create(
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
 
     async def work(parts: Parts) -> dict[str, Any]:
-        from soonish.accounts import operators, passwords
+        from soonish.accounts import operators, password_rules, passwords
         from soonish.accounts.schemas import ProfileInput
 
         called = ProfileInput(name=name).name
         hashed = None
         if password is not None:
-            hashed = await passwords.hash_password(passwords.check(password))
+            hashed = await passwords.hash_password(password_rules.check(password, email, called))
         async with parts.db.write() as session:
             user, made = await operators.create_account(
                 session, email, name=called, password_hash=hashed, admin=admin
