@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from soonish import __version__
 from soonish.accounts.api import router as accounts_router
 from soonish.accounts.api_tokens_api import router as api_tokens_router
+from soonish.accounts.own_data_api import router as own_data_router
 from soonish.admin.api import router as admin_router
 from soonish.audit.api import router as audit_router
 from soonish.config import Settings, load_settings
@@ -62,6 +63,7 @@ def _include(app: FastAPI, settings: Settings) -> None:
     for router in (
         accounts_router,
         api_tokens_router,
+        own_data_router,
         audit_router,
         events_router,
         organizers_router,

@@ -15,8 +15,7 @@ PASSWORD = "correct horse battery"
 
 
 async def api(visitor: Visitor, method: str, path: str, **body: Any) -> httpx2.Response:
-    arguments = {"json": body} if body else {}
-    return await visitor.client.request(method, path, headers=SAME_SITE, **arguments)
+    return await visitor.client.request(method, path, headers=SAME_SITE, json=body or None)
 
 
 async def own(visitor: Visitor) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from soonish.accounts.addresses import fingerprint_of
 from soonish.accounts.models import Registration, User
 from soonish.db import sql
 from soonish.db.types import Encrypted, UtcDateTime, utc_now
-from soonish.errors import Gone
+from soonish.errors import Gone, Unauthorized
 
 
 def is_live(user: User) -> bool:
@@ -82,6 +82,18 @@ async def lock_live_user(session: AsyncSession, user_id: int) -> User:
     if user is None or not is_live(user):
         raise Gone
     return user
+
+
+async def require_live(session: AsyncSession, user_id: int) -> None:
+    """Whoever asked may have been erased since; until the transaction ends they are not.
+
+    Raises Unauthorized.
+    """
+    live = select(User.id).where(
+        User.id == user_id, User.deactivated_at.is_(None), User.erased_at.is_(None)
+    )
+    if await session.scalar(live.with_for_update(read=True)) is None:
+        raise Unauthorized
 
 
 async def find_registration(session: AsyncSession, workflow_id: str) -> Registration | None:

@@ -113,6 +113,10 @@ class ProfileInput(SecretInput):
     current_password: AnyPassword = ""
 
 
+class ErasureInput(SecretInput):
+    current_password: AnyPassword | None = None
+
+
 class Accepted(Output):
     status: Literal["accepted"] = "accepted"
 

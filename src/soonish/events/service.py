@@ -15,6 +15,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
+from soonish.accounts.queries import require_live
 from soonish.audit import service as audit
 from soonish.errors import Conflict, Forbidden, InvalidInput
 from soonish.events import policy, queries
@@ -55,6 +56,7 @@ async def create(
     """
     if not owner.is_verified:
         raise Forbidden("Please confirm your address first.", code="email_not_verified")
+    await require_live(session, owner.id)
     _check_dates(data.model_fields_set | {"start_date"}, data.start_date, data.end_date, now)
     event = await _insert(session, owner, data, now)
     session.add_all(EventTag(event_id=event.id, tag=tag) for tag in data.tags)

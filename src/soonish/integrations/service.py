@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
+from soonish.accounts.queries import require_live
 from soonish.audit import service as audit
 from soonish.db import crypto
 from soonish.db.types import utc_now
@@ -38,6 +39,7 @@ async def create(
 ) -> Integration:
     """Add a channel; `channel` is what check_url said of its URL. Inactive until verified, active
     at once where no test is wanted. Conflict `integration_duplicate` for the same URL and tag."""
+    await require_live(session, user.id)
     integration = Integration(
         user_id=user.id,
         name=wanted.name,

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.accounts.addresses import fingerprint_of, normalise
 from soonish.accounts.models import User
-from soonish.accounts.queries import find_by_address
+from soonish.accounts.queries import find_by_address, require_live
 from soonish.accounts.service import find_or_create_by_address
 from soonish.audit import service as audit
 from soonish.errors import Gone, InvalidInput, NotFound
@@ -116,6 +116,7 @@ async def subscribe_user(
     """
     event = await require_visible(session, event_id, user, lock="share", invitation=invitation)
     require_open(event, now)
+    await require_live(session, user.id)
     channels = await queries.channels_of(session, user.id)
     selection.check_known(wanted, channels)
     for _ in range(_TRIES):

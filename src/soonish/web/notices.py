@@ -18,6 +18,7 @@ NOTICES = {
     ),
     "password_set": _("Your password is saved."),
     "profile_saved": _("Your profile is saved."),
+    "erased": _("Everything about you is erased."),
     "session_ended": _("That session is signed out."),
     "event_created": _("Your event is ready. Share its link, and people can subscribe."),
     "event_updated": _("Saved. Subscribers are being told what changed."),
