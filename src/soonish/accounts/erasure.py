@@ -12,7 +12,6 @@ from sqlalchemy.sql.dml import Delete, Update
 
 from soonish.accounts import flows, sessions
 from soonish.accounts.access import SessionAccess
-from soonish.accounts.flows import Browser
 from soonish.accounts.limits import LoginGuard
 from soonish.accounts.models import ApiToken, OidcIdentity, Registration, Session, Token, User
 from soonish.accounts.queries import lock_live_user
@@ -46,7 +45,6 @@ _CHOSEN_REMINDERS = (
 async def erase_account(
     db: Database,
     guard: LoginGuard,
-    browser: Browser,
     access: SessionAccess,
     current_password: str | None,
 ) -> None:
@@ -55,13 +53,13 @@ async def erase_account(
     Raises InvalidInput (`current_password` is missing or wrong), Forbidden `sign_in_again`
     (there is no password, and the sign-in is older than 15 minutes), TooManyRequests.
     """
-    await _require_proof(guard, browser, access, current_password)
+    await _require_proof(guard, access, current_password)
     async with db.write() as session:
         await erase(session, access.user.id, utc_now())
 
 
 async def _require_proof(
-    guard: LoginGuard, browser: Browser, access: SessionAccess, current_password: str | None
+    guard: LoginGuard, access: SessionAccess, current_password: str | None
 ) -> None:
     hashed = access.user.password_hash
     if hashed is None:
@@ -71,7 +69,8 @@ async def _require_proof(
     if not current_password:
         raise InvalidInput("current_password", "Your password is needed for this.")
     try:
-        await flows.check_password(guard, browser, current_password, hashed)
+        account = access.user.email_fingerprint
+        await flows.check_password(guard, account, current_password, hashed)
     except Unauthorized:
         raise InvalidInput("current_password", "This is not the present password.") from None
 

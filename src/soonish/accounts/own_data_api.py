@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from soonish.accounts import cookies, erasure, export
 from soonish.accounts.export_schemas import Export
 from soonish.accounts.schemas import ErasureInput
-from soonish.deps import BrowserDep, CurrentSession, DbDep, LoginGuardDep, SettingsDep
+from soonish.deps import CurrentSession, DbDep, LoginGuardDep, SettingsDep
 
 router = APIRouter(prefix="/api/users/me", tags=["users"])
 _FILE = {"Content-Disposition": 'attachment; filename="soonish-export.json"'}
@@ -29,11 +29,10 @@ async def erase_me(
     db: DbDep,
     settings: SettingsDep,
     guard: LoginGuardDep,
-    browser: BrowserDep,
     access: CurrentSession,
     body: ErasureInput | None = None,
 ) -> None:
     """Erase the account and everything about it, for good. Own events are cancelled first."""
     wanted = body or ErasureInput()
-    await erasure.erase_account(db, guard, browser, access, wanted.current_password)
+    await erasure.erase_account(db, guard, access, wanted.current_password)
     cookies.clear_session(response, settings)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from soonish.accounts import own_data_api
 from soonish.accounts.access import SessionAccess
 from soonish.accounts.schemas import ErasureInput
-from soonish.deps import BrowserDep, CurrentSession, DbDep, LoginGuardDep, SettingsDep
+from soonish.deps import CurrentSession, DbDep, LoginGuardDep, SettingsDep
 from soonish.errors import SoonishError
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.templating import redirect, render
@@ -27,14 +27,13 @@ async def erase(
     db: DbDep,
     settings: SettingsDep,
     guard: LoginGuardDep,
-    browser: BrowserDep,
     access: CurrentSession,
 ) -> Response:
     form = await read_form(request)
     response = redirect("/", "erased")
     try:
         wanted = parse(ErasureInput, {"current_password": form.secret("current_password") or None})
-        await own_data_api.erase_me(response, db, settings, guard, browser, access, wanted)
+        await own_data_api.erase_me(response, db, settings, guard, access, wanted)
     except SoonishError as error:
         return _page(request, access, form.failed(error), error.status)
     return response
