@@ -19,10 +19,12 @@ from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.delivery.sender import Sender
+from soonish.events import invitations_api, organizers_api
 from soonish.integrations import api as integrations_api
 from soonish.outbox.models import OutboxRow
 from soonish.reminders import api as reminders_api
 from soonish.subscriptions import api as subscriptions_api
+from soonish.subscriptions import bulk_api
 from soonish.subscriptions.tokens import Purpose, make_token
 from tests.events.stage import PEOPLE, Parts, Stage, make_app
 from tests.support.database import (
@@ -109,7 +111,14 @@ async def scene(settings: Settings, database: Database, sender: Sender) -> Async
     opened = settings.model_copy(update={"egress_allowed_networks": LOOPBACK})
     parts = PartsWithSender(opened, database, sender=sender)
     app = make_app(parts)
-    for part in (integrations_api, subscriptions_api, reminders_api):
+    for part in (
+        integrations_api,
+        subscriptions_api,
+        bulk_api,
+        reminders_api,
+        organizers_api,
+        invitations_api,
+    ):
         app.include_router(part.router)
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url=opened.base_url) as client:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts import tokens
-from soonish.accounts.addresses import normalise
+from soonish.accounts.addresses import fingerprint_of, normalise
 from soonish.accounts.models import User
 from soonish.accounts.service import find_or_create_by_address
 from soonish.accounts.tokens import Purpose
@@ -104,16 +104,17 @@ async def issue_url(session: AsyncSession, invitation_id: int, base_url: str) ->
 
 def _addresses(given: Sequence[str]) -> list[str]:
     """Normalised, each once. Raises InvalidInput naming every wrong one."""
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     errors: list[FieldError] = []
     for index, address in enumerate(given):
         try:
-            found[normalise(address)] = None
+            plain = normalise(address)
+            found.setdefault(fingerprint_of(plain), plain)
         except InvalidInput as error:
             errors.append(FieldError(f"emails.{index}", error.errors[0].message))
     if errors:
         raise InvalidInput(errors=errors)
-    return list(found)
+    return list(found.values())
 
 
 def _made(event: Event, organizer: User, wanted: InvitationInput, now: datetime) -> Invitation:
