@@ -59,7 +59,11 @@ async def test_approved_by_ids_and_addresses(party: Party) -> None:
         await party.subscribe(one, ANNA, token)
         await party.subscribe(one, BO, token)
     ids = [row.id for row in await party.scene.rows(Subscription)]
-    wanted = {"action": "approve", "ids": [ids[0], ids[2], 999], "emails": [BO, "x@example.org"]}
+    wanted: dict[str, Any] = {
+        "action": "approve",
+        "ids": [ids[0], ids[2], 999],
+        "emails": [BO, "x@example.org"],
+    }
     expected = ["approved", "not_found", "not_found", "approved", "not_found"]
     assert await outcomes(party, event, **wanted) == expected
     assert await outcomes(party, event, action="approve", ids=[ids[0]]) == ["active_already"]
@@ -76,7 +80,7 @@ async def test_removed_ones_are_told(party: Party) -> None:
     for email in (ANNA, BO):
         await party.subscribe(event, email, token)
     [first, _] = await party.scene.rows(Subscription)
-    wanted = {"action": "remove", "ids": [first.id, first.id], "emails": [BO]}
+    wanted: dict[str, Any] = {"action": "remove", "ids": [first.id, first.id], "emails": [BO]}
     assert await outcomes(party, event, **wanted) == ["removed", "not_found", "removed"]
     for email in (ANNA, BO):
         assert "You were removed from Secret party" in await party.titles(email)
@@ -141,7 +145,7 @@ async def test_bad_input_names_the_field(party: Party) -> None:
 
 async def test_it_is_for_organizers(party: Party) -> None:
     event, public = await party.private(), await party.scene.make_event()
-    body = {"action": "remove", "ids": [1]}
+    body: dict[str, Any] = {"action": "remove", "ids": [1]}
     assert (await send(party, event, "outsider", **body)).status_code == 404
     assert (await send(party, public, "outsider", **body)).status_code == 403
 

@@ -173,6 +173,20 @@ async def test_who_is_invited_by_address_needs_no_link_once_signed_in(party: Par
     assert (await party.ask("member", "GET", base(event))).status_code == 200
 
 
+async def test_inviting_an_address_again_renews_its_invitation_and_mails_once_an_hour(
+    party: Party,
+) -> None:
+    event = await party.private()
+    [first] = (await party.invite(event, emails=[ANNA]))["items"]
+    for _ in range(5):
+        [again] = (await party.invite(event, emails=[ANNA], needs_approval=True))["items"]
+        assert (again["id"], again["needs_approval"]) == (first["id"], True)
+    assert len(await party.titles(ANNA)) <= 2, "two, where the hour has just struck"
+    await party.ask("owner", "DELETE", base(event, f"/invitations/{first['id']}"))
+    [new] = (await party.invite(event, emails=[ANNA]))["items"]
+    assert new["id"] != first["id"]
+
+
 async def test_a_mailed_link_ends_with_its_invitation(party: Party) -> None:
     event = await party.private()
     [made] = (await party.invite(event, emails=[ANNA]))["items"]

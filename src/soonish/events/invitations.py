@@ -52,13 +52,19 @@ async def create_by_mail(
     session: AsyncSession, event: Event, organizer: User, wanted: InvitationInput, now: datetime
 ) -> list[tuple[Invitation, str | None]]:
     """An invitation for each address, once for each, with its mail; InvalidInput `emails.N` for
-    what is no address."""
+    what is no address.
+
+    One that an address has already is renewed as it is wanted now, and mailed again, but no more
+    than once an hour.
+    """
     made: list[tuple[Invitation, str | None]] = []
     for address in _addresses(wanted.emails or []):
         user = await find_or_create_by_address(session, address)
-        invitation = _made(event, organizer, wanted, now)
-        invitation.user_id = user.id
-        await _add(session, invitation, organizer)
+        invitation = await _renewed(session, event, user, wanted, now)
+        if invitation is None:
+            invitation = _made(event, organizer, wanted, now)
+            invitation.user_id = user.id
+            await _add(session, invitation, organizer)
         await _mail(session, event, organizer, invitation, now)
         made.append((invitation, user.email))
     return made
@@ -131,6 +137,17 @@ def _made(event: Event, organizer: User, wanted: InvitationInput, now: datetime)
     )
 
 
+async def _renewed(
+    session: AsyncSession, event: Event, user: User, wanted: InvitationInput, now: datetime
+) -> Invitation | None:
+    found = await queries.of_user(session, event.id, user.id, now)
+    if found is None or not queries.has_uses_left(found):
+        return None
+    found.needs_approval, found.expires_at = wanted.needs_approval, wanted.expires_at
+    found.max_uses = wanted.max_uses and found.uses + wanted.max_uses
+    return found
+
+
 async def _add(session: AsyncSession, invitation: Invitation, organizer: User) -> None:
     session.add(invitation)
     await session.flush()
@@ -145,7 +162,7 @@ async def _mail(
         session,
         invitation.user_id or 0,
         Purpose.INVITATION,
-        dedup_key=f"{Purpose.INVITATION}:{invitation.id}",
+        dedup_key=f"{Purpose.INVITATION}:{invitation.id}:{now:%Y-%m-%dT%H}",
         lifetime=min(lasts, MAIL_LIFETIME),
         extra={
             "purpose": Purpose.INVITATION.value,
