@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.e2e.people import PASSWORD, Person, subscribe_anonymously, wait_until_settled
+from tests.e2e.secret_account import use_account
 from tests.e2e.temporal_view import TemporalView
 from tests.support.http_sink import HttpSink, Reply
 from tests.support.ports import free_port
@@ -18,21 +19,39 @@ from tests.support.system import SoonishSystem, links
 from tests.support.wait import wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system")]
+OPERATORS = {
+    what: f"mk{secrets.token_hex(8)}"
+    for what in ("the client secret of OIDC", "the token of metrics", "the password of Redis")
+}
 NOT_SEARCHED = ("mail", "secrets.env")  # the caught mails themselves, and what unlocks the rest
 
 
 @pytest.fixture
 def system(tmp_path: Path) -> Generator[SoonishSystem]:
-    """At its most talkative."""
-    with SoonishSystem(tmp_path / "home", WORKERS="1", LOG_LEVEL="DEBUG") as running:
+    """At its most talkative, with a provider and a Redis that are away."""
+    away = free_port()
+    settings = {
+        "OIDC_ISSUER": f"http://127.0.0.1:{away}",
+        "OIDC_CLIENT_ID": "soonish",
+        "OIDC_CLIENT_SECRET": OPERATORS["the client secret of OIDC"],
+        "METRICS_TOKEN": OPERATORS["the token of metrics"],
+        "REDIS_URL": f"redis://:{OPERATORS['the password of Redis']}@127.0.0.1:{away}/0",
+    }
+    with SoonishSystem(tmp_path / "home", WORKERS="1", LOG_LEVEL="DEBUG", **settings) as running:
         yield running
 
 
 class Marked:
-    """Markers by what they stand for."""
+    """Markers by what they stand for; those of the operator's settings are there from the start."""
 
     def __init__(self) -> None:
-        self.markers: dict[str, str] = {}
+        self.markers = dict(OPERATORS)
+
+    def secrets(self) -> Marked:
+        """Without addresses, which their owners and an event's organizers may see."""
+        made = Marked()
+        made.markers = {k: v for k, v in self.markers.items() if "address" not in k}
+        return made
 
     def __call__(self, what: str) -> str:
         return self.markers.setdefault(what, f"mk{secrets.token_hex(8)}")
@@ -40,16 +59,18 @@ class Marked:
 
 def test_planted_secrets_are_found_nowhere(system: SoonishSystem, http_sink: HttpSink) -> None:
     marked = Marked()
-    play(system, http_sink, marked)
+    shown = play(system, http_sink, marked)
     temporal = TemporalView(system).histories()
     assert any("event-" in name for name in temporal)
     found = search(marked, {**temporal, "the log": system.output})
+    found |= search(marked.secrets(), shown)
     found |= search(marked, stored(system.home))
     system.stop()
     found |= search(marked, {"the log": system.output}) | search(marked, stored(system.home))
     assert not found
     assert "Traceback" not in system.output
-    assert len(marked.markers) >= 12
+    assert len(marked.markers) >= 30
+    assert len(marked.secrets().markers) >= 20
 
 
 def search(marked: Marked, texts: dict[str, str]) -> set[tuple[str, str]]:
@@ -71,8 +92,11 @@ def stored(home: Path) -> dict[str, str]:
     return {str(path.relative_to(home)): path.read_bytes().decode("latin-1") for path in wanted}
 
 
-def play(system: SoonishSystem, sink: HttpSink, marked: Marked) -> None:
-    """Channels that work, fail and are refused; addresses that come, are told, and go."""
+def play(system: SoonishSystem, sink: HttpSink, marked: Marked) -> dict[str, str]:
+    """Channels that work, fail and are refused; addresses that come, are told, and go.
+
+    What the member was shown, by its address.
+    """
     organizer = Person(system, "olga")
     organizer.address = f"{marked('organizer address')}@example.org"
     organizer.sign_up()
@@ -95,7 +119,10 @@ def play(system: SoonishSystem, sink: HttpSink, marked: Marked) -> None:
 
     wait_for(good_ones_are_sent, 20, "the good deliveries")
     follow_links(system, mail, marked)
+    shown = use_account(system, member, marked, marked.markers)
     be_refused(system, member, event, marked)
+    for path in ("/auth/oidc/login", "/auth/oidc/callback?state=a&code=b"):
+        shown[path] = httpx2.get(system.base_url + path, timeout=20).text
     ids = organizer.subscription_ids(event)
     organizer.ask("DELETE", f"/api/events/{event['id']}/subscriptions/{ids[member.address]}")
     system.wait_for_mail(member.address, "You were removed")
@@ -103,6 +130,10 @@ def play(system: SoonishSystem, sink: HttpSink, marked: Marked) -> None:
     by_kind = organizer.ask("GET", f"/api/events/{event['id']}/notifications")["items"]
     for one in by_kind:
         wait_until_settled(organizer, event, one["id"])
+    for page in (f"/events/{event['id']}", f"/e/{event['slug']}"):
+        headers = {"Authorization": f"Bearer {organizer.token}"}
+        shown[page] = httpx2.get(system.base_url + page, headers=headers, timeout=20).text
+    return shown
 
 
 def add_channels(member: Person, sink: HttpSink, marked: Marked) -> None:

@@ -157,3 +157,14 @@ async def test_a_session_cookie_is_for_our_pages_alone(site: Site) -> None:
     parts = set(cookie.lower().split("; "))
     assert {"httponly", "samesite=lax", "path=/"} <= parts
     assert not any(part.startswith("domain") for part in parts)
+
+
+async def test_passwords_are_masked_and_may_be_filled_in_by_a_manager(site: Site) -> None:
+    visitor, member = site.visitor(), await site.member("anna")
+    for who, path in ((visitor, "/login"), (visitor, "/register"), (member, "/account")):
+        page = (await who.get(path)).text
+        fields = re.findall(r"<input[^>]*name=\"(?:current_)?password\"[^>]*>", page)
+        assert fields, path
+        for field in fields:
+            assert 'type="password"' in field
+            assert re.search(r'autocomplete="(?:new|current)-password"', field)

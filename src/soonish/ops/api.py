@@ -20,7 +20,7 @@ def _parts(request: Request) -> Parts:
     return cast(Parts, request.app.state.soonish)
 
 
-@router.get("/api/health")
+@router.get("/api/health", responses={503: {"model": health.Health}})
 async def get_health(
     request: Request,
     response: Response,

@@ -12,6 +12,7 @@ from soonish.web.assets import Assets
 from soonish.web.errors import UnexpectedErrorMiddleware, install_error_handlers
 from soonish.web.limits import LimitsMiddleware
 from soonish.web.methods import HeadMiddleware
+from soonish.web.openapi import describe_errors
 from soonish.web.rate_limits import RateLimitHeadersMiddleware
 from soonish.web.security import CsrfMiddleware, SecurityHeadersMiddleware
 
@@ -24,6 +25,7 @@ def install_web(app: FastAPI, settings: Settings) -> None:
     app.mount("/assets", Assets(), name="assets")
     install_error_handlers(app)
     app.add_middleware(HeadMiddleware)
+    describe_errors(app)
     app.add_middleware(CsrfMiddleware, settings=settings)
     app.add_middleware(LimitsMiddleware)
     app.add_middleware(RateLimitHeadersMiddleware)
