@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from soonish.config import Settings
+from soonish.db import session as session_module
 from soonish.db.errors import is_passing
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.ops.models import Lease
 from soonish.outbox import service as outbox
 from soonish.outbox.models import OutboxRow
+from tests.support.settings import make_settings
 
 
 async def streams(db: Database) -> list[str]:
@@ -153,3 +156,27 @@ async def test_postgresql_errors_are_told_apart_by_their_code(database: Database
     for code in ("40P01", "55P03", "57014", "53100", "08006"):
         raising = f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$"
         assert is_passing(await error_of(raising)), code
+
+
+async def _cut(database: Database, other: Database) -> int:
+    """Have the server end the connection that `database` keeps; its process id."""
+    async with database.read() as session:
+        pid: int = await session.scalar(text("SELECT pg_backend_pid()"))
+    async with other.read() as session:
+        await session.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    return pid
+
+
+async def test_a_connection_lost_while_it_was_idle_is_replaced(
+    migrated_postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(session_module, "_PING_IDLE_SECONDS", 0.0)
+    settings = make_settings(tmp_path, database_url=migrated_postgres)
+    database, other = Database(settings), Database(settings)
+    try:
+        lost = await _cut(database, other)
+        async with database.read() as session:
+            assert await session.scalar(text("SELECT pg_backend_pid()")) != lost
+    finally:
+        await database.close()
+        await other.close()
