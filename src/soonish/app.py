@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -19,8 +20,10 @@ from soonish.events.invitations_api import router as invitations_router
 from soonish.events.organizers_api import router as organizers_router
 from soonish.integrations.api import router as integrations_router
 from soonish.notifications.api import router as notifications_router
+from soonish.notifications.progress import ProgressHub
 from soonish.ops.access_log import AccessLog
 from soonish.ops.api import router as ops_router
+from soonish.ops.ending import on_signal
 from soonish.ops.installation import check_fingerprint_key
 from soonish.ops.logging import configure_logging
 from soonish.parts import make_parts
@@ -38,11 +41,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     configure_logging(settings, "api")
     parts = make_parts(settings)
+    progress = ProgressHub(parts.db)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         await check_fingerprint_key(parts.db)
-        yield
+        loop = asyncio.get_running_loop()
+        with on_signal(lambda: loop.call_soon_threadsafe(progress.close)):
+            yield
+        progress.close()
         await parts.close(CLOSE_SECONDS)
 
     app = FastAPI(
@@ -55,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.soonish = parts
+    app.state.progress = progress
     _include(app, settings)
     return app
 

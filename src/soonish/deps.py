@@ -92,11 +92,7 @@ async def get_access(
     API token that only reads on a request that does not, and TooManyRequests where the user asks
     the API too often, however they are signed in.
     """
-    header = request.headers.get("authorization")
-    if header is not None:
-        found = await _by_header(header, settings, db)
-    else:
-        found = await _by_cookie(cookies.read_session(request, settings), settings, db)
+    found = await find_access(request, settings, db)
     request.state.user = found.user if found else None  # for error pages, too
     if found is not None:
         origin.act_as(found.user.id, found.token.id if isinstance(found, TokenAccess) else None)
@@ -106,6 +102,14 @@ async def get_access(
         api_tokens.check_scope(found.token, request.method)
     _note_use(found, db, background)
     return found
+
+
+async def find_access(request: Request, settings: Settings, db: Database) -> Access | None:
+    """Who asks, without any trace of it; raises Unauthorized as get_access."""
+    header = request.headers.get("authorization")
+    if header is not None:
+        return await _by_header(header, settings, db)
+    return await _by_cookie(cookies.read_session(request, settings), settings, db)
 
 
 def _note_use(found: Access | None, db: Database, background: BackgroundTasks) -> None:

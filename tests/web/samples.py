@@ -7,9 +7,11 @@ from types import SimpleNamespace as Row
 from typing import Any
 
 from soonish.errors import Conflict, Gone, InvalidInput, NotFound, SoonishError
+from soonish.events import charts
 from soonish.events.facets import Facets
 from soonish.events.start_page import Wanted
 from soonish.integrations.kinds import all_kinds, search
+from soonish.notifications.schemas import Counts
 from soonish.web.forms import Form
 
 NOW = datetime.now(UTC)
@@ -102,9 +104,9 @@ MEMBER: dict[str, Any] = PAGE | {
 }
 NOTIFICATIONS = [
     Row(id=2, kind="manual", title="Rain plan", created_at=NOW - timedelta(hours=2),
-        completed_at=None, counts=COUNTS),
+        completed_at=None, counts=Counts(**COUNTS)),
     Row(id=1, kind="reminder_1day", title=None, created_at=NOW - timedelta(days=2),
-        completed_at=NOW, counts=NO_COUNTS | {"sent": 140}),
+        completed_at=NOW, counts=Counts(**(NO_COUNTS | {"sent": 140}))),
 ]  # fmt: skip
 PEOPLE = [
     Row(id=1, name="Bo Chen", address="bo@example.org", status="active", channels=["mail"]),
@@ -112,28 +114,113 @@ PEOPLE = [
         status="active", channels=["discord", "ntfy"]),
     Row(id=3, name="Dee", address="dee@example.org", status="pending_approval", channels=["mail"]),
 ]  # fmt: skip
-ORGANIZE: dict[str, Any] = {
-    "event": event(),
-    "user": USER,
-    "open": True,
-    "is_owner": True,
+PICKED = [
+    Row(subscription=Row(id=1), name="Bo Chen", address="bo@example.org"),
+    Row(subscription=Row(id=2), name=None, address="dee@example.org"),
+]
+CHANNELS = [
+    Row(channel="mail", targets=120, subscriptions=120),
+    Row(channel="discord", targets=21, subscriptions=20),
+    Row(channel="ntfy", targets=3, subscriptions=2),
+]
+MESSAGE: dict[str, Any] = {
     "form": Form(),
     "idempotency_key": "k",
-    "notifications": NOTIFICATIONS,
-    "unfinished": False,
-    "updates": UPDATES,
-    "subscribers": PEOPLE,
-    "subscribers_next": "/events/7/subscribers?cursor=x",
-    "query": "",
-    "reminders": [
-        Row(offset_seconds=86400, due_at=START - timedelta(days=1), fired_at=None, expired_at=None),
-        Row(offset_seconds=3600, due_at=START - timedelta(hours=1), fired_at=NOW, expired_at=None),
-    ],
+    "takes_messages": True,
+    "latest": NOTIFICATIONS,
+    "channels": CHANNELS,
+    "last_failed": 2,
+    "picked": [],
+    "found": PICKED,
 }
+DRAFT = {"title": "Rain plan", "body": "We move **inside**.", "idempotency_key": "k"}
+PREVIEW: dict[str, Any] = {
+    "audience": 142,
+    "channels": CHANNELS,
+    "unreachable": 2,
+    "mail": Row(subject="Rain plan", html="<p>x</p>", text="We move inside.\n\nSee the event"),
+    "chat": Row(title="Rain plan", body="We move **inside**.\n\n- Same time"),
+    "sms": Row(body="Rain plan\nWe move inside. When: Friday", is_cut=True),
+}
+PEOPLE_PAGE: dict[str, Any] = {
+    "query": "",
+    "status_filter": "",
+    "subscribers": PEOPLE,
+    "waiting": 1,
+    "next_url": "?cursor=x",
+}
+DUE = NOW - timedelta(hours=3)
+REMINDERS: dict[str, Any] = {
+    "coming": [Row(offset_seconds=3600, anchor="start", due_at=START - timedelta(hours=1))],
+    "personal": Row(reminders=37, people=12, next_at=NOW + timedelta(hours=2)),
+    "missed": [Row(offset_seconds=86400, due_at=NOW - timedelta(days=1))],
+    "fired": [
+        Row(
+            notification_id=4,
+            kind="reminder_1day",
+            due_at=DUE,
+            sent=140,
+            targets=142,
+            first_sent_at=DUE + timedelta(seconds=0.4),
+            last_sent_at=DUE + timedelta(seconds=2.1),
+        ),
+        Row(
+            notification_id=3,
+            kind="reminder",
+            due_at=DUE,
+            sent=0,
+            targets=1,
+            first_sent_at=None,
+            last_sent_at=None,
+        ),
+    ],
+    "next_url": None,
+}
+
+
+def organizer(template: str, context: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    base = {
+        "event": event(),
+        "user": USER,
+        "open": True,
+        "is_owner": True,
+        "section_title": "x",
+        "tab": "message",
+    }
+    return f"organizer/{template}.html", base | context
+
+
+def health(status: str, waiting: int, days: int = 30) -> dict[str, Any]:
+    many = [
+        Row(day=(NOW - timedelta(days=days - n)).date(), subscribed=n, left=n // 9,
+            subscribers=n * 4, deliveries={"sent": n * n, "failed": n} if n % 3 else {})
+        for n in range(days)
+    ]  # fmt: skip
+    return {
+        "workflow": Row(status=status, outbox_waiting=waiting, outbox_lag=4.2),
+        "days": many,
+        "states": ["sent", "failed"],
+        "delivery_chart": charts.stacked([day.deliveries for day in many], charts.STATES),
+        "subscriber_chart": charts.line([day.subscribers for day in many]),
+    }
+
+
 DELIVERIES = [
-    Row(address="b***@example.org", channel="mail", state=state, outcome=outcome, attempts=1)
+    Row(address="b***@example.org", channel="mail", state=state, outcome=outcome, attempts=2,
+        next_attempt_at=NOW + timedelta(minutes=2), finished_at=NOW)
     for state, outcome in (("sent", "ok"), ("failed", "rejected"), ("retrying", "timeout"))
-]
+]  # fmt: skip
+NOTIFICATION: dict[str, Any] = {
+    "item": NOTIFICATIONS[0],
+    "body": "We move **inside**.",
+    "deliveries": DELIVERIES,
+    "channels": ["discord", "mail"],
+    "state": "",
+    "channel": "",
+    "query": "",
+    "sent_now": False,
+    "next_url": "?cursor=x",
+}
 FACETS = Facets(["Film", "Sports"], ["cinema", "outdoor"])
 EVENTS = [
     event(),
@@ -205,27 +292,59 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         "events/new.html",
         {"user": USER, "form": wrong(), "timezones": ZONES, "event": None, "browser_zone": False},
     ),
-    "edit": (
-        "events/edit.html",
-        {"user": USER, "form": FILLED, "timezones": ZONES, "event": event(), "browser_zone": False},
+    "organize": organizer("message", MESSAGE),
+    "organize-wrong": organizer("message", MESSAGE | {"form": wrong()}),
+    "organize-chosen": organizer(
+        "message", MESSAGE | {"form": Form({"audience": ["chosen"], "to": ["1"]}),
+                              "picked": PICKED[:1], "found": PICKED[1:]},
     ),
-    "cancel": ("events/cancel.html", {"user": USER, "event": event()}),
-    "organize": ("events/organize.html", ORGANIZE),
-    "organize-wrong": ("events/organize.html", ORGANIZE | {"form": wrong()}),
-    "organize-new": (
-        "events/organize.html",
-        ORGANIZE | {"event": event(subscriber_count=0), "notifications": [], "updates": [],
-                    "subscribers": [], "subscribers_next": None, "reminders": []},
+    "organize-new": organizer(
+        "message", MESSAGE | {"event": event(subscriber_count=0), "latest": [], "channels": [],
+                              "last_failed": 0, "found": []},
     ),
-    "organize-cancelled": (
-        "events/organize.html", ORGANIZE | {"event": event(status="cancelled"), "open": False},
+    "organize-cancelled": organizer(
+        "message", MESSAGE | {"event": event(status="cancelled"), "open": False,
+                              "takes_messages": False},
     ),
-    "subscribers": ("events/subscribers_page.html", ORGANIZE),
-    "notification": (
-        "events/notification.html",
-        {"user": USER, "event": event(), "item": NOTIFICATIONS[0], "deliveries": DELIVERIES,
-         "state": "", "next_url": "?cursor=x"},
+    "review": organizer("review", {"form": Form.filled(**DRAFT), "preview": PREVIEW}),
+    "review-nobody": organizer(
+        "review", {"form": Form.filled(**DRAFT, audience="failed").failed(Conflict("Too late.")),
+                   "preview": PREVIEW | {"audience": 0, "channels": [], "unreachable": 0}},
     ),
+    "sent-list": organizer(
+        "notifications",
+        {"notifications": NOTIFICATIONS, "unfinished": True, "next_url": "?cursor=x"},
+    ),
+    "sent-nothing": organizer(
+        "notifications", {"notifications": [], "unfinished": False, "next_url": None},
+    ),
+    "notification": organizer("notification", NOTIFICATION),
+    "notification-done": organizer(
+        "notification", NOTIFICATION | {"item": NOTIFICATIONS[1], "deliveries": [], "body": None,
+                                        "channels": ["mail"], "next_url": None},
+    ),
+    "people": organizer("people", PEOPLE_PAGE),
+    "people-none": organizer(
+        "people", PEOPLE_PAGE | {"subscribers": [], "waiting": 0, "next_url": None},
+    ),
+    "people-waiting": organizer("people", PEOPLE_PAGE | {"status_filter": "pending_approval"}),
+    "reminders": organizer("reminders", REMINDERS),
+    "reminders-none": organizer(
+        "reminders", {"coming": [], "personal": Row(reminders=0), "missed": [], "fired": [],
+                      "next_url": None},
+    ),
+    "settings": organizer("settings", {"updates": UPDATES}),
+    "edit": organizer("edit", {"form": FILLED, "timezones": ZONES, "browser_zone": False}),
+    "edit-wrong": organizer("edit", {"form": wrong(), "timezones": ZONES, "browser_zone": False}),
+    "announcement": organizer(
+        "announcement", {"form": FILLED, "told": PREVIEW,
+                         "changes": [("Where", "The park", "The lake"), ("Ends", "(none)", LONG)]},
+    ),
+    "cancel": organizer("cancel", {"told": PREVIEW}),
+    "health": organizer("health", health("running", 0)),
+    "health-away": organizer("health", health("unreachable", 3)),
+    "health-behind": organizer("health", health("running", 2)),
+    "health-new": organizer("health", health("starting", 1, days=1)),
     "dashboard": (
         "accounts/dashboard.html",
         {"user": USER, "events": EVENTS, "subscriptions": [Row(event=event())],

@@ -15,7 +15,7 @@ from soonish.subscriptions.models import Subscription
 from tests.support.world import World
 from tests.web.site import Site, text_of
 
-AGAIN = "Try the failed ones again"
+AGAIN = "Try the failed one again"
 
 
 async def failed_message(site: Site, event_id: int) -> tuple[World, int]:

@@ -39,5 +39,13 @@ def fingerprint_of(address: str) -> str:
     return crypto.fingerprint(_PURPOSE, unicodedata.normalize("NFC", address.lower()))
 
 
+def searched_fingerprint(text: str) -> str | None:
+    """The fingerprint of what somebody searches for, None where it is no whole address."""
+    try:
+        return fingerprint_of(normalise(text))
+    except InvalidInput:
+        return None
+
+
 def _wrong(field: str) -> InvalidInput:
     return InvalidInput(field, "Enter an email address, such as name@example.com.")

@@ -22,7 +22,8 @@ from soonish.deps import (
 )
 from soonish.errors import SoonishError
 from soonish.events.api import list_events
-from soonish.events.pages import PAGE_SIZE, next_url, timezones
+from soonish.events.event_forms import timezones
+from soonish.events.organizer import PAGE_SIZE, next_url
 from soonish.integrations.api import list_own as list_channels
 from soonish.schemas import MAX_PAGE, CursorText, RowId
 from soonish.subscriptions.api import list_own as list_subscriptions

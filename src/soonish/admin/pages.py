@@ -13,7 +13,7 @@ from soonish.admin.access import Admin
 from soonish.admin.api import Days, HealthFilter, SearchText
 from soonish.deps import DbDep, SettingsDep
 from soonish.errors import SoonishError
-from soonish.events.pages import PAGE_SIZE, next_url
+from soonish.events.organizer import PAGE_SIZE, next_url
 from soonish.schemas import CursorText, RowId
 from soonish.web.templating import is_htmx, redirect, render
 

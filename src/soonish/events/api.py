@@ -12,18 +12,24 @@ from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.deps import CurrentUser, DbDep, OptionalUser, SettingsDep
 from soonish.errors import InvalidInput, Unauthorized, Unavailable
-from soonish.events import policy, queries, service
+from soonish.events import policy, queries, service, statistics
 from soonish.events.queries import EventDetails, EventFilter, OutboxState
 from soonish.events.schemas import (
+    ChangeOut,
+    ChangePreview,
+    Day,
     EventCreate,
     EventOut,
     EventPatch,
     EventUpdateOut,
+    FiredReminder,
     ReminderStatus,
+    Statistics,
     WorkflowStatus,
 )
 from soonish.ops.temporal import Temporal
 from soonish.schemas import CursorText, Instant, Limit, Page, RowId, Text
+from soonish.subscriptions.audience import Audience, reach
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
@@ -113,6 +119,41 @@ async def update_event(
     return event_out(found, settings)
 
 
+@router.post("/{event_id}/preview")
+async def preview_update(
+    event_id: RowId, patch: EventPatch, user: CurrentUser, db: DbDep
+) -> ChangePreview:
+    """What PATCH with the same body would announce, and to whom; changes nothing."""
+    async with db.read() as session:
+        event = await policy.require_organizer(session, event_id, user)
+        changes = await service.changes_of(session, event, patch, utc_now())
+        told = await reach(session, event_id, Audience())
+    outs = [ChangeOut.model_validate(change, from_attributes=True) for change in changes]
+    return ChangePreview.model_validate({**vars(told), "changes": outs})
+
+
+@router.get("/{event_id}/statistics")
+async def get_statistics(event_id: RowId, user: CurrentUser, db: DbDep) -> Statistics:
+    """Subscriptions and deliveries by day (UTC), of the last 30 days; organizers."""
+    async with db.read() as session:
+        event = await policy.require_organizer(session, event_id, user)
+        found = await statistics.days(session, event, utc_now())
+    return Statistics(days=[Day.model_validate(one) for one in found])
+
+
+@router.get("/{event_id}/reminders/log")
+async def list_fired_reminders(
+    event_id: RowId, user: CurrentUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
+) -> Page[FiredReminder]:
+    """Reminders that were sent, newest first, with how punctual they were; organizers."""
+    async with db.read() as session:
+        event = await policy.require_organizer(session, event_id, user)
+        found, following = await statistics.fired_reminders(
+            session, event, limit=limit, cursor=cursor
+        )
+    return Page(items=[FiredReminder.model_validate(one) for one in found], next_cursor=following)
+
+
 @router.delete("/{event_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def cancel_event(event_id: RowId, user: CurrentUser, db: DbDep) -> None:
     """Cancel the event and tell everybody; it stays readable with `status: "cancelled"`."""
@@ -153,6 +194,7 @@ async def workflow_status(
         run_id=run_id,
         status=state,
         outbox_lag=told.lag,
+        outbox_waiting=told.waiting,
         reminders=[
             ReminderStatus(schedule_id=r.schedule_id, at=r.due_at, kind=queries.reminder_kind(r))
             for r in reminders

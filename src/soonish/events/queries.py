@@ -34,10 +34,11 @@ class EventDetails:
 
 @dataclass(frozen=True)
 class OutboxState:
-    """`lag`: the age in seconds of the oldest undone row of a stream, 0 without any; `was_heard`:
-    its workflow has taken something already."""
+    """Of a stream: `waiting` undone rows, `lag` the age in seconds of the oldest, 0 without any;
+    `was_heard`: its workflow has taken something already."""
 
     lag: float
+    waiting: int
     was_heard: bool
 
 
@@ -112,16 +113,52 @@ async def reminders_to_come(session: AsyncSession, event_id: int) -> list[Remind
     """The event's reminders that have not fired: those for all first, then by instant; some 200."""
     query = (
         select(Reminder)
-        .where(
-            Reminder.event_id == event_id,
-            Reminder.removed_at.is_(None),
-            Reminder.fired_at.is_(None),
-            Reminder.expired_at.is_(None),
-        )
+        .where(Reminder.event_id == event_id, *_to_come())
         .order_by(Reminder.subscription_id.is_not(None), Reminder.due_at, Reminder.id)
         .limit(_SHOWN_REMINDERS)
     )
     return list(await session.scalars(query))
+
+
+async def default_reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
+    """The event's reminders for all that have not fired, by instant."""
+    coming = await reminders_to_come(session, event_id)
+    return [row for row in coming if row.subscription_id is None]
+
+
+@dataclass(frozen=True)
+class PersonalReminders:
+    """How many reminders of their own subscribers wait for, of how many people, the next when."""
+
+    reminders: int
+    people: int
+    next_at: datetime | None
+
+
+async def personal_reminders(session: AsyncSession, event_id: int) -> PersonalReminders:
+    people = func.count(Reminder.subscription_id.distinct())
+    query = select(func.count(), people, func.min(Reminder.due_at)).where(
+        Reminder.event_id == event_id, Reminder.subscription_id.is_not(None), *_to_come()
+    )
+    return PersonalReminders(*(await session.execute(query)).one())
+
+
+async def missed_reminders(session: AsyncSession, event_id: int, limit: int) -> list[Reminder]:
+    """The event's reminders that came too late to be sent, newest first."""
+    query = select(Reminder).where(
+        Reminder.event_id == event_id,
+        Reminder.removed_at.is_(None),
+        Reminder.expired_at.is_not(None),
+    )
+    return list(await session.scalars(query.order_by(Reminder.due_at.desc()).limit(limit)))
+
+
+def _to_come() -> Sequence[ColumnElement[bool]]:
+    return (
+        Reminder.removed_at.is_(None),
+        Reminder.fired_at.is_(None),
+        Reminder.expired_at.is_(None),
+    )
 
 
 def reminder_kind(reminder: Reminder) -> str:
@@ -134,13 +171,15 @@ def reminder_kind(reminder: Reminder) -> str:
 
 async def outbox_state(session: AsyncSession, stream: str, now: datetime) -> OutboxState:
     of_stream = OutboxRow.stream == stream
-    undone = select(func.min(OutboxRow.created_at)).where(of_stream, OutboxRow.done_at.is_(None))
+    undone = select(func.min(OutboxRow.created_at), func.count()).where(
+        of_stream, OutboxRow.done_at.is_(None)
+    )
     done = select(OutboxRow.id).where(of_stream, OutboxRow.done_at.is_not(None)).limit(1)
-    oldest = await session.scalar(undone)
-    if oldest is None:
-        return OutboxState(0.0, was_heard=True)
+    oldest, waiting = (await session.execute(undone)).one()
+    if not waiting:
+        return OutboxState(0.0, 0, was_heard=True)
     was_heard = await session.scalar(done) is not None
-    return OutboxState(max(0.0, (now - oldest).total_seconds()), was_heard)
+    return OutboxState(max(0.0, (now - oldest).total_seconds()), waiting, was_heard)
 
 
 async def _page(

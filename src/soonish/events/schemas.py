@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StrictBool, StringConstraints
@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StrictBool, StringConstraints
 from soonish.db.types import utc_now
 from soonish.i18n import _
 from soonish.schemas import Input, Instant, Output, Text, as_z, known_timezones
+from soonish.subscriptions.reach_schemas import ReachOut
 
 MAX_TAGS = 20
 TAG_LENGTH = 64
@@ -143,6 +144,12 @@ class EventUpdateOut(Output):
     created_at: Instant
 
 
+class ChangePreview(ReachOut):
+    """What a PATCH would change and whom it would be told; nothing changes, nobody is told."""
+
+    changes: list[ChangeOut]
+
+
 class ReminderStatus(Output):
     schedule_id: str
     at: Instant
@@ -150,13 +157,43 @@ class ReminderStatus(Output):
 
 
 class WorkflowStatus(Output):
-    """`outbox_lag`: the age in seconds of the oldest row Temporal must still be told, else 0."""
+    """`outbox_lag`: the age in seconds of the oldest row Temporal must still be told, else 0;
+    `outbox_waiting`: how many there are."""
 
     workflow_id: str
     run_id: str | None
     status: str
     outbox_lag: float
+    outbox_waiting: int
     reminders: list[ReminderStatus]
+
+
+class Day(Output):
+    """A day in UTC: who came and left, how many were subscribed at its end, and what became of
+    the deliveries that were made on it, by state."""
+
+    day: date
+    subscribed: int
+    left: int
+    subscribers: int
+    deliveries: dict[str, int]
+
+
+class Statistics(Output):
+    days: list[Day]
+
+
+class FiredReminder(Output):
+    """`due_at` is the reminder's instant; `first_sent_at` and `last_sent_at` are null where it
+    reached nobody."""
+
+    notification_id: int
+    kind: str
+    due_at: Instant
+    first_sent_at: Instant | None
+    last_sent_at: Instant | None
+    sent: int
+    targets: int
 
 
 def as_text(value: Any) -> str | None:

@@ -78,18 +78,21 @@ async def update(
 
     Raises Conflict for a past or cancelled event, InvalidInput for dates as in `create`.
     """
-    policy.require_open(event, now)
-    old = await _values(session, event)
-    new = {name: value for name, value in patch.sent().items() if value != old[name]}
+    old, new = await _difference(session, event, patch, now)
     if not new:
         return None
-    merged = old | new
-    _check_dates(set(new), merged["start_date"], merged["end_date"], now)
     await _apply(session, event, new, now)
     _record(session, "event.update", event, audit.actor(), fields=sorted(new))
     if new.keys() & {"start_date", "end_date"}:
         await reminders.plan_event(session, event, now, default_reminders)
     return await _announce_changes(session, event, old, new, now)
+
+
+async def changes_of(
+    session: AsyncSession, event: Event, patch: EventPatch, now: datetime
+) -> list[Change]:
+    """What `update` would announce: old and new values as texts. Raises what `update` does."""
+    return _changes(*await _difference(session, event, patch, now))
 
 
 async def cancel(session: AsyncSession, event: Event, now: datetime) -> None:
@@ -161,6 +164,23 @@ def _check_dates(sent: set[str], start: datetime, end: datetime | None, now: dat
         raise InvalidInput("end_date", "must lie in the future")
 
 
+async def _difference(
+    session: AsyncSession, event: Event, patch: EventPatch, now: datetime
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(all old values, the new ones that differ)."""
+    policy.require_open(event, now)
+    old = await _values(session, event)
+    new = {name: value for name, value in patch.sent().items() if value != old[name]}
+    merged = old | new
+    _check_dates(set(new), merged["start_date"], merged["end_date"], now)
+    return old, new
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
+    changed = [name for name in EventPatch.model_fields if name in new]
+    return [Change(name, as_text(old[name]), as_text(new[name])) for name in changed]
+
+
 async def _values(session: AsyncSession, event: Event) -> dict[str, Any]:
     """What a PATCH may change, as the API names it."""
     plain = {name: getattr(event, name) for name in EventPatch.model_fields if name != "tags"}
@@ -180,8 +200,7 @@ async def _apply(session: AsyncSession, event: Event, new: dict[str, Any], now: 
 async def _announce_changes(
     session: AsyncSession, event: Event, old: dict[str, Any], new: dict[str, Any], now: datetime
 ) -> EventUpdate:
-    changed = [name for name in EventPatch.model_fields if name in new]
-    changes = [Change(name, as_text(old[name]), as_text(new[name])) for name in changed]
+    changes = _changes(old, new)
     update = EventUpdate(
         event_id=event.id,
         category="schedule_change" if new.keys() & _SCHEDULE_FIELDS else "general",

@@ -25,12 +25,14 @@ from soonish.notifications.schemas import (
     Retried,
 )
 from soonish.ops.rate_limits import NOTIFY
-from soonish.schemas import CursorText, Limit, Page, RowId
+from soonish.schemas import CursorText, Limit, Page, RowId, Text
 from soonish.web.rate_limits import MeterDep
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["notifications"])
 
 States = Annotated[list[State] | None, Query(description="Only deliveries in these states")]
+ChannelFilter = Annotated[Text | None, Query(max_length=64, description="mail, or a kind")]
+SearchText = Annotated[Text, Query(max_length=320)]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 
 
@@ -122,14 +124,25 @@ async def list_deliveries(
     user: CurrentUser,
     db: DbDep,
     state: States = None,
+    channel: ChannelFilter = None,
+    query: SearchText = "",
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[DeliveryOut]:
-    """What became of the message for each recipient and channel; addresses are masked."""
+    """What became of the message for each recipient and channel; addresses are masked.
+
+    `query` is looked for in names and compared with whole addresses.
+    """
     async with db.read() as session:
         _, row = await policy.require_notification(session, event_id, notification_id, user)
         found, following = await queries.list_deliveries(
-            session, row.id, states=state or (), limit=limit, cursor=cursor
+            session,
+            row.id,
+            states=state or (),
+            channel=channel,
+            text=query,
+            limit=limit,
+            cursor=cursor,
         )
     return Page(items=[delivery_out(one) for one in found], next_cursor=following)
 

@@ -1,4 +1,4 @@
-"""The organizer's pages about messages: the composer, what was sent, and to whom it came."""
+"""What was sent about an event: each notification with how far it is, and to whom it came."""
 
 from __future__ import annotations
 
@@ -8,61 +8,39 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from soonish.deps import CurrentUser, DbDep, SettingsDep
-from soonish.errors import NotFound, SoonishError
-from soonish.events.pages import PAGE_SIZE, next_url, organizer_page, own_event
-from soonish.notifications import api
+from soonish.events import policy
+from soonish.events.organizer import PAGE_SIZE, next_url, own_event, section
+from soonish.i18n import _
+from soonish.notifications import api, queries
+from soonish.notifications.api import ChannelFilter, SearchText
 from soonish.notifications.models import State
-from soonish.notifications.schemas import ManualMessage
 from soonish.schemas import CursorText, RowId
-from soonish.web.forms import parse, read_form
-from soonish.web.rate_limits import MeterDep
-from soonish.web.templating import is_htmx, redirect, render
+from soonish.web.templating import redirect
 
 router = APIRouter(prefix="/events/{event_id}", include_in_schema=False)
 
 
-@router.post("/notify")
-async def notify(
+@router.get("/notifications")
+async def sent(
     request: Request,
     event_id: RowId,
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
-    meter: MeterDep,
+    cursor: CursorText = None,
 ) -> Response:
-    """Send the composer's message; its key makes a repeated form one message."""
-    form = await read_form(request)
-    try:
-        values = {"title": form.value("title"), "body": form.value("body")}
-        message = parse(ManualMessage, values)
-        key = form.optional("idempotency_key")
-        await api.notify(event_id, message, user, db, settings, meter, key)
-    except NotFound:
-        raise
-    except SoonishError as error:
-        failed = form.failed(error)
-        return await organizer_page(
-            request, event_id, user, db, settings, failed, status=error.status
-        )
-    return redirect(f"/events/{event_id}", "message_sent")
-
-
-@router.get("/notifications")
-async def progress(
-    request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
-) -> Response:
-    """The list with its counts, which HTMX asks for again while something is on the way."""
-    if not is_htmx(request):
-        return redirect(f"/events/{event_id}")
     event = await own_event(event_id, user, db, settings)
-    sent = await api.list_notifications(event_id, user, db, PAGE_SIZE)
-    return render(
+    found = await api.list_notifications(event_id, user, db, PAGE_SIZE, cursor)
+    return section(
         request,
-        "events/notifications.html",
-        user=user,
-        event=event,
-        notifications=sent.items,
-        unfinished=any(item.completed_at is None for item in sent.items),
+        user,
+        event,
+        "notifications",
+        _("What was sent"),
+        tab="sent",
+        notifications=found.items,
+        unfinished=any(item.completed_at is None for item in found.items),
+        next_url=next_url("", found.next_cursor),
     )
 
 
@@ -74,24 +52,39 @@ async def detail(
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
-    state: Annotated[State | None, Query()] = None,
+    state: Annotated[str, Query()] = "",
+    channel: ChannelFilter = None,
+    query: SearchText = "",
     cursor: CursorText = None,
+    sent: bool = False,
 ) -> Response:
-    """One message and what became of it for each recipient."""
+    """One message and what became of it for each recipient; `sent`: it was sent just now."""
+    states = [State(state)] if state in set(State) else None
+    kind = (channel or "").strip() or None
+    event = await own_event(event_id, user, db, settings)
     item = await api.get_notification(event_id, notification_id, user, db)
-    states = [state] if state else None
     found = await api.list_deliveries(
-        event_id, notification_id, user, db, states, PAGE_SIZE, cursor
+        event_id, notification_id, user, db, states, kind, query, PAGE_SIZE, cursor
     )
-    return render(
+    async with db.read() as session:
+        _event, row = await policy.require_notification(session, event_id, notification_id, user)
+        channels = await queries.channels_of(session, notification_id)
+    return section(
         request,
-        "events/notification.html",
-        user=user,
-        event=await own_event(event_id, user, db, settings),
+        user,
+        event,
+        "notification",
+        item.title or _("What was sent"),
+        tab="sent",
         item=item,
+        body=row.body if item.kind == "manual" else None,
         deliveries=found.items,
-        state=state or "",
-        next_url=next_url("", found.next_cursor, state=state or ""),
+        channels=channels,
+        state=state,
+        channel=kind or "",
+        query=query,
+        sent_now=sent,
+        next_url=next_url("", found.next_cursor, state=state, channel=kind or "", query=query),
     )
 
 

@@ -21,12 +21,11 @@ from soonish.notifications.schemas import (
     MailPreview,
     ManualMessage,
     PreviewOut,
-    ReachOut,
     SmsPreview,
 )
 from soonish.notifications.service import check_audience
 from soonish.notifications.texts import Composed, compose
-from soonish.subscriptions.audience import Audience, reach
+from soonish.subscriptions.audience import reach
 
 NOWHERE = "#"  # what stands in a preview for the links that are a recipient's own
 
@@ -42,21 +41,17 @@ async def preview(
     grace = timedelta(days=settings.event_grace_days)
     policy.require_open_for_messages(event, grace, utc_now())
     await check_audience(session, event.id, message.audience())
-    reached = await reach_out(session, event.id, message.audience())
+    reached = await reach(session, event.id, message.audience())
     organizer = await session.get(User, event.owner_user_id)
     facts = facts_of(event, organizer and organizer.name, settings.base_url)
     content = Content("manual", facts=facts, title=message.title, body=message.body)
     composed = compose(content, locale)
     return PreviewOut(
-        **dict(reached),
+        **vars(reached),
         mail=_mail(composed, locale, settings),
         chat=_chat(composed),
         sms=_sms(composed),
     )
-
-
-async def reach_out(session: AsyncSession, event_id: int, audience: Audience) -> ReachOut:
-    return ReachOut.model_validate(await reach(session, event_id, audience))
 
 
 def _mail(composed: Composed, locale: str, settings: Settings) -> MailPreview:

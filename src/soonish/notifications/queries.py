@@ -22,6 +22,9 @@ from soonish.paging import id_cursor
 from soonish.schemas import encode_cursor
 from soonish.subscriptions.models import ACTIVE, Subscription
 from soonish.subscriptions.queries import MAIL
+from soonish.subscriptions.queries_api import matches
+
+_channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ async def list_of_event(
     return await counted(session, rows[:limit]), following
 
 
+async def unfinished_ids(session: AsyncSession, event_id: int, limit: int) -> list[int]:
+    """The event's notifications that are still on their way, newest first."""
+    query = select(Notification.id).where(
+        Notification.event_id == event_id, Notification.completed_at.is_(None)
+    )
+    return list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit)))
+
+
 async def counted(session: AsyncSession, rows: Sequence[Notification]) -> list[Counted]:
     """The notifications with their counts, in the same order; one query for all."""
     ids = id_list(session, [row.id for row in rows])
@@ -72,13 +83,21 @@ async def list_deliveries(
     notification_id: int,
     *,
     states: Collection[State] = (),
+    channel: str | None = None,
+    text: str = "",
     limit: int,
     cursor: str | None,
 ) -> tuple[list[Recipient], str | None]:
-    """A page of the ledger in its order (all states if none are given), and its next_cursor."""
+    """A page of the ledger in its order, and its next_cursor: in these states (all if none are
+    given), over this kind of channel, to people whose name contains `text` or whose address it is.
+    """
     query = _recipients().where(Delivery.notification_id == notification_id)
     if states:
         query = query.where(Delivery.state.in_(states))
+    if channel:
+        query = query.where(_channel == channel)
+    if text.strip():
+        query = query.where(matches(text))
     if (after := id_cursor(cursor)) is not None:
         query = query.where(Delivery.id > after)
     rows = (await session.execute(query.order_by(Delivery.id).limit(limit + 1))).all()
@@ -124,10 +143,20 @@ def _facts(event: Event) -> EventFacts:
     )
 
 
+async def channels_of(session: AsyncSession, notification_id: int) -> list[str]:
+    """The kinds of channels that a notification went to, sorted."""
+    query = (
+        select(_channel)
+        .select_from(Delivery)
+        .outerjoin(Integration, Integration.id == Delivery.integration_id)
+        .where(Delivery.notification_id == notification_id, _channel.is_not(None))
+    )
+    return sorted(await session.scalars(query.distinct()))
+
+
 def _recipients() -> Select[Delivery, str | None, str | None]:
-    channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
     return (
-        select(Delivery, User.email, channel)
+        select(Delivery, User.email, _channel)
         .join(User, User.id == Delivery.user_id)
         .outerjoin(Integration, Integration.id == Delivery.integration_id)
     )

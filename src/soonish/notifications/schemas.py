@@ -10,6 +10,7 @@ from soonish.events.schemas import OneLine
 from soonish.notifications.models import State
 from soonish.schemas import MAX_ID, Input, Instant, Output, Text
 from soonish.subscriptions.audience import Audience
+from soonish.subscriptions.reach_schemas import ReachOut
 
 TITLE_LENGTH = 200
 BODY_LENGTH = 20_000
@@ -32,22 +33,6 @@ class ManualMessage(Input):
 
     def audience(self) -> Audience:
         return Audience(self.subscription_ids, self.channel, self.last_failed)
-
-
-class ChannelReachOut(Output):
-    """`targets` of one kind of channel, and how many subscriptions have at least one."""
-
-    channel: str
-    targets: int
-    subscriptions: int
-
-
-class ReachOut(Output):
-    """What a message would reach now: `unreachable` of the `audience` have no working channel."""
-
-    audience: int
-    channels: list[ChannelReachOut]
-    unreachable: int
 
 
 class MailPreview(Output):

@@ -1,4 +1,4 @@
-"""The event page with its subscribe form, and the organizer's list of subscribers."""
+"""The event page with its subscribe form."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from soonish.events import policy
 from soonish.events import queries as events
 from soonish.events.api import InvitationToken, event_out
 from soonish.events.models import Event
-from soonish.events.pages import PAGE_SIZE, is_open, next_url, own_event
+from soonish.events.organizer import PAGE_SIZE, is_open
 from soonish.integrations import service as integrations
 from soonish.integrations.schemas import IntegrationOut
 from soonish.reminders.api import cancel_remind_me
-from soonish.schemas import MAX_PAGE, CursorText, RowId
+from soonish.schemas import MAX_PAGE, RowId
 from soonish.subscriptions import api, queries_api, service
-from soonish.subscriptions.api import AskerDep, SearchText
+from soonish.subscriptions.api import AskerDep
 from soonish.subscriptions.models import ACTIVE, PENDING_APPROVAL
 from soonish.subscriptions.reminder_forms import reminder_context, save_offsets, save_remind_me
 from soonish.subscriptions.schemas import SelectionPatch, SubscribeInput
@@ -132,39 +132,6 @@ async def remove_remind_me(
     event = await _event(db, slug, user)
     await cancel_remind_me(event.id, remind_me_id, user, db)
     return redirect(f"/e/{slug}", "remind_me_removed")
-
-
-@router.get("/events/{event_id}/subscribers")
-async def subscribers(
-    request: Request,
-    event_id: RowId,
-    user: CurrentUser,
-    db: DbDep,
-    settings: SettingsDep,
-    query: SearchText = "",
-    cursor: CursorText = None,
-) -> Response:
-    """A page of the list; HTMX gets the list alone while somebody types."""
-    event = await own_event(event_id, user, db, settings)
-    found = await api.list_subscribers(event_id, user, db, query, limit=PAGE_SIZE, cursor=cursor)
-    template = "events/subscriber_list.html" if is_htmx(request) else "events/subscribers_page.html"
-    return render(
-        request,
-        template,
-        user=user,
-        event=event,
-        query=query,
-        subscribers=found.items,
-        subscribers_next=next_url(
-            f"/events/{event_id}/subscribers", found.next_cursor, query=query
-        ),
-    )
-
-
-@router.post("/events/{event_id}/subscribers/{subscription_id}/remove")
-async def remove(event_id: RowId, subscription_id: RowId, user: CurrentUser, db: DbDep) -> Response:
-    await api.remove(event_id, subscription_id, user, db)
-    return redirect(f"/events/{event_id}", "subscriber_removed")
 
 
 async def _event(db: DbDep, slug: str, user: User | None, invitation: str | None = None) -> Event:

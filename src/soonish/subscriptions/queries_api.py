@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ColumnElement
 
+from soonish.accounts.addresses import searched_fingerprint
 from soonish.accounts.models import User
-from soonish.db.sql import core_insert, insert, is_sqlite
+from soonish.db.sql import core_insert, id_list, insert, is_sqlite
 from soonish.db.types import UtcDateTime
 from soonish.errors import NotFound
 from soonish.events.models import Event
@@ -234,6 +235,21 @@ async def channels_of(session: AsyncSession, user_id: int) -> Sequence[Integrati
     return (await session.scalars(query)).all()
 
 
+async def waiting_for_approval(session: AsyncSession, event_ids: Iterable[int]) -> dict[int, int]:
+    """How many subscriptions of each event wait for its organizer; events without any are left
+    out."""
+    query = (
+        select(Subscription.event_id, func.count())
+        .where(
+            Subscription.event_id.in_(id_list(session, event_ids)),
+            Subscription.ended_at.is_(None),
+            Subscription.status == PENDING_APPROVAL,
+        )
+        .group_by(Subscription.event_id)
+    )
+    return dict((await session.execute(query)).all())
+
+
 @dataclass(frozen=True)
 class Subscriber:
     """A subscription of an event with what its organizer may know of the person."""
@@ -261,9 +277,11 @@ async def subscribers(
     return [Subscriber(s, name, address, kinds.get(s.id, [])) for s, name, address in rows]
 
 
-def matches(text: str, fingerprint: str | None) -> ColumnElement[bool]:
-    """The name contains the text, or the address is exactly the one with this fingerprint."""
+def matches(text: str) -> ColumnElement[bool]:
+    """The name of the User contains the text, or their address is exactly that."""
+    text = text.strip()
     by_name = func.lower(User.name).contains(text.lower(), autoescape=True)
+    fingerprint = searched_fingerprint(text)
     return or_(by_name, User.email_fingerprint == fingerprint) if fingerprint else by_name
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -10,12 +10,12 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
-from soonish.accounts.addresses import fingerprint_of, normalise
 from soonish.accounts.models import User
 from soonish.accounts.queries import find_by_address, require_live
 from soonish.accounts.service import find_or_create_by_address
 from soonish.audit import service as audit
-from soonish.errors import Gone, InvalidInput, NotFound
+from soonish.db.sql import id_list
+from soonish.errors import Gone, NotFound
 from soonish.events.models import Event
 from soonish.events.policy import (
     admit,
@@ -247,16 +247,18 @@ async def subscribers(
     *,
     query: str = "",
     status: str | None = None,
+    ids: Collection[int] | None = None,
     limit: int = 50,
     before_id: int | None = None,
 ) -> list[queries.Subscriber]:
     """An event's subscribers, newest first, with addresses in full: for its organizers only.
 
-    `query` is looked for in names and compared with whole addresses. Errors as require_organizer.
+    Only those among the subscription `ids`, where they are given. `query` is looked for in names
+    and compared with whole addresses. Errors as require_organizer.
     """
     event = await require_organizer(session, event_id, organizer)
     return await subscribers_of(
-        session, event, query=query, status=status, limit=limit, before_id=before_id
+        session, event, query=query, status=status, ids=ids, limit=limit, before_id=before_id
     )
 
 
@@ -266,15 +268,18 @@ async def subscribers_of(
     *,
     query: str = "",
     status: str | None = None,
+    ids: Collection[int] | None = None,
     limit: int = 50,
     before_id: int | None = None,
 ) -> list[queries.Subscriber]:
     """The same for whoever may see them; that is the caller's business."""
     conditions = [Subscription.event_id == event.id]
     if query.strip():
-        conditions.append(queries.matches(query.strip(), _fingerprint(query)))
+        conditions.append(queries.matches(query))
     if status:
         conditions.append(Subscription.status == status)
+    if ids is not None:
+        conditions.append(Subscription.id.in_(id_list(session, ids)))
     if before_id is not None:
         conditions.append(Subscription.id < before_id)
     return await queries.subscribers(session, limit, *conditions)
@@ -322,10 +327,3 @@ async def _describe(
     chosen = (await queries.selectors_of(session, [subscription.id]))[subscription.id]
     channels = await queries.channels_of(session, subscription.user_id) if chosen else ()
     return Own(subscription, chosen, selection.warnings(chosen, channels), is_new)
-
-
-def _fingerprint(query: str) -> str | None:
-    try:
-        return fingerprint_of(normalise(query))
-    except InvalidInput:
-        return None

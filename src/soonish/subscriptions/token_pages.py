@@ -13,7 +13,7 @@ from soonish.deps import DbDep, SettingsDep
 from soonish.events import queries as events
 from soonish.events.api import event_out
 from soonish.events.models import Event
-from soonish.events.pages import PAGE_SIZE, is_open
+from soonish.events.organizer import PAGE_SIZE, is_open
 from soonish.i18n import _
 from soonish.reminders.api import cancel_remind_me
 from soonish.schemas import RowId

@@ -13,8 +13,8 @@ const root = join(web, "../../..");
 const assets = join(web, "assets");
 const modules = join(root, "node_modules");
 const copied = {
-  "htmx.js": "htmx.org/dist/htmx.min.js",
-  "htmx-sse.js": "htmx-ext-sse/dist/sse.min.js",
+  // One file, so that a page that is swapped in can follow a stream at once.
+  "htmx.js": ["htmx.org/dist/htmx.min.js", "htmx-ext-sse/dist/sse.min.js"],
   "alpine.js": "@alpinejs/csp/dist/cdn.min.js",
   "swagger-ui.js": "swagger-ui-dist/swagger-ui-bundle.js",
   "swagger-ui.css": "swagger-ui-dist/swagger-ui.css",
@@ -35,10 +35,14 @@ function compileStyles(folder) {
   return readFileSync(output);
 }
 
+function joined(paths) {
+  return Buffer.concat(paths.flatMap((path) => [readFileSync(join(modules, path)), Buffer.from("\n")]));
+}
+
 function sources(folder) {
-  const files = Object.entries(copied).map(([name, path]) => [name, readFileSync(join(modules, path))]);
+  const files = Object.entries(copied).map(([name, path]) => [name, joined([path].flat())]);
   for (const name of readdirSync(join(web, "static"))) {
-    if (name !== "app.css") files.push([name, readFileSync(join(web, "static", name))]);
+    if (!name.endsWith(".css")) files.push([name, readFileSync(join(web, "static", name))]);
   }
   return files;
 }

@@ -5,22 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from soonish.accounts.clients import is_this_machine
 from soonish.config import Settings
 from soonish.deps import OptionalUser, SettingsDep
 from soonish.errors import NotFound
 from soonish.ops.mail_catcher import list_mails, read_mail
-from soonish.web.security import CONTENT_SECURITY_POLICY
+from soonish.web.frames import mail_frame
 from soonish.web.templating import render
-
-# The mail's own styles may apply within its frame; nothing is loaded and no script runs.
-_MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'self'; "
-    "sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation"
-)
 
 
 def require_loopback(request: Request, settings: SettingsDep) -> None:
@@ -49,14 +42,11 @@ async def mails(
 @router.get("/{name}")
 async def mail(request: Request, name: str, settings: SettingsDep, user: OptionalUser) -> Response:
     message = await asyncio.to_thread(read_mail, settings.soonish_home, name)
-    page = render(request, "dev/mail.html", user=user, mail=message.mail, message=message)
-    page.headers["Content-Security-Policy"] = f"{CONTENT_SECURITY_POLICY}; frame-src 'self'"
-    return page
+    return render(request, "dev/mail.html", user=user, mail=message.mail, message=message)
 
 
 @router.get("/{name}/html")
 async def mail_html(name: str, settings: SettingsDep) -> Response:
     """The HTML part as its own sandboxed document, for the frame."""
     message = await asyncio.to_thread(read_mail, settings.soonish_home, name)
-    headers = {"Content-Security-Policy": _MAIL_POLICY, "Cross-Origin-Opener-Policy": "unsafe-none"}
-    return HTMLResponse(message.html, headers=headers)
+    return mail_frame(message.html)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from datetime import date as date_type
 from typing import Any, Literal
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_time, format_timedelta
 from babel.numbers import format_decimal
+from babel.units import format_unit
 from markupsafe import Markup
 
 from soonish.i18n import Language
@@ -71,6 +73,17 @@ class Formats:
 
     def format_datetime(self, moment: datetime, timezone: str = "UTC") -> str:
         return f"{self.date(moment, timezone, 'medium')}, {self.time(moment, timezone)}"
+
+    def plain_date(self, day: date_type) -> str:
+        """A day without a time or a zone."""
+        return format_date(day, self._styles["medium"], self._locale)
+
+    def seconds(self, distance: timedelta) -> str:
+        """A short time with one decimal, `0.4 seconds`; from a minute on as `duration`."""
+        value = max(distance.total_seconds(), 0.0)
+        if value >= 60:
+            return self.duration(int(value))
+        return format_unit(round(value, 1), "duration-second", locale=self._locale)
 
     def relative(self, moment: datetime) -> str:
         """`in 3 days`, `2 hours ago`."""

@@ -9,11 +9,13 @@ from soonish.accounts import oidc_pages, own_data_pages, sign_up_pages
 from soonish.accounts import pages as accounts
 from soonish.admin import pages as admin
 from soonish.config import Settings
+from soonish.events import organizer_pages, start_page
 from soonish.events import pages as events
-from soonish.events import start_page
 from soonish.integrations import kind_pages
 from soonish.integrations import pages as integrations
+from soonish.notifications import composer_pages, live_pages
 from soonish.notifications import pages as notifications
+from soonish.subscriptions import organizer_pages as organizer_people
 from soonish.subscriptions import pages as subscriptions
 from soonish.subscriptions import token_pages
 from soonish.web import dev_pages
@@ -23,20 +25,18 @@ from soonish.web.templating import render
 def pages_router(settings: Settings) -> APIRouter:
     """The router of every page; `/dev/mail` only in development with the built-in catcher."""
     router = APIRouter(include_in_schema=False)
-    for module in (
+    everybody = (
         start_page,
         events,
-        notifications,
         subscriptions,
         token_pages,
         accounts,
         oidc_pages,
         sign_up_pages,
         own_data_pages,
-        kind_pages,
-        integrations,
-        admin,
-    ):
+    )
+    organizer = (composer_pages, notifications, live_pages, organizer_people, organizer_pages)
+    for module in (*everybody, *organizer, kind_pages, integrations, admin):
         router.include_router(module.router)
     if dev_pages.is_offered(settings):
         router.include_router(dev_pages.router)

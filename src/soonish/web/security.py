@@ -26,6 +26,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "manifest-src 'self'",
         "form-action 'self'",
         "base-uri 'none'",
+        "frame-src 'self'",  # documents that say frame-ancestors 'self': mails that are shown
         "frame-ancestors 'none'",
     )
 )

@@ -71,6 +71,12 @@ def locale_of(request: Request, user: Any) -> str:
     return accepted(request.headers.get("accept-language", "")) or ENGLISH
 
 
+def render_text(request: Request, template: str, user: Any, **context: Any) -> str:
+    """A fragment that is sent within something else, such as a stream."""
+    made = environment(locale_of(request, user)).get_template(template)
+    return made.render(user=user, **context)
+
+
 def redirect(url: str, notice: str = "") -> Response:
     """303 to a page of this site; `notice` is a name in `notices.NOTICES`, shown there once."""
     response = RedirectResponse(url, status_code=303)

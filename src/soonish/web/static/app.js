@@ -120,6 +120,13 @@
   // After a new page has been swapped in, the keyboard and a screen reader start at its heading.
   document.addEventListener("htmx:afterSettle", (event) => {
     enhance(event.target);
+    const section = event.target.querySelector?.("[data-focus]");
+    if (section && event.detail.requestConfig && event.target.id === "organizer") {
+      const wrong = event.target.querySelector("[aria-invalid=true], [role=alert]");
+      if (wrong && !wrong.matches("input, textarea, select")) wrong.tabIndex = -1;
+      (wrong ?? section).focus();
+      return;
+    }
     if (event.target !== document.body) return;
     const invalid = document.querySelector("[aria-invalid=true]");
     const heading = invalid ?? document.querySelector("main h1");
@@ -129,7 +136,36 @@
     }
   });
 
+  // What is followed live: a lost stream is said and comes back by itself, its end is said once.
+  function sayLive(element, text) {
+    const status = element.querySelector("[data-live-status]");
+    if (status && status.textContent !== text) status.textContent = text;
+  }
+  document.addEventListener("htmx:sseError", (event) => sayLive(event.target, event.target.dataset.lost));
+  document.addEventListener("htmx:sseOpen", (event) => sayLive(event.target, ""));
+  document.addEventListener("htmx:sseClose", (event) => {
+    if (event.detail.type === "message") sayLive(event.target, event.target.dataset.done);
+  });
+
   document.addEventListener("alpine:init", () => {
+    // What was typed survives a lost session or a closed tab, until it is sent.
+    window.Alpine.data("draft", () => ({
+      init() {
+        const form = this.$el;
+        const fields = [form.elements.title, form.elements.body];
+        const kept = JSON.parse(sessionStorage.getItem(form.dataset.draft) ?? "[]");
+        if (fields.every((field) => !field.value)) fields.forEach((field, i) => { field.value = kept[i] ?? ""; });
+        form.addEventListener("input", () => {
+          sessionStorage.setItem(form.dataset.draft, JSON.stringify(fields.map((field) => field.value)));
+        });
+      },
+    }));
+    window.Alpine.data("forgetDraft", () => ({
+      init() { sessionStorage.removeItem(this.$el.dataset.draft); },
+    }));
+    window.Alpine.data("sendAtOnce", () => ({
+      init() { this.$el.requestSubmit(); },
+    }));
     window.Alpine.data("disclosure", () => ({
       open: false,
       toggle() { this.open = !this.open; },

@@ -1,0 +1,70 @@
+"""The form of an event: from what was typed to the API's input, and back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import Any
+from zoneinfo import available_timezones
+
+from soonish.errors import InvalidInput
+from soonish.events.schemas import EventOut, EventPatch
+from soonish.web.formats import Formats
+from soonish.web.forms import Form, parse
+
+_TEXTS = ("name", "location", "contact", "category", "description")
+
+
+def timezones(chosen: str) -> list[tuple[str, str]]:
+    """The choices of a timezone field; one that we do not know stays visible as chosen."""
+    names = sorted(_place_names() | ({chosen} - {"UTC"}))
+    return [(name, name.replace("_", " ")) for name in ["UTC", *names]]
+
+
+@cache
+def _place_names() -> frozenset[str]:
+    """The zones that are called after a place; reading them all takes milliseconds."""
+    names = available_timezones()
+    return frozenset(name for name in names if "/" in name and not name.startswith("Etc/"))
+
+
+def event_from(form: Form, schema: type[Any]) -> Any:
+    """The form as the API's input: local times become instants, tags are split at commas."""
+    timezone = form.value("timezone", "UTC")
+    values: dict[str, Any] = {name: form.optional(name) for name in _TEXTS}
+    values |= {
+        "name": form.value("name"),
+        "start_date": _required(form.instant("start_date", timezone)),
+        "end_date": form.instant("end_date", timezone),
+        "timezone": timezone,
+        "tags": [tag.strip() for tag in form.value("tags").split(",") if tag.strip()],
+        "is_public": "1" in form.values("is_public"),
+    }
+    return parse(schema, values)
+
+
+def _required(start: datetime | None) -> datetime:
+    if start is None:
+        raise InvalidInput("start_date", "Choose a date and a time.")
+    return start
+
+
+def changed_only(patch: EventPatch, before: EventOut) -> EventPatch:
+    """Only what differs from what the form showed: its fields know minutes, not seconds."""
+    sent = patch.sent()
+    for name in ("start_date", "end_date"):
+        old = getattr(before, name)
+        if old and sent[name] == old.replace(second=0, microsecond=0):
+            sent[name] = old
+    return EventPatch(**{k: v for k, v in sent.items() if v != getattr(before, k)})
+
+
+def form_of(event: EventOut) -> Form:
+    zone = event.timezone
+    return Form.filled(
+        **{name: getattr(event, name) for name in (*_TEXTS, "timezone")},
+        start_date=Formats.local_input(event.start_date, zone),
+        end_date=event.end_date and Formats.local_input(event.end_date, zone),
+        tags=", ".join(event.tags),
+        is_public="1" if event.is_public else "0",
+    )

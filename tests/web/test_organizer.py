@@ -1,0 +1,247 @@
+"""The organizer's page without JavaScript: check before sending, people, reminders, health."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import httpx2
+import pytest
+
+from soonish.db.types import utc_now
+from soonish.events.models import Event, EventUpdate
+from soonish.notifications.models import Delivery, Notification, State
+from soonish.reminders.models import Reminder
+from soonish.subscriptions.models import Subscription
+from tests.support.world import World
+from tests.web.site import Site, text_of
+
+pytestmark = pytest.mark.usefixtures("database")
+NEWS = {"title": "Rain plan", "body": "We go **inside**."}
+SECTIONS = ("", "/notifications", "/subscribers", "/reminders", "/health", "/settings")
+
+
+def world_of(site: Site) -> World:
+    return World(site.parts.db, site.parts.settings)
+
+
+def hidden_fields(page: httpx2.Response, action: str) -> dict[str, list[str]]:
+    """What the form with this action carries along."""
+    form = re.search(rf'<form[^>]*action="{action}".*?</form>', page.text, re.DOTALL)
+    assert form, f"no form for {action}"
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form[0]):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+async def test_every_section_has_an_address_and_marks_its_tab(site: Site):
+    ana = await site.member("ana")
+    event_id, slug = await ana.create_event()
+    for path in SECTIONS:
+        page = await ana.get(f"/events/{event_id}{path}")
+        assert page.status_code == 200, path
+        current = re.findall(r'<a href="([^"]*)" class="tab" aria-current="page"', page.text)
+        assert current == [f"/events/{event_id}{path}"]
+        assert f"/e/{slug}" in page.text
+
+
+async def test_others_get_into_no_section_and_no_step(site: Site):
+    ana, bo = await site.member("ana"), await site.member("bo")
+    event_id, _ = await ana.create_event()
+    for path in (*SECTIONS, "/pick", "/progress", "/edit", "/cancel"):
+        assert (await bo.get(f"/events/{event_id}{path}")).status_code == 403, path
+    for path in ("/compose", "/review", "/notify", "/preview/mail", "/edit", "/cancel"):
+        answer = await bo.post(f"/events/{event_id}{path}", **NEWS, step="save")
+        assert answer.status_code == 403, path
+    assert await site.rows(Notification) == []
+
+
+async def test_a_message_is_checked_and_then_sent_as_it_was_checked(site: Site):
+    ana = await site.member("ana")
+    event_id, slug = await ana.create_event()
+    for name in ("bo", "cy"):
+        await site.visitor().post(f"/e/{slug}/subscribe", email=f"{name}@example.org")
+    composer = await ana.get(f"/events/{event_id}")
+    [key] = hidden_fields(composer, f"/events/{event_id}/review")["idempotency_key"]
+    checked = await ana.post(f"/events/{event_id}/review", **NEWS, idempotency_key=key)
+    told = text_of(checked)
+    assert "2 people over 1 kind of channel" in told
+    assert "Send to 2 people" in told
+    assert "<strong>inside</strong>" in checked.text
+    assert "Rain plan We go inside." in told
+    assert await site.rows(Notification) == []
+    kept = hidden_fields(checked, f"/events/{event_id}/notify")
+    assert kept == {"title": ["Rain plan"], "body": [NEWS["body"]], "idempotency_key": [key]}
+    back = await ana.post(f"/events/{event_id}/compose", **kept)
+    assert NEWS["body"] in back.text
+    for _ in range(2):  # a second click, or the back button
+        sent = await ana.follow(await ana.post(f"/events/{event_id}/notify", **kept))
+    assert "Your message is on its way." in text_of(sent)
+    [row] = await site.rows(Notification)
+    assert (row.title, row.audience) == ("Rain plan", None)
+
+
+async def test_the_mail_is_shown_in_a_document_of_its_own(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    answer = await ana.post(f"/events/{event_id}/preview/mail", **NEWS)
+    assert "<strong>inside</strong>" in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "sandbox" in policy
+    assert "frame-ancestors 'self'" in policy
+    assert "default-src 'none'" in policy
+    page = await ana.get(f"/events/{event_id}")
+    assert "frame-src 'self'" in page.headers["content-security-policy"]
+
+
+async def test_an_audience_by_choice(site: Site):
+    ana = await site.member("ana")
+    event_id, slug = await ana.create_event()
+    for name in ("bo", "cy"):
+        await site.visitor().post(f"/e/{slug}/subscribe", email=f"{name}@example.org")
+    bo, cy = [row.id for row in await site.rows(Subscription)]
+    chosen = {**NEWS, "audience": "chosen"}
+    nobody = await ana.post(f"/events/{event_id}/review", **chosen)
+    assert nobody.status_code == 422
+    assert "Choose at least one person." in text_of(nobody)
+    assert NEWS["body"] in nobody.text
+    checked = await ana.post(f"/events/{event_id}/review", **chosen, to=[bo])
+    assert "1 person over 1 kind of channel" in text_of(checked)
+    kept = hidden_fields(checked, f"/events/{event_id}/notify")
+    await ana.follow(await ana.post(f"/events/{event_id}/notify", **kept))
+    [row] = await site.rows(Notification)
+    assert row.audience == [bo]
+    assert await site.rows(EventUpdate) == []
+    preset = await ana.get(f"/events/{event_id}?to={cy}")
+    assert re.search(rf'name="to" value="{cy}"[^>]*checked', preset.text)
+    by_mail = await ana.post(
+        f"/events/{event_id}/review", **NEWS, audience="channel", channel="mail"
+    )
+    assert "2 people over 1 kind of channel" in text_of(by_mail)
+
+
+async def test_people_are_picked_by_name_or_whole_address(site: Site):
+    ana = await site.member("ana")
+    event_id, slug = await ana.create_event()
+    for name in ("bo", "cy"):
+        await site.visitor().post(f"/e/{slug}/subscribe", email=f"{name}@example.org")
+    bo, cy = [row.id for row in await site.rows(Subscription)]
+    found = await ana.get(f"/events/{event_id}/pick?pick=cy@example.org&to={bo}")
+    assert re.search(rf'value="{bo}"[^>]* checked', found.text)
+    assert re.search(rf'value="{cy}" class="[^"]*">', found.text)
+    assert "<html" not in found.text
+    again = await ana.post(f"/events/{event_id}/compose", **NEWS, pick="nobody", audience="chosen")
+    assert "Nobody found." in text_of(again)
+    assert NEWS["body"] in again.text
+
+
+async def test_an_event_that_is_over_takes_no_message(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    await ana.post(f"/events/{event_id}/cancel")
+    assert "takes no messages any more" in text_of(await ana.get(f"/events/{event_id}"))
+    late = await ana.post(f"/events/{event_id}/review", **NEWS)
+    assert late.status_code == 422
+    assert await site.rows(Notification) == []
+
+
+async def test_recipients_by_state_channel_and_name(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    world = world_of(site)
+    event = await world.one(Event, Event.id == event_id)
+    await world.subscribe(event, await world.user(name="Bo Chen"))
+    await world.through(event, "json://127.0.0.1:9/a")
+    row = await world.expanded(event)
+    by_mail, by_hook = await world.deliveries(row.id)
+    await world.change(Delivery, by_hook.id, state=State.FAILED, outcome="timeout")
+    page = f"/events/{event_id}/notifications/{row.id}"
+
+    async def shown(query: str) -> int:
+        return (await ana.get(f"{page}?{query}")).text.count('class="flex flex-wrap items-center j')
+
+    assert [await shown(query) for query in ("", "state=failed", "state=", "state=x")] == [
+        2,
+        1,
+        2,
+        2,
+    ]
+    assert [await shown(f"channel={one}") for one in ("mail", "json", "ntfy")] == [1, 1, 0]
+    assert [await shown(f"query={one}") for one in ("chen", "nobody")] == [1, 0]
+    assert "no answer in time" in text_of(await ana.get(f"{page}?state=failed"))
+    assert by_mail.state == State.PENDING
+
+
+async def test_reminders_say_how_punctual_they_were(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    world = world_of(site)
+    event = await world.one(Event, Event.id == event_id)
+    await world.crowd(event, 2)
+    row = await world.expanded(event, kind="reminder_1day")
+    due = utc_now() - timedelta(minutes=5)
+    for delivery, late in zip(await world.deliveries(row.id), (0.4, 2.1), strict=True):
+        await world.change(
+            Delivery,
+            delivery.id,
+            state=State.SENT,
+            due_at=due,
+            finished_at=due + timedelta(seconds=late),
+        )
+    first, *_ = await site.rows(Reminder)
+    await world.change(Reminder, first.id, expired_at=utc_now())
+    told = text_of(await ana.get(f"/events/{event_id}/reminders"))
+    assert "Sent 0.4 seconds after its time." in told
+    assert "The last of 2: 2.1 seconds after it." in told
+    assert "They came too late to be of use" in told
+    answer = await ana.client.get(f"/api/events/{event_id}/reminders/log")
+    [item] = answer.json()["items"]
+    assert (item["kind"], item["sent"], item["targets"]) == ("reminder_1day", 2, 2)
+
+
+async def test_health_in_words_and_numbers(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    world = world_of(site)
+    event = await world.one(Event, Event.id == event_id)
+    await world.crowd(event, 3)
+    await world.expanded(event)
+    page = await ana.get(f"/events/{event_id}/health")
+    assert "Starting. The event is accepted" in text_of(page)
+    assert 'class="bar-pending"' in page.text
+    assert "Subscribers by day" in page.text
+    await world.advance(event)
+    await world.tell(event, "wake", {})
+    away = text_of(await ana.get(f"/events/{event_id}/health"))
+    assert "Temporal is away: nothing is lost." in away
+    assert "1 request waits." in away
+    answer = await ana.client.get(f"/api/events/{event_id}/statistics")
+    [today] = answer.json()["days"]
+    assert (today["subscribed"], today["subscribers"], today["deliveries"]["pending"]) == (3, 3, 4)
+
+
+async def test_cancelling_says_who_will_be_told(site: Site):
+    ana = await site.member("ana")
+    event_id, slug = await ana.create_event()
+    await site.visitor().post(f"/e/{slug}/subscribe", email="bo@example.org")
+    asked = text_of(await ana.get(f"/events/{event_id}/cancel"))
+    assert "1 person over 1 kind of channel" in asked
+    assert "Cancel the event and tell 1 person" in asked
+
+
+async def test_a_change_is_previewed_with_old_and_new_and_how_many_hear_of_it(site: Site):
+    ana = await site.member("ana")
+    event_id, slug = await ana.create_event(name="Picnic", location="Park")
+    await site.visitor().post(f"/e/{slug}/subscribe", email="bo@example.org")
+    answer = await ana.client.post(
+        f"/api/events/{event_id}/preview", json={"location": "Lake", "name": "Picnic"}
+    )
+    told = answer.json()
+    assert told["changes"] == [{"field": "location", "old": "Park", "new": "Lake"}]
+    assert (told["audience"], told["unreachable"]) == (1, 0)
+    assert (await site.rows(Event))[0].location == "Park"
+    past = await ana.client.post(
+        f"/api/events/{event_id}/preview", json={"start_date": "2020-01-01T10:00:00Z"}
+    )
+    assert past.json()["errors"][0]["field"] == "start_date"
