@@ -33,6 +33,9 @@ def soonish_home() -> Path:
     return Path(os.environ.get("SOONISH_HOME") or ".soonish").resolve()
 
 
+Days = Annotated[float, Field(ge=0, le=36500)]
+
+
 class Settings(BaseSettings):
     """All settings, named as in the environment but lowercase; units in names or comments."""
 
@@ -110,6 +113,15 @@ class Settings(BaseSettings):
     # behaviour
     event_grace_days: float = Field(7, ge=0, le=3650)
     default_reminders: Annotated[list[ReminderOffset], NoDecode] = [86400, 3600]
+    # how long things are kept; 0: for ever
+    retention_events_days: Days = 365
+    retention_deliveries_days: Days = 90
+    retention_audit_days: Days = 365
+    retention_outbox_days: Days = 7
+    retention_sessions_days: Days = 30
+    retention_tokens_days: Days = 30
+    retention_invitations_days: Days = 30
+    retention_addresses_days: Days = 30
     anonymous_opt_in: Literal["single", "double"] = "single"
     rate_limits_enabled: bool = True
     channel_rates: CommaList = []  # kind=messages a minute/burst

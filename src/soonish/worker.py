@@ -35,6 +35,8 @@ from soonish.outbox.reconcile import Reconcile
 from soonish.parts import Parts, make_parts
 from soonish.reminders.activities import ReminderActivities
 from soonish.reminders.workflow import AdhocReminderWorkflow, ReminderWorkflow
+from soonish.retention.activities import RetentionActivities
+from soonish.retention.workflow import MaintenanceWorkflow
 
 WORKFLOWS = [
     EventWorkflow,
@@ -43,6 +45,7 @@ WORKFLOWS = [
     AdhocReminderWorkflow,
     UserVerificationWorkflow,
     SessionWorkflow,
+    MaintenanceWorkflow,
 ]
 GRACE = timedelta(seconds=8)  # what an attempt under way may still take at shutdown
 CLOSE_SECONDS = 1.0  # after that grace
@@ -57,9 +60,10 @@ def activities_of(parts: Parts) -> list[Any]:
     broadcast = BroadcastActivities(parts.db, deliverer)
     events = EventActivities(parts.db, parts.settings)
     reminders = ReminderActivities(parts.db, parts.settings, parts.temporal)
+    retention = RetentionActivities(parts.db, parts.settings)
     return [
         method
-        for owner in (accounts, broadcast, events, reminders)
+        for owner in (accounts, broadcast, events, reminders, retention)
         for method in _activity_methods(owner)
     ]
 

@@ -190,3 +190,21 @@ def test_failed_deliveries_are_listed_and_sent_again(soonish: CommandLine) -> No
     assert soonish.do("delivery", "failed") == []
     assert soonish.do("delivery", "retry")["retried"] == 0
     assert soonish("delivery", "retry", 99).line == "There is no notification 99."
+
+
+# retention
+
+
+def test_maintenance_shows_and_removes_what_is_too_old(soonish: CommandLine) -> None:
+    old = utc_now() - timedelta(days=4000)
+
+    async def plant(session: AsyncSession) -> None:
+        session.add(OutboxRow(stream="x-1", kind="wake", payload={}, created_at=old, done_at=old))
+
+    in_database(plant)
+    planned = {row["rule"]: row for row in soonish.do("maintenance", "run", "--dry-run")}
+    assert planned["outbox"] == {"rule": "outbox", "days": 7.0, "rows": 1}
+    again = {row["rule"]: row["rows"] for row in soonish.do("maintenance", "run")}
+    assert (again["outbox"], again["audit"]) == (1, 0)
+    assert {row["rows"] for row in soonish.do("maintenance", "run")} == {0}
+    assert "outbox" in soonish("maintenance", "run", "--dry-run").out

@@ -16,6 +16,7 @@ def main() -> int:
         path.unlink()
     folder = HISTORIES.parent
     tests = [str(folder / f"test_{name}.py") for name in ("event", "broadcast", "reminders")]
+    tests.append(str(folder.parent / "retention" / "test_workflow.py"))
     command = [sys.executable, "-m", "pytest", "-q", "-k", "sqlite", *tests]
     return subprocess.run(command, check=False).returncode
 

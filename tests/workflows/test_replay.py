@@ -27,6 +27,7 @@ NAMES = [
     "event-life-and-cancellation",
     "event-poison",
     "event-signals-by-hand",
+    "maintenance",
     "remind-me",
     "remind-me-withdrawn",
     "reminder",

@@ -15,6 +15,7 @@ from soonish.cli import (
     doctor,
     event,
     integration,
+    maintenance,
     outbox,
     reminder,
     serving,
@@ -68,6 +69,7 @@ app.add_typer(subscriber.app, name="subscriber")
 app.add_typer(integration.app, name="integration")
 app.add_typer(reminder.app, name="reminder")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(delivery.app, name="delivery")
 
 

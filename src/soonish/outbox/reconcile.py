@@ -32,6 +32,7 @@ from soonish.ops.temporal import Temporal
 from soonish.outbox.relay import Relay
 from soonish.reminders import schedules
 from soonish.reminders.models import Reminder, RemindMe
+from soonish.retention import schedule as maintenance
 from soonish.subscriptions import maintenance as subscriptions
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import is_active
@@ -91,6 +92,7 @@ class Reconcile:
         await self._streams("UserVerificationWorkflow", await self._read(_registrations(now)))
         await self._streams("SessionWorkflow", await self._read(_sessions(now)))
         await self._overdue_reminders(now)
+        await maintenance.ensure(await self.temporal.client(), self.settings.workflow_queue)
         return True
 
     async def _maintain(self, now: datetime) -> None:

@@ -1,0 +1,54 @@
+"""`soonish maintenance ...`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soonish.cli.output import JsonOption, show_rows
+from soonish.cli.running import run
+
+if TYPE_CHECKING:
+    from soonish.parts import Parts
+
+app = typer.Typer(help="What is kept, and for how long.", no_args_is_help=True)
+COLUMNS = ("rule", "days", "rows")
+
+
+@app.callback()
+def callback() -> None:
+    """What is kept, and for how long."""
+
+
+@app.command("run")
+def run_now(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove what is older than RETENTION_*_DAYS say, as the schedule does every 6 hours."""
+    show_rows(as_json, run(_due if dry_run else _remove), COLUMNS, "There are no rules.")
+
+
+async def _due(parts: Parts) -> list[dict[str, Any]]:
+    from soonish.db.types import utc_now
+    from soonish.retention import service
+
+    found = await service.due(parts.db, parts.settings, utc_now())
+    return [{"rule": one.rule, "days": one.days, "rows": one.rows} for one in found]
+
+
+async def _remove(parts: Parts) -> list[dict[str, Any]]:
+    from soonish.db.types import utc_now
+    from soonish.retention import service
+    from soonish.retention.rules import RULES
+
+    done: list[dict[str, Any]] = []
+    for rule in RULES:
+        rows, more = 0, True
+        while more:
+            removed, more = await service.remove(parts.db, parts.settings, rule, utc_now())
+            rows += removed
+        days = getattr(parts.settings, rule.setting) if rule.setting else None
+        done.append({"rule": rule.name, "days": days, "rows": rows})
+    return done

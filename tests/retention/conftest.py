@@ -1,0 +1,23 @@
+"""The databases, rows made without HTTP, and a running system for the workflow."""
+
+from tests.support.database import (
+    database,
+    database_url,
+    migrated_postgres,
+    migrated_sqlite,
+    settings,
+)
+from tests.support.world import world
+from tests.workflows.running import installation, parts, running
+
+__all__ = [
+    "database",
+    "database_url",
+    "installation",
+    "migrated_postgres",
+    "migrated_sqlite",
+    "parts",
+    "running",
+    "settings",
+    "world",
+]
