@@ -79,7 +79,7 @@ def test_date_in_the_events_timezone(moment: str, timezone: str, words: str) -> 
 
 def test_dates_follow_the_language() -> None:
     moment = datetime(2026, 12, 12, 17, tzinfo=UTC)
-    assert date_in_words(moment, "Europe/Berlin", "de").startswith("Samstag, 12 Dezember 2026")
+    assert date_in_words(moment, "Europe/Berlin", "de").startswith("Samstag, 12. Dezember 2026")
 
 
 def test_changes_in_words() -> None:

@@ -319,7 +319,7 @@ async def test_own_subscriptions_are_listed_with_their_events(scene: Scene) -> N
     assert (await scene.ask(None, "GET", address)).status_code == 401
 
 
-async def test_an_anonymous_subscription_costs_four_statements(scene: Scene) -> None:
+async def test_an_anonymous_subscription_costs_five_statements(scene: Scene) -> None:
     event = await scene.make_event()
     statements: list[str] = []
 
@@ -336,4 +336,5 @@ async def test_an_anonymous_subscription_costs_four_statements(scene: Scene) -> 
         "INSERT",  # the user, or the name and a lock of the one there is
         "INSERT",  # the subscription
         "INSERT",  # the outbox row
+        "INSERT",  # the audit log's entry
     ]
