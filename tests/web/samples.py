@@ -6,13 +6,23 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace as Row
 from typing import Any
 
-from soonish.errors import Conflict, Gone, InvalidInput, NotFound, SoonishError
+from soonish.errors import (
+    Conflict,
+    Forbidden,
+    Gone,
+    InvalidInput,
+    NotFound,
+    SoonishError,
+    TooManyRequests,
+    Unavailable,
+)
 from soonish.events import charts
 from soonish.events.facets import Facets
 from soonish.events.start_page import Wanted
 from soonish.integrations.kinds import all_kinds, search
 from soonish.notifications.schemas import Counts
 from soonish.web.forms import Form
+from soonish.web.pictures import qr_inline
 
 NOW = datetime.now(UTC)
 START = (NOW + timedelta(days=3)).replace(hour=17, minute=30, second=0, microsecond=0)
@@ -49,17 +59,32 @@ def event(**changes: Any) -> Row:
         "is_public": True,
         "public_url": "http://localhost:8000/e/rooftop-cinema-4k2",
         "subscriber_count": 142,
+        "updated_at": NOW,
     }
     return Row(**(values | changes))
 
 
 def update(title: str, body: str, hours: int) -> Row:
-    return Row(title=title, body=body, created_at=NOW - timedelta(hours=hours), category="general")
+    made = NOW - timedelta(hours=hours)
+    return Row(title=title, body=body, created_at=made, category="announcement", changes=[])
+
+
+MOVED = Row(
+    title="Rooftop cinema has changed", body="", created_at=NOW - timedelta(hours=30),
+    category="schedule_change",
+    changes=[
+        {"field": "start_date", "old": "2026-12-01T17:00:00Z", "new": "2026-12-01T18:30:00Z"},
+        {"field": "location", "old": "Park", "new": None},
+    ],
+)  # fmt: skip
+CALLED_OFF = Row(
+    title="", body="", created_at=NOW - timedelta(hours=1), category="cancelled", changes=[]
+)
 
 
 UPDATES = [
     update("Rain plan", "If it rains we move **inside**. Same time.", 2),
-    update("Rooftop cinema has changed", "Starts: Friday, 18:00 → Friday, 19:30", 30),
+    MOVED,
 ]
 INTEGRATIONS = [
     Row(id=1, name="Phone", kind="ntfy", target="ntfy.sh/***", tag="urgent", is_active=True,
@@ -85,17 +110,19 @@ PAGE: dict[str, Any] = {
     "invitation": "",
     "user": None,
     "form": Form(),
-    "integrations": [],
-    "tags": [],
-    "chosen_ids": [],
-    "chosen_tags": [],
+    "updates_next": None,
+    "told": "",
+    "qr": qr_inline("http://localhost:8000/e/rooftop-cinema-4k2"),
 }
 MEMBER: dict[str, Any] = PAGE | {
     "user": USER,
-    "integrations": INTEGRATIONS,
-    "tags": ["friends", "urgent"],
-    "chosen_ids": [1],
-    "chosen_tags": ["friends"],
+    "choice": Row(
+        integrations=INTEGRATIONS,
+        tags=["friends", "urgent"],
+        chosen_ids=[1],
+        chosen_tags=["friends", "work"],
+        reach=Row(address=None, channels=INTEGRATIONS[:2], silent=["#work"]),
+    ),
     "reminders_action": "/e/x/reminders",
     "remind_me_action": "/e/x/remind-me",
     "offered_offsets": [900, 3600, 86400, 604800],
@@ -263,7 +290,19 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "event": ("events/page.html", PAGE),
     "event-wrong": ("events/page.html", PAGE | {"form": wrong()}),
-    "event-done": ("events/page.html", PAGE | {"done": "subscribed"}),
+    "event-done": ("events/page.html", PAGE | {"done": "subscribed", "told": "bo@example.org"}),
+    "event-many-updates": (
+        "events/page.html",
+        PAGE | {"updates": UPDATES * 3, "updates_next": "/e/x/updates?cursor=1"},
+    ),
+    "event-updates": (
+        "events/updates_page.html", PAGE | {"updates": UPDATES * 3, "updates_next": "/e/x/updates"},
+    ),
+    "event-member-new": (
+        "events/page.html",
+        MEMBER | {"choice": Row(integrations=[], tags=[], chosen_ids=[], chosen_tags=[],
+                                reach=Row(address=USER.email, channels=[], silent=[]))},
+    ),
     "event-done-asked": ("events/page.html", PAGE | {"done": "subscribed", "must_confirm": True}),
     "event-done-approval": ("events/page.html", PAGE | {"done": "asked"}),
     "event-invited": ("events/page.html", PAGE | {"invitation": "a-b_c"}),
@@ -276,7 +315,8 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "event-cancelled": (
-        "events/page.html", PAGE | {"event": event(status="cancelled"), "open": False},
+        "events/page.html", PAGE | {"event": event(status="cancelled"), "open": False,
+                                    "updates": [CALLED_OFF, *UPDATES]},
     ),
     "event-over": ("events/page.html", PAGE | {"event": event(status="ended"), "open": False}),
     "event-member": ("events/page.html", MEMBER | {"is_organizer": True}),
@@ -436,6 +476,14 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         {"query": "", "mails": [Row(name="x.eml", subject="Hello", recipients=["a@example.org"],
                                     received_at=NOW)]},
     ),
+    "components": (
+        "dev/components.html",
+        {"empty": Form(), "wrong": wrong(), "events": EVENTS},
+    ),
+    "error-403": ("error.html", {"error": Forbidden()}),
+    "error-422": ("error.html", {"error": InvalidInput("to", "must not be before from")}),
+    "error-429": ("error.html", {"error": TooManyRequests(30)}),
+    "error-503": ("error.html", {"error": Unavailable()}),
     "error-404": ("error.html", {"error": NotFound()}),
     "error-410": ("error.html", {"error": Gone()}),
     "error-500": ("error.html", {"error": SoonishError()}),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from soonish.accounts.models import User
@@ -12,18 +12,15 @@ from soonish.db.types import utc_now
 from soonish.deps import BrowserLanguage, CurrentUser, DbDep, OptionalUser, SettingsDep
 from soonish.errors import SoonishError
 from soonish.events import policy
-from soonish.events import queries as events
-from soonish.events.api import InvitationToken, event_out
+from soonish.events.api import InvitationToken
 from soonish.events.models import Event
-from soonish.events.organizer import PAGE_SIZE, is_open
-from soonish.integrations import service as integrations
-from soonish.integrations.schemas import IntegrationOut
 from soonish.reminders.api import cancel_remind_me
-from soonish.schemas import MAX_PAGE, RowId
-from soonish.subscriptions import api, queries_api, service
+from soonish.schemas import RowId
+from soonish.subscriptions import api, service
 from soonish.subscriptions.api import AskerDep
+from soonish.subscriptions.event_view import choice_of, event_view, remember_told
 from soonish.subscriptions.models import ACTIVE, PENDING_APPROVAL
-from soonish.subscriptions.reminder_forms import reminder_context, save_offsets, save_remind_me
+from soonish.subscriptions.reminder_forms import save_offsets, save_remind_me
 from soonish.subscriptions.schemas import SelectionPatch, SubscribeInput
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.templating import is_htmx, redirect, render
@@ -44,7 +41,7 @@ async def event_page(
     event = await _event(db, slug, user, invitation)
     form = Form.filled(invitation=invitation)
     was = "subscribed" if done else ""
-    return await _event_page(request, event, db, settings, user, form, done=was)
+    return await event_view(request, event, db, settings, user, form, done=was)
 
 
 @router.post("/e/{slug}/subscribe")
@@ -69,11 +66,11 @@ async def subscribe_address(
         )
     except SoonishError as error:
         failed = form.failed(error)
-        return await _event_page(request, event, db, settings, user, failed, status=error.status)
+        return await event_view(request, event, db, settings, user, failed, status=error.status)
     if is_htmx(request) or not event.is_public:  # its link may be used up by now
         done = "asked" if status == PENDING_APPROVAL else "subscribed"
-        return await _event_page(request, event, db, settings, user, Form(), done=done)
-    return redirect(f"/e/{slug}?done=1#subscribe")
+        return await event_view(request, event, db, settings, user, Form(), done=done, told=address)
+    return remember_told(redirect(f"/e/{slug}?done=1#subscribe"), slug, address)
 
 
 @router.post("/e/{slug}/channels")
@@ -94,10 +91,28 @@ async def choose_channels(
                 await service.choose(session, event.id, user, wanted, utc_now())
     except SoonishError as error:
         failed = form.failed(error)
-        return await _event_page(request, event, db, settings, user, failed, status=error.status)
+        return await event_view(request, event, db, settings, user, failed, status=error.status)
     waits = own.subscription.status != ACTIVE
     said = "subscription_saved" if not own.is_new else "asked" if waits else "subscribed"
     return redirect(f"/e/{slug}", said)
+
+
+@router.get("/e/{slug}/targets")
+async def targets(
+    request: Request,
+    slug: str,
+    user: CurrentUser,
+    db: DbDep,
+    integration_ids: Annotated[list[str], Query(default_factory=list)],
+    tags: Annotated[list[str], Query(default_factory=list)],
+    invitation: InvitationToken = None,
+) -> Response:
+    """What the boxes that are ticked would reach; a fragment, while somebody chooses."""
+    await _event(db, slug, user, invitation)
+    chosen = Form({"integration_ids": integration_ids})
+    async with db.read() as session:
+        choice = await choice_of(session, user, chosen.numbers("integration_ids"), tags)
+    return render(request, "events/targets.html", user=user, choice=choice)
 
 
 @router.post("/e/{slug}/leave")
@@ -142,62 +157,3 @@ async def _event(db: DbDep, slug: str, user: User | None, invitation: str | None
 def _selection(form: Form) -> SelectionPatch:
     ids, tags = form.numbers("integration_ids"), form.values("tags")
     return parse(SelectionPatch, {"mode": "replace", "integration_ids": ids, "tags": tags})
-
-
-async def _event_page(
-    request: Request,
-    event: Event,
-    db: DbDep,
-    settings: SettingsDep,
-    user: User | None,
-    form: Form,
-    *,
-    done: Literal["", "subscribed", "asked"] = "",
-    status: int = 200,
-) -> Response:
-    """The page of an event that may be seen, or for HTMX its subscribe card alone."""
-    async with db.read() as session:
-        shown = event_out(await events.details_of(session, event), settings)
-        updates, _ = await events.list_updates(session, event.id, limit=PAGE_SIZE, cursor=None)
-        owner = await session.get(User, event.owner_user_id)
-        is_organizer = await policy.is_organizer(session, event, user)
-    context = await _own_context(db, settings, event, user) if user else {}
-    return render(
-        request,
-        "events/subscribe.html" if is_htmx(request) else "events/page.html",
-        status=status,
-        user=user,
-        event=shown,
-        open=is_open(shown),
-        organizer_name=owner and owner.name,
-        is_organizer=is_organizer,
-        invitation=form.value("invitation"),
-        updates=updates,
-        form=form,
-        done="" if user else done,
-        must_confirm=settings.double_opt_in,
-        **({"subscription": None} | context),
-    )
-
-
-async def _own_context(
-    db: DbDep, settings: SettingsDep, event: Event, user: User
-) -> dict[str, Any]:
-    """What a signed-in visitor can choose, and has chosen."""
-    async with db.read() as session:
-        rows = await integrations.listed(session, user, MAX_PAGE, None)
-        subscription = await queries_api.own(session, event.id, user.id)
-        ids = [subscription.id] if subscription else []
-        chosen = (await queries_api.selectors_of(session, ids)).values()
-    selectors = [selector for group in chosen for selector in group]
-    context: dict[str, Any] = {
-        "subscription": subscription,
-        "integrations": [IntegrationOut.of(row, utc_now()) for row in rows],
-        "tags": sorted({row.tag for row in rows}),
-        "chosen_ids": [one.integration_id for one in selectors if one.integration_id],
-        "chosen_tags": [one.tag for one in selectors if one.tag],
-    }
-    if subscription:
-        base = f"/e/{event.slug}"
-        context |= await reminder_context(base, event.id, user, db, settings)
-    return context

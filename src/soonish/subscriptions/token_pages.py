@@ -7,13 +7,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from soonish.accounts.flows import magic_link
 from soonish.accounts.models import User
 from soonish.db.types import utc_now
 from soonish.deps import DbDep, SettingsDep
+from soonish.events import policy
 from soonish.events import queries as events
 from soonish.events.api import event_out
 from soonish.events.models import Event
 from soonish.events.organizer import PAGE_SIZE, is_open
+from soonish.events.public_pages import calendar_of
 from soonish.i18n import _
 from soonish.reminders.api import cancel_remind_me
 from soonish.schemas import RowId
@@ -22,6 +25,7 @@ from soonish.subscriptions.models import PENDING_APPROVAL, PENDING_CONFIRMATION
 from soonish.subscriptions.reminder_forms import reminder_context, save_offsets, save_remind_me
 from soonish.subscriptions.tokens import Purpose, read_token
 from soonish.web.forms import Form, read_form
+from soonish.web.rate_limits import MeterDep
 from soonish.web.templating import redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -125,6 +129,25 @@ async def remove_remind_me(
     return redirect(f"/manage/{token}?said=removed")
 
 
+@router.get("/manage/{token}/calendar.ics")
+async def calendar(token: str, db: DbDep, settings: SettingsDep) -> Response:
+    """The event as a calendar file, also a private one; for as long as one is subscribed."""
+    event, user = await _subject(db, settings, "manage", token)
+    async with db.read() as session:
+        await policy.require_own_subscription(session, event.id, user)
+        shown = event_out(await events.details_of(session, event), settings)
+        return await calendar_of(session, event, shown)
+
+
+@router.post("/manage/{token}/all")
+async def mail_sign_in(token: str, db: DbDep, settings: SettingsDep, meter: MeterDep) -> Response:
+    """A manage link acts on one subscription; what shows all of them is mailed (DESIGN 11)."""
+    _event, user = await _subject(db, settings, "manage", token)
+    if user.email:
+        await magic_link(db, meter, email=user.email)
+    return redirect(f"/manage/{token}?said=mailed")
+
+
 @router.post("/manage/{token}/leave")
 async def leave(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
     event, user = await _subject(db, settings, "manage", token)
@@ -137,6 +160,7 @@ _SAID = {
     "reminders": _("Your reminders are saved."),
     "added": _("You will be reminded."),
     "removed": _("That reminder is gone."),
+    "mailed": _("The link is on its way. Look at your mail."),
 }
 
 

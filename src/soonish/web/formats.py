@@ -15,7 +15,9 @@ from babel.units import format_unit
 from markupsafe import Markup
 
 from soonish.i18n import Language
+from soonish.notifications.content import Change
 from soonish.notifications.markdown import render_markdown
+from soonish.notifications.words import describe_changes
 
 
 def now_utc() -> datetime:
@@ -100,6 +102,13 @@ class Formats:
     def cover(slug: str) -> int:
         """Which of the covers in app.css and of the pictures an event has."""
         return crc32(slug.encode()) % COVERS
+
+    def changed(
+        self, changes: list[dict[str, str | None]], timezone: str
+    ) -> list[tuple[str, str, str]]:
+        """What an update changed, as (label, old, new) in words."""
+        made = [Change(str(c["field"]), c["old"], c["new"]) for c in changes]
+        return describe_changes(made, timezone, str(self._locale))
 
     def duration(self, seconds: int) -> str:
         """`90000` as `1 day 1 hour`; the rest under a minute only where it is all there is."""

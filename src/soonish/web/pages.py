@@ -9,7 +9,7 @@ from soonish.accounts import oidc_pages, own_data_pages, sign_up_pages
 from soonish.accounts import pages as accounts
 from soonish.admin import pages as admin
 from soonish.config import Settings
-from soonish.events import organizer_pages, start_page
+from soonish.events import organizer_pages, public_pages, start_page
 from soonish.events import pages as events
 from soonish.integrations import kind_pages
 from soonish.integrations import pages as integrations
@@ -18,15 +18,16 @@ from soonish.notifications import pages as notifications
 from soonish.subscriptions import organizer_pages as organizer_people
 from soonish.subscriptions import pages as subscriptions
 from soonish.subscriptions import token_pages
-from soonish.web import dev_pages
+from soonish.web import components_page, dev_pages
 from soonish.web.templating import render
 
 
 def pages_router(settings: Settings) -> APIRouter:
-    """The router of every page; `/dev/mail` only in development with the built-in catcher."""
+    """The router of every page; `/dev/...` only in development."""
     router = APIRouter(include_in_schema=False)
     everybody = (
         start_page,
+        public_pages,
         events,
         subscriptions,
         token_pages,
@@ -40,6 +41,8 @@ def pages_router(settings: Settings) -> APIRouter:
         router.include_router(module.router)
     if dev_pages.is_offered(settings):
         router.include_router(dev_pages.router)
+    if components_page.is_offered(settings):
+        router.include_router(components_page.router)
     router.add_api_route("/api/docs", _api_docs, methods=["GET"])
     return router
 
