@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from importlib import import_module
 
 import pytest
 from hypothesis import example, given
@@ -195,3 +196,34 @@ def test_markdown_values_are_escaped_but_addresses_stand() -> None:
     assert "a\\_b \\*c\\* \\[d\\](e)" in markdown
     assert "https://meet.example/a_b_c" in markdown
     assert "e\u0301 ok" in paragraph("e\u0301 ok\r\n\r\n\r\n\r\nx")
+
+
+@pytest.mark.parametrize("text", ["://a", "https:// ", "![x://", "a://b [c://d"])
+def test_the_search_for_a_scheme_does_not_grow_with_the_text(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    searched: list[int] = []
+
+    class Watched:
+        def search(self, pending: str) -> re.Match[str] | None:
+            searched.append(len(pending))
+            return scheme.search(pending)
+
+    library = import_module("markdown_it.rules_inline.linkify")
+    scheme: re.Pattern[str] = library.SCHEME_RE
+    monkeypatch.setattr(library, "SCHEME_RE", Watched())
+    render_markdown(text * 500)
+    assert searched
+    assert max(searched) <= 16
+
+
+def test_links_are_found_behind_many_words() -> None:
+    text = (
+        "word://x " * 50 + "see https://e.example/a_b_c*, or **https://f.example** and xhttps://g.h"
+    )
+    html = render_markdown(text)
+    assert html.count("<a ") == 2
+    assert (
+        '<a href="https://e.example/a_b_c" rel="nofollow noopener">https://e.example/a_b_c' in html
+    )
+    assert '<strong><a href="https://f.example"' in html

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline.linkify import linkify
 from markdown_it.token import Token
 
 from soonish.notifications.safe_text import clean_text, defuse, shorten
@@ -20,8 +22,10 @@ _TAGS = {
 }
 _ATTRIBUTES: dict[str, set[str]] = {"a": {"href", "title"}, "ol": {"start"}}
 _SCHEMES = {"http", "https", "mailto", "tel"}
+_SCHEME_PLACE = 16  # characters before a `://`: its scheme, and what ends the word before
 
 
+@lru_cache(maxsize=128)  # a page that many look at
 def render_markdown(text: str | None) -> str:
     """`text` as an HTML fragment that is safe to show.
 
@@ -55,9 +59,26 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", options).enable(["strikethrough", "linkify"])
     assert parser.linkify is not None  # noqa: S101 - the extra `linkify` is a dependency # nosec B101
     parser.linkify.set({"fuzzy_link": False})  # README.md is a file name, not an address
+    parser.inline.ruler.at("linkify", _linkify)
     parser.core.ruler.push("lower_headings", lambda state: _lower_headings(state.tokens))
     parser.add_render_rule("image", _image_as_link)
     return parser
+
+
+def _linkify(state: StateInline, silent: bool) -> bool:
+    """The library's rule for `https://...`. It searches all text before each `://` for the scheme:
+    one text full of them would keep a process busy for seconds. Here it sees the end of that text.
+    """
+    before, state.pending = state.pending[:-_SCHEME_PLACE], state.pending[-_SCHEME_PLACE:]
+    if silent:
+        found = linkify(state, silent)
+        state.pending = before + state.pending
+        return found
+    if before:
+        after, state.pending = state.pending, before
+        state.pushPending()
+        state.pending = after
+    return linkify(state, silent)
 
 
 def _lower_headings(tokens: Sequence[Token]) -> None:
