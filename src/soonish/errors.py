@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 from soonish.i18n import _
 
+MAX_FIELD_ERRORS, MAX_FIELD_NAME = 100, 200  # of one answer: what was sent decides about neither
+
 
 @dataclass(frozen=True)
 class FieldError:
@@ -49,7 +51,7 @@ class ConfigurationError(SoonishError, ValueError):
 
 
 class InvalidInput(SoonishError):
-    """Takes one field with its message, or a list of FieldError."""
+    """Takes one field with its message, or a list of FieldError, of which the first count."""
 
     status = 422
     code = "invalid_input"
@@ -63,7 +65,10 @@ class InvalidInput(SoonishError):
         code: str | None = None,
         errors: list[FieldError] | None = None,
     ) -> None:
-        self.errors = errors or [FieldError(field, message or self.title)]
+        found = errors or [FieldError(field, message or self.title)]
+        self.errors = [
+            FieldError(one.field[:MAX_FIELD_NAME], one.message) for one in found[:MAX_FIELD_ERRORS]
+        ]
         super().__init__("; ".join(f"{e.field}: {e.message}" for e in self.errors), code=code)
 
 

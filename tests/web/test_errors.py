@@ -10,6 +10,7 @@ import structlog
 from pydantic import Field, StringConstraints, ValidationError
 from sqlalchemy.exc import OperationalError
 
+from soonish.errors import InvalidInput
 from soonish.events.schemas import OneLine
 from soonish.schemas import Input
 from soonish.web.errors import as_soonish_error, field_errors
@@ -146,3 +147,14 @@ def test_the_length_of_a_text_is_told_in_characters():
         "must have at most 5 characters",
         "List should have at most 1 item after validation, not 2",
     ]
+
+
+def test_many_wrong_fields_are_one_short_answer():
+    class Nothing(Input):
+        pass
+
+    with pytest.raises(ValidationError) as caught:
+        Nothing.model_validate({f"{'k' * 300}{number}": 1 for number in range(1000)})
+    found = field_errors(caught.value.errors())
+    assert len(found) == 100
+    assert len(str(as_soonish_error(InvalidInput(errors=found)))) < 60_000

@@ -68,3 +68,24 @@ def test_unusable_text_is_refused(body: bytes):
     with pytest.raises(InvalidInput) as caught:
         check_text(body)
     assert all(entry.field for entry in caught.value.errors)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"%s": [%s]}' % (b"k" * 100_000, b", ".join([rb'"\u0000"'] * 5_000)),
+        b"[%s]" % b", ".join([rb'"\u0000"'] * 50_000),
+        b"&".join(b"a%d=%%00" % number for number in range(50_000)),
+    ],
+)
+async def test_an_answer_names_the_first_fields_only(client: httpx2.AsyncClient, body: bytes):
+    response = await client.post("/api/echo", content=body)
+    assert response.status_code == 422
+    assert len(response.content) < 60_000
+    assert 1 <= len(response.json()["errors"]) <= 100
+
+
+def test_a_long_name_is_cut_wherever_it_stands(client: httpx2.AsyncClient):
+    with pytest.raises(InvalidInput) as caught:
+        check_text(b'{"%s": {"%s": "\\u0000"}}' % (b"a" * 1000, b"b" * 1000))
+    assert [len(one.field) for one in caught.value.errors] == [200]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soonish.db.errors import is_passing
-from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError, TooLarge, Unavailable
+from soonish.errors import (
+    MAX_FIELD_ERRORS,
+    FieldError,
+    InvalidInput,
+    NotFound,
+    SoonishError,
+    TooLarge,
+    Unavailable,
+)
 from soonish.i18n import Said, _
 from soonish.web.methods import allowed_methods
 from soonish.web.problems import error_headers, problem_response
@@ -81,7 +90,8 @@ _LENGTHS = {"too_short": "min_length", "too_long": "max_length"}
 
 def field_errors(entries: Iterable[Mapping[str, Any]]) -> list[FieldError]:
     """Pydantic's errors as ours: dotted names, `body` for the whole, never the input itself."""
-    made = {_field_name(entry): _message(entry) for entry in reversed(list(entries))}
+    first = list(islice(entries, MAX_FIELD_ERRORS))
+    made = {_field_name(entry): _message(entry) for entry in reversed(first)}
     return [FieldError(name, message) for name, message in reversed(made.items())]
 
 

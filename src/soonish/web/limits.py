@@ -6,13 +6,23 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError, TooLarge, TooSlow
+from soonish.errors import (
+    MAX_FIELD_ERRORS,
+    MAX_FIELD_NAME,
+    FieldError,
+    InvalidInput,
+    NotFound,
+    SoonishError,
+    TooLarge,
+    TooSlow,
+)
 from soonish.web.errors import error_response
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -54,7 +64,7 @@ def check_address(path: str, query: bytes) -> None:
 
 
 def check_text(body: bytes) -> None:
-    """Raise InvalidInput, naming the fields, where JSON or a form holds unusable text."""
+    """Raise InvalidInput, naming the first fields, where JSON or a form holds unusable text."""
     if not _SUSPICIOUS.search(body):
         return
     try:
@@ -63,7 +73,7 @@ def check_text(body: bytes) -> None:
         content = dict(_pairs(body))
         if not any("\x00" in name + value for name, value in content.items()):
             return
-    if fields := list(dict.fromkeys(_unusable(content, ""))):
+    if fields := list(dict.fromkeys(islice(_unusable(content, ""), MAX_FIELD_ERRORS))):
         raise InvalidInput(errors=[FieldError(field or "body", _UNUSABLE) for field in fields])
 
 
@@ -113,7 +123,11 @@ def _pairs(encoded: bytes) -> list[tuple[str, str]]:
 
 
 def _unusable(value: Any, name: str) -> Iterator[str]:
-    """The dotted names of all texts (and keys) in `value` that cannot be stored."""
+    """The dotted names of all texts (and keys) in `value` that cannot be stored.
+
+    Names are cut as they grow: a long key of a long list would fill the memory otherwise.
+    """
+    name = name[:MAX_FIELD_NAME]
     if isinstance(value, str):
         if "\x00" in value or not _encodable(value):
             yield name
