@@ -24,7 +24,7 @@ from soonish.delivery.schemes import WEBHOOKS
 from soonish.delivery.threads import FairThreads, Mailbox, Mailboxes
 from soonish.errors import InvalidInput
 
-DEFAULT_THREADS: Final = 128
+DEFAULT_THREADS: Final = 256
 
 log = structlog.get_logger(__name__)
 

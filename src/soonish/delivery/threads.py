@@ -68,7 +68,8 @@ class FairThreads:
                 if self._busy.get(key, 0) < self.per_key:
                     self._ready.append(key)
             queue.append(job)
-            if not self._wake_one():
+            # An idle thread may take nothing where as many as are allowed are at work, or hang.
+            if self._running >= self._allowed or not self._wake_one():
                 self._backlog.set()
             return True
 

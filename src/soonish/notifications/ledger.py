@@ -206,18 +206,16 @@ async def mark_not_sent(
     detail = storable(result.detail)[:300]
     state = State.RETRYING if again else State.FAILED
     marked: Any = await session.execute(
-        moving(
-            state,
-            Delivery.id == row.id,
-            Delivery.lease_token == lease_token,
-            outcome=result.outcome,
-            outcome_detail=detail,
-            attempts=Delivery.attempts + (0 if is_asked_to_wait(result) else 1),
-            claims=0,
-            next_attempt_at=again,
-            finished_at=None if again else now,
-            **NO_LEASE,
-        )
+        statements.mark_not_sent(state),
+        {
+            "p_id": row.id,
+            "p_token": lease_token,
+            "p_now": now,
+            "p_outcome": result.outcome,
+            "p_detail": detail,
+            "p_tries": 0 if is_asked_to_wait(result) else 1,
+            "p_next": again,
+        },
     )
     if marked.rowcount:
         session.add(

@@ -126,7 +126,8 @@ class Marks:
         async with self._db.write() as session:
             delivered = await self._write_sent(session, [r for r in results if r.result.ok])
             failures = [mark for mark in results if not mark.result.ok]
-            states = [await self._write_not_sent(session, mark) for mark in failures]
+            with session.no_autoflush:  # what they note of each try is written together
+                states = [await self._write_not_sent(session, mark) for mark in failures]
             answers = [mark.answer for mark in failures if mark.answer]
             await channel_health.note_failures(session, answers, utc_now())
             for outcome in {outcome for _, outcome in unreachable}:

@@ -108,6 +108,23 @@ def mark_sent(*, sqlite: bool) -> Update:
 
 
 @cache
+def mark_not_sent(state: State) -> Update:
+    """Takes p_id, p_token, p_now, p_outcome, p_detail, p_tries (to add) and p_next (an instant)."""
+    return moving(
+        state,
+        Delivery.id == bindparam("p_id", type_=Id),
+        Delivery.lease_token == _TOKEN,
+        outcome=bindparam("p_outcome", type_=String()),
+        outcome_detail=bindparam("p_detail", type_=String()),
+        attempts=Delivery.attempts + bindparam("p_tries", type_=Integer()),
+        claims=0,
+        next_attempt_at=bindparam("p_next", type_=UtcDateTime()),
+        finished_at=None if state is State.RETRYING else NOW,
+        **NO_LEASE,
+    )
+
+
+@cache
 def note_late_success(*, sqlite: bool) -> Insert:
     """Takes p_ids, p_token, p_now. A success after another answer is a try of its own."""
     tries = select(
