@@ -25,6 +25,7 @@ from soonish.ops.access_log import AccessLog
 from soonish.ops.api import router as ops_router
 from soonish.ops.ending import on_signal
 from soonish.ops.installation import check_fingerprint_key
+from soonish.ops.keys import KeyWatch
 from soonish.ops.logging import configure_logging
 from soonish.parts import make_parts
 from soonish.reminders.api import router as reminders_router
@@ -48,7 +49,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await check_fingerprint_key(parts.db)
         loop = asyncio.get_running_loop()
         with on_signal(lambda: loop.call_soon_threadsafe(progress.close)):
-            yield
+            async with KeyWatch(parts.db, settings).running():
+                yield
         progress.close()
         await parts.close(CLOSE_SECONDS)
 

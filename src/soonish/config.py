@@ -33,6 +33,7 @@ def soonish_home() -> Path:
     return Path(os.environ.get("SOONISH_HOME") or ".soonish").resolve()
 
 
+FROM_FILE = "SOONISH_SECRETS_FROM_FILE"  # which names `load_secrets_file` has set
 Days = Annotated[float, Field(ge=0, le=36500)]
 
 
@@ -321,17 +322,35 @@ def _take_credentials(settings: Settings, user: str, password: str) -> None:
 
 
 def load_secrets_file(home: Path) -> bool:
-    """Put the lines of `<home>/secrets.env` into the environment, where it has none yet.
+    """Put the lines of `<home>/secrets.env` into the environment, where it has none yet, or has
+    what an earlier reading put there: a child of `up` must not take an older key from it.
 
-    True if it had any to put there.
+    True if that changed anything.
     """
-    path = home / "secrets.env"
     before = dict(os.environ)
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        name, separator, value = line.partition("=")
-        if separator and not os.environ.get(name.strip()):
-            os.environ[name.strip()] = value.strip()
+    for name, value in read_secrets_file(home).items():
+        if not os.environ.get(name) or is_from_file(name):
+            os.environ[name] = value
+            os.environ[FROM_FILE] = ",".join(sorted({*_names_from_file(), name}))
     return before != dict(os.environ)
+
+
+def read_secrets_file(home: Path) -> dict[str, str]:
+    """The values of `<home>/secrets.env` by name; nothing where there is none."""
+    path = home / "secrets.env"
+    pairs = (
+        [line.partition("=") for line in path.read_text().splitlines()] if path.is_file() else []
+    )
+    return {name.strip(): value.strip() for name, separator, value in pairs if separator}
+
+
+def is_from_file(name: str) -> bool:
+    """Whether this secret of the process came from the file, so that a change there counts."""
+    return name in _names_from_file()
+
+
+def _names_from_file() -> set[str]:
+    return {name for name in os.environ.get(FROM_FILE, "").split(",") if name}
 
 
 def load_settings(**overrides: Any) -> Settings:

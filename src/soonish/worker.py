@@ -28,6 +28,7 @@ from soonish.notifications.deliver import Deliverer
 from soonish.notifications.workflow import BroadcastWorkflow
 from soonish.ops import installation
 from soonish.ops.heartbeats import HeartbeatInterceptor
+from soonish.ops.keys import KeyWatch
 from soonish.ops.logging import configure_logging
 from soonish.ops.supervisor import notify_ready, watch_parent
 from soonish.ops.temporal_logs import LogInterceptor
@@ -124,10 +125,11 @@ async def run(settings: Settings, stop: asyncio.Event, queues: Collection[str] =
         asyncio.create_task(installation.beat(parts.db)),
     ]
     try:
-        client = await _connected(parts, stop)
-        if client is not None:
-            background.append(asyncio.create_task(reconcile.run()))
-            await _work(client, parts, stop, queues)
+        async with KeyWatch(parts.db, settings).running():
+            client = await _connected(parts, stop)
+            if client is not None:
+                background.append(asyncio.create_task(reconcile.run()))
+                await _work(client, parts, stop, queues)
     finally:
         for task in background:
             task.cancel()

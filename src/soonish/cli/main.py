@@ -18,6 +18,7 @@ from soonish.cli import (
     maintenance,
     outbox,
     reminder,
+    secrets,
     serving,
     subscriber,
     temporal,
@@ -70,6 +71,7 @@ app.add_typer(integration.app, name="integration")
 app.add_typer(reminder.app, name="reminder")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(maintenance.app, name="maintenance")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(delivery.app, name="delivery")
 
 

@@ -49,4 +49,4 @@ class Encrypted(TypeDecorator[str]):
         return None if value is None else crypto.keyring().encrypt(str(value))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else crypto.keyring().decrypt(value)
+        return None if value is None else crypto.decrypt(value)

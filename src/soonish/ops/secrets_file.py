@@ -36,6 +36,14 @@ def ensure_secrets(home: Path, present: frozenset[str] = frozenset()) -> list[st
     return missing
 
 
+def replace_secret(home: Path, name: str, value: str) -> None:
+    """Give a secret of the file another value; the file appears whole or not at all."""
+    path = home / "secrets.env"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    kept = [line for line in lines if line.partition("=")[0].strip() != name]
+    _replace(path, "".join(f"{line}\n" for line in [*kept, f"{name}={value}"]))
+
+
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
