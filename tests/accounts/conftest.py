@@ -16,6 +16,7 @@ from tests.support.database import (
     migrated_sqlite,
     settings,
 )
+from tests.web.conftest import site
 
 __all__ = [
     "database",
@@ -24,6 +25,7 @@ __all__ = [
     "migrated_sqlite",
     "scene",
     "settings",
+    "site",
 ]
 
 

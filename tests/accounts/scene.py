@@ -10,7 +10,15 @@ import httpx2
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from soonish.accounts import oidc_pages, pages, service, sign_up_pages, tokens, verification
+from soonish.accounts import (
+    account_pages,
+    oidc_pages,
+    pages,
+    service,
+    sign_up_pages,
+    tokens,
+    verification,
+)
 from soonish.accounts.api import router
 from soonish.accounts.api_tokens_api import router as api_tokens_router
 from soonish.accounts.models import Registration, Session, Token, User
@@ -63,7 +71,7 @@ class Scene:
         self.app.state.soonish = Parts(self.settings, self.db)
         self.app.include_router(router)
         self.app.include_router(api_tokens_router)
-        for module in (pages, sign_up_pages, oidc_pages):
+        for module in (pages, account_pages, sign_up_pages, oidc_pages):
             self.app.include_router(module.router)
         install_web(self.app, self.settings)
 

@@ -14,6 +14,7 @@ import time_machine
 
 from soonish.accounts import access_tokens, sessions
 from soonish.accounts.models import Session
+from soonish.accounts.operators import create_account
 from soonish.db.types import utc_now
 from soonish.outbox.models import OutboxRow
 from tests.accounts.scene import PASSWORD, Scene
@@ -202,6 +203,17 @@ async def test_nobody_ends_somebody_elses_session(scene: Scene) -> None:
     for method, path in (("GET", ""), ("DELETE", ""), ("DELETE", f"/{item['id']}")):
         answer = await scene.browser().request(method, f"/api/users/me/sessions{path}")
         assert answer.status_code == 401
+
+
+async def test_whoever_becomes_an_administrator_signs_in_again(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    token = await browser.post("/api/users/me/tokens", json={"name": "x", "scope": "write"})
+    for admin, status in ((True, 401), (True, 200)):  # the second time changes nothing
+        async with scene.db.write() as session:
+            await create_account(session, ADDRESS, name=None, password_hash=None, admin=admin)
+        assert (await browser.get("/api/users/me")).status_code == status
+        await login(scene, browser)
+    assert (await ask(scene, token.json()["token"])).status_code == 401
 
 
 async def test_the_rows_life_is_announced_and_checked(scene: Scene) -> None:

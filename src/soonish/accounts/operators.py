@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.accounts import service
+from soonish.accounts import api_tokens, service, sessions
 from soonish.accounts.addresses import normalise
 from soonish.accounts.models import User
 from soonish.accounts.queries import find_by_address, is_live, lock_live_user
@@ -45,9 +45,17 @@ async def create_account(
         raise Conflict("There is an account with this address already.", code="account_exists")
     if password_hash:
         user.password_hash = password_hash
-    user.is_admin = user.is_admin or admin
+    if admin and not user.is_admin:
+        user.is_admin = True
+        await _sign_in_again(session, user)
     service.record_change(session, "user.create", user, admin=admin)
     return user, made
+
+
+async def _sign_in_again(session: AsyncSession, user: User) -> None:
+    """What was handed out before had fewer rights: nobody keeps it who should not have these."""
+    await sessions.end_all(session, user.id)
+    await api_tokens.revoke_all(session, user.id)
 
 
 async def require_account(session: AsyncSession, address: str) -> User:

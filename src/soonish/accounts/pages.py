@@ -1,4 +1,4 @@
-"""Sign-in pages, the dashboard and the account. They call the functions of the API's routes."""
+"""Sign-in pages and the dashboard. They call the functions of the API's routes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from soonish.accounts import api, cookies, flows
 from soonish.accounts.oidc import provider_name
-from soonish.accounts.schemas import LoginInput, ProfileInput, ResetInput, VerifyInput
+from soonish.accounts.schemas import LoginInput, ResetInput, VerifyInput
 from soonish.config import Settings
 from soonish.deps import (
     BrowserDep,
@@ -22,10 +22,9 @@ from soonish.deps import (
 )
 from soonish.errors import SoonishError
 from soonish.events.api import list_events
-from soonish.events.event_forms import timezones
 from soonish.events.organizer import PAGE_SIZE, next_url
 from soonish.integrations.api import list_own as list_channels
-from soonish.schemas import MAX_PAGE, CursorText, RowId
+from soonish.schemas import MAX_PAGE, CursorText
 from soonish.subscriptions.api import list_own as list_subscriptions
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.templating import redirect, render
@@ -150,77 +149,6 @@ async def dashboard(
         subscriptions=subscribed.items,
         broken_channels=broken,
         next_url=next_url("/dashboard", mine.next_cursor),
-    )
-
-
-@router.get("/account")
-async def account(
-    request: Request, db: DbDep, settings: SettingsDep, access: CurrentSession
-) -> Response:
-    form = Form.filled(name=access.user.name, timezone=access.user.timezone)
-    return await _account_page(request, db, settings, access, form)
-
-
-@router.post("/account")
-async def save_account(
-    request: Request,
-    db: DbDep,
-    settings: SettingsDep,
-    guard: LoginGuardDep,
-    browser: BrowserDep,
-    access: CurrentSession,
-) -> Response:
-    """The profile, or with `password` in the form a new password."""
-    form = await read_form(request)
-    is_password = "password" in form.names()
-    response = redirect("/account", "password_set" if is_password else "profile_saved")
-    try:
-        wanted = parse(ProfileInput, _password(form) if is_password else _profile(form))
-        await api.update_me(wanted, response, db, settings, guard, browser, access)
-    except SoonishError as error:
-        failed = form.failed(error)
-        return await _account_page(request, db, settings, access, failed, error.status)
-    return response
-
-
-@router.post("/account/sessions/{session_id}/end")
-async def end_session(session_id: RowId, db: DbDep, access: CurrentSession) -> Response:
-    await api.end_session(session_id, db, access)
-    return redirect("/account", "session_ended")
-
-
-def _profile(form: Form) -> dict[str, str | None]:
-    return {"name": form.optional("name"), "timezone": form.optional("timezone")}
-
-
-def _password(form: Form) -> dict[str, str]:
-    current = form.secret("current_password")
-    return {"password": form.secret("password")} | (
-        {"current_password": current} if current else {}
-    )
-
-
-async def _account_page(
-    request: Request,
-    db: DbDep,
-    settings: SettingsDep,
-    access: CurrentSession,
-    form: Form,
-    status: int = 200,
-) -> Response:
-    user = access.user
-    found = await api.list_sessions(db, settings, access, limit=PAGE_SIZE)
-    if "password" in form.names():  # the other form of the page keeps its saved values
-        form.fill(name=user.name, timezone=user.timezone)
-    return render(
-        request,
-        "accounts/account.html",
-        status=status,
-        user=user,
-        has_password=user.password_hash is not None,
-        form=form,
-        sessions=found.items,
-        timezones=timezones(form.value("timezone", "UTC")),
     )
 
 

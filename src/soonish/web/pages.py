@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from soonish.accounts import oidc_pages, own_data_pages, sign_up_pages
+from soonish.accounts import account_pages, oidc_pages, own_data_pages, sign_up_pages
 from soonish.accounts import pages as accounts
 from soonish.admin import pages as admin
 from soonish.config import Settings
@@ -32,6 +32,7 @@ def pages_router(settings: Settings) -> APIRouter:
         subscriptions,
         token_pages,
         accounts,
+        account_pages,
         oidc_pages,
         sign_up_pages,
         own_data_pages,
