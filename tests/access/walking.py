@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from soonish.accounts import access_tokens, api_tokens, sessions, tokens
 from soonish.accounts.addresses import fingerprint_of
 from soonish.accounts.cookies import SESSION
-from soonish.accounts.models import User
+from soonish.accounts.models import OidcIdentity, User
 from soonish.db.types import utc_now
 from soonish.events.models import Event, EventOrganizer, Invitation
 from soonish.integrations.models import Integration
@@ -190,6 +190,9 @@ async def _things(session: AsyncSession, event: Event, ids: dict[str, int]) -> d
         "notification_id": Notification(
             event_id=event.id, kind="manual", title="News", dedup_key=f"test:{uuid.uuid4()}"
         ),
+        "identity_id": OidcIdentity(
+            user_id=ids["owner"], issuer="https://id.example", subject=str(uuid.uuid4())
+        ),
         "invitation_id": Invitation(event_id=event.id, token_hash=str(uuid.uuid4())),
         "integration_id": Integration(
             user_id=ids["owner"],
@@ -242,6 +245,7 @@ def body_of(method: str, path: str, stage: Stage, role: str) -> dict[str, Any]:
         "/e/{slug}/remind-me": {"in_seconds": "3600"},
         "/manage/{token}/remind-me": {"in_seconds": "3600"},
         "/account": {"name": "New name"},
+        "/account/tokens": {"token_name": "New", "token_scope": "read", "token_days": "30"},
         "/integrations/new/{name}": {"name": "Chat", "tag": "new", "apprise_url": _HOOK},
         "/integrations/new/{name}/test": {"name": "Chat", "tag": "new", "apprise_url": _HOOK},
         "/integrations/{integration_id}/edit": {"name": "Renamed", "tag": "chat"},
