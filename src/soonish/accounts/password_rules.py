@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from soonish.errors import InvalidInput
-from soonish.i18n import _
+from soonish.i18n import Said, _
 
 MIN_LENGTH, MAX_LENGTH = 12, 128  # characters, as NFC counts them
 _LIST = Path(__file__).with_name("common_passwords.txt")
@@ -24,11 +24,9 @@ def check(password: str, *about: str | None, field: str = "password") -> str:
 
     `about`: the account's address and name.
     """
+    if wrong := length_error(password):
+        raise InvalidInput(field, wrong)
     normal = unicodedata.normalize("NFC", password)
-    if not MIN_LENGTH <= len(normal) <= MAX_LENGTH:
-        raise InvalidInput(
-            field, _("Use %(least)s to %(most)s characters.", least=MIN_LENGTH, most=MAX_LENGTH)
-        )
     forms = _forms(normal)
     if forms & _common() or _is_sequence(normal):
         raise InvalidInput(
@@ -39,6 +37,13 @@ def check(password: str, *about: str | None, field: str = "password") -> str:
             field, _("Your address, your name or ours is easily guessed. Choose another.")
         )
     return password
+
+
+def length_error(password: str) -> Said | None:
+    """What to say of a password that is too short or too long; None for any other."""
+    if MIN_LENGTH <= len(unicodedata.normalize("NFC", password)) <= MAX_LENGTH:
+        return None
+    return _("Use %(least)s to %(most)s characters.", least=MIN_LENGTH, most=MAX_LENGTH)
 
 
 def _forms(password: str) -> set[str]:

@@ -8,7 +8,7 @@ from babel import Locale, UnknownLocaleError
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from soonish.accounts.api_tokens import Scope
-from soonish.accounts.password_rules import MAX_LENGTH, MIN_LENGTH
+from soonish.accounts.password_rules import MAX_LENGTH, MIN_LENGTH, length_error
 from soonish.i18n import _
 from soonish.schemas import Input, Instant, Output, Text, known_timezones
 
@@ -34,6 +34,12 @@ def clean_name(value: str | None) -> str | None:
 def _required(value: str | None) -> str:
     if not value:
         raise ValueError("must not be empty")
+    return value
+
+
+def _of_right_length(value: str) -> str:
+    if wrong := length_error(value):
+        raise ValueError(wrong)
     return value
 
 
@@ -64,9 +70,11 @@ TokenName = Annotated[
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LanguageTag = Annotated[str, StringConstraints(max_length=16), AfterValidator(_known_locale)]
 AnyPassword = Annotated[Text, StringConstraints(max_length=1024)]
-# `password_rules.check` judges the length, in the words that a page shows as well.
+# The length is judged by the rule that pages go by; `password_rules.check` asks for more.
 NewPassword = Annotated[
-    Text, Field(json_schema_extra={"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH})
+    Text,
+    AfterValidator(_of_right_length),
+    Field(json_schema_extra={"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH}),
 ]
 TokenText = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 
