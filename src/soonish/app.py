@@ -48,10 +48,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         await check_fingerprint_key(parts.db)
         loop = asyncio.get_running_loop()
-        with on_signal(lambda: loop.call_soon_threadsafe(progress.close)):
+        with on_signal(lambda: loop.call_soon_threadsafe(progress.end)):
             async with KeyWatch(parts.db, settings).running():
                 yield
-        progress.close()
+        await progress.close()
         await parts.close(CLOSE_SECONDS)
 
     app = FastAPI(

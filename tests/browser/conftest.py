@@ -71,7 +71,7 @@ class Tab:
         self.complaints: list[str] = []
         page.on("console", lambda m: self._heard(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self._heard(str(error)))
-        page.on("requestfailed", lambda r: self._heard(f"failed: {r.url}"))
+        page.on("requestfailed", lambda r: self._heard(f"failed: {r.url} {r.failure}"))
 
     async def sign_in(self, site: Site, name: str) -> None:
         """Put the session of a new member into this browser."""

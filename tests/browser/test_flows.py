@@ -52,13 +52,17 @@ async def test_an_organizer_and_a_subscriber(
             await expect(bo.page.get_by_text("Look at your mail")).to_be_visible()
         assert len(await served_site.rows(Subscription)) == 1
 
-        await ana.page.goto(f"/events/{event.id}")
-        await expect(ana.page.get_by_text("bo@example.org", exact=True)).to_be_visible()
+        await ana.page.goto(f"/events/{event.id}/subscribers")
+        await expect(ana.page.get_by_text("bo@example.org", exact=True).first).to_be_visible()
+        await ana.page.get_by_role("link", name="Message").click()
         await ana.page.get_by_label("Title").fill("Rain plan")
         await ana.page.get_by_role("textbox", name="Message").fill("We move **inside**.")
-        await ana.page.get_by_role("button", name="Send to 1 subscriber").click()
+        await ana.page.get_by_role("button", name="Check before sending").click()
+        await expect(ana.page.get_by_text("1 person over 1 kind of channel")).to_be_visible()
+        await ana.page.get_by_role("button", name="Send to 1 person").click()
         await expect(ana.page.get_by_text("Your message is on its way.")).to_be_visible()
-        await expect(ana.page.get_by_role("link", name="Rain plan")).to_be_visible()
+        await expect(ana.page.get_by_role("heading", name="Rain plan")).to_be_visible()
+        await ana.page.get_by_role("link", name="Settings").click()
         await ana.page.get_by_role("link", name="Cancel event").click()
         await ana.page.get_by_role("button", name="Cancel the event").click()
         await expect(ana.page.get_by_text("The event is cancelled.")).to_be_visible()
@@ -109,8 +113,9 @@ async def test_a_double_click_sends_once(browser: Browser, served_site: Site):
         await expect(tab.page.get_by_role("heading", name="Share this link")).to_be_visible()
         await tab.page.get_by_label("Title").fill("Hello")
         await tab.page.get_by_role("textbox", name="Message").fill("Everybody")
-        await tab.page.get_by_role("button", name="Send to 0 subscribers").dblclick()
-        await expect(tab.page.get_by_role("link", name="Hello")).to_be_visible()
+        await tab.page.get_by_role("button", name="Check before sending").click()
+        await tab.page.get_by_role("button", name="Send to 0 people").dblclick()
+        await expect(tab.page.get_by_role("heading", name="Hello")).to_be_visible()
     assert len(await served_site.rows(Event)) == 1
     assert len(await served_site.rows(Notification)) == 1
 

@@ -5,6 +5,7 @@ With SCREENSHOTS=<folder> each is also written there as a picture.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -14,9 +15,10 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 from playwright.async_api import Browser
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from soonish.config import Settings
+from soonish.web.frames import mail_frame
 from soonish.web.install import install_web
 from soonish.web.templating import render
 from tests.browser.conftest import DESKTOP, PHONE, open_tab
@@ -35,7 +37,24 @@ def _sample_app(settings: Settings) -> FastAPI:
         template, context = SAMPLES[name]
         return render(request, template, **context)
 
+    # What the organizer's samples ask for while they are looked at.
+    for path in ("/events/7/progress", "/events/7/notifications/{nid}/progress"):
+        app.add_api_route(path, _endless)
+    app.add_api_route("/events/7/preview/mail", _mail, methods=["POST"])
     return app
+
+
+async def _endless(nid: int = 0) -> Response:
+    async def nothing() -> AsyncGenerator[bytes]:
+        while True:
+            yield b": still here\n\n"
+            await asyncio.sleep(0.2)
+
+    return StreamingResponse(nothing(), media_type="text/event-stream")
+
+
+async def _mail() -> Response:
+    return mail_frame("<!doctype html><p>We move <b>inside</b>.</p>")
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,7 @@ class Site:
     async def close(self) -> None:
         for client in self._clients:
             await client.aclose()
+        await self.app.state.progress.close()
         await self.parts.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -113,11 +114,12 @@ async def _checked(
     """What the hub sees, as long as the viewer may; raises what `Viewer.require` does."""
     checked = time.monotonic()
     with hub.place_for(viewer.user.id):
-        async for changes in hub.watch(ids):
-            if time.monotonic() - checked >= CHECK_SECONDS:
-                await viewer.require()
-                checked = time.monotonic()
-            yield changes
+        async with aclosing(hub.watch(ids)) as seen:
+            async for changes in seen:
+                if time.monotonic() - checked >= CHECK_SECONDS:
+                    await viewer.require()
+                    checked = time.monotonic()
+                yield changes
 
 
 def _event(viewer: Viewer, one: Progress) -> bytes:

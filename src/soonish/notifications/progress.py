@@ -66,11 +66,15 @@ class ProgressHub:
         self._looks = 0  # how often something new was found
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._closed = False
+        self._ending = asyncio.Event()
 
     @property
     def is_closed(self) -> bool:
-        return self._closed
+        return self._ending.is_set()
+
+    @property
+    def is_watched(self) -> bool:
+        return bool(self._watched)
 
     def require_place(self, user_id: int) -> None:
         """Raise TooManyRequests where the user has STREAMS_PER_USER streams open already."""
@@ -98,7 +102,7 @@ class ProgressHub:
         yield known
         self._watched.update(ids)
         try:
-            while not self._closed and _is_open(known):
+            while not self.is_closed and _is_open(known):
                 await self._look_after(seen)
                 found = self._latest if self._looks != seen else {}
                 seen = self._looks
@@ -109,12 +113,16 @@ class ProgressHub:
             self._watched.subtract(ids)
             self._watched += Counter()
 
-    def close(self) -> None:
+    def end(self) -> None:
         """End every stream; nothing is watched any more. To be called in the loop's thread."""
-        self._closed = True
+        self._ending.set()
         self._wake()
+
+    async def close(self) -> None:
+        """End, and let a look that is under way come to its end."""
+        self.end()
         if self._task:
-            self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def _look_after(self, seen: int) -> None:
         """Wait until a look after the one numbered `seen` found something new, IDLE_SECONDS at
@@ -127,8 +135,7 @@ class ProgressHub:
                     await self._changed.wait()
 
     async def _keep_looking(self) -> None:
-        while self._watched:
-            await asyncio.sleep(LOOK_SECONDS)
+        while self._watched and not await self._ends_within(LOOK_SECONDS):
             try:
                 async with self._db.read() as session:
                     found = await look(session, list(self._watched))
@@ -139,6 +146,12 @@ class ProgressHub:
                 self._latest = found
                 self._looks += 1
                 self._wake()
+
+    async def _ends_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        return self._ending.is_set()
 
     def _wake(self) -> None:
         self._changed.set()
