@@ -32,8 +32,8 @@ screenshots: bootstrap-test
 
 # After a change of texts: brings the catalogues up to date. Translate what is new in the .po files.
 messages: bootstrap
-	@.venv/bin/python scripts/messages.py update
-	@.venv/bin/python scripts/messages.py compile
+	@.venv/bin/python tools/messages.py update
+	@.venv/bin/python tools/messages.py compile
 
 chaos: bootstrap-test
 	@$(RUN)/pytest -m chaos tests/chaos tests/delivery

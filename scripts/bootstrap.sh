@@ -95,7 +95,7 @@ catalogues_are_compiled() {
 compile_catalogues() {
   catalogues_are_compiled && return
   say "Compiling the translations ..."
-  .venv/bin/python scripts/messages.py compile
+  .venv/bin/python tools/messages.py compile
 }
 
 find_browser() { # prints the program's path
