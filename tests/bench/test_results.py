@@ -45,8 +45,19 @@ def test_the_table_holds_the_newest_rows_of_each_scenario(tmp_path: Path) -> Non
     assert "-m bench startup move`" in table[5]
 
 
-def _result(path: Path, at: str, rows: list[dict[str, Any]]) -> None:
-    path.write_text(json.dumps({"at": at, "rows": rows}))
+def test_the_table_says_what_was_measured_beside_other_work(tmp_path: Path) -> None:
+    _result(tmp_path / "a.json", "2026-01-01", [{"scenario": "move"} | row("m", 1, "s")], load=7.5)
+    _result(tmp_path / "b.json", "2026-01-01", [{"scenario": "startup"} | row("s", 1, "s")])
+    write_table(["startup", "move"], tmp_path)
+    said = (tmp_path / "table.md").read_text().splitlines()[-1]
+    assert "other work too (load 7.5 before the run): move." in said
+    _result(tmp_path / "a.json", "2026-01-02", [{"scenario": "move"} | row("m", 1, "s")], load=0.4)
+    write_table(["startup", "move"], tmp_path)
+    assert "other work" not in (tmp_path / "table.md").read_text()
+
+
+def _result(path: Path, at: str, rows: list[dict[str, Any]], load: float = 0.0) -> None:
+    path.write_text(json.dumps({"at": at, "load": load, "rows": rows}))
 
 
 async def test_requests_leave_at_their_rate_though_answers_are_late(
