@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.clients import post_at
+from bench.enumeration import guessed
 from bench.report import write_table
 from bench.rows import p99, row
 from bench.sinks import Http, State
@@ -25,6 +26,12 @@ def test_a_ratio_of_one_or_more_meets_the_aim_whichever_way_it_points() -> None:
 def test_an_aim_of_none_at_all() -> None:
     assert row("lost", 0, "messages", 0, less=True)["ratio"] == 1
     assert row("lost", 1, "messages", 0, less=True)["ratio"] == 0
+
+
+def test_a_guess_by_time_is_a_coin_where_times_are_the_same() -> None:
+    assert guessed([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) == 0.5
+    assert guessed([4.0, 5.0], [1.0, 2.0]) == guessed([1.0, 2.0], [4.0, 5.0]) == 1
+    assert guessed([2.0, 4.0], [1.0, 3.0]) == 0.75
 
 
 def test_99_of_100_do_not_exceed_p99() -> None:
