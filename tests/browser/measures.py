@@ -18,8 +18,9 @@ _SMALL_TARGETS = """
   };
   const inSentence = (link) => {
     if (getComputedStyle(link).display !== "inline") return false;
+    if (!block) return false;
     const words = (text) => text.replace(/\\s+/g, "");
-    const block = link.closest("p, li, dd, td, th, label, legend, span, div");
+    const block = link.parentElement.closest("p, li, dd, td, th, label, legend, span, div, pre");
     return words(block.textContent).length > words(link.textContent).length;
   };
   const stretched = (link) => getComputedStyle(link, "::after").position === "absolute";
@@ -29,7 +30,8 @@ _SMALL_TARGETS = """
     return element;
   };
   const small = [];
-  for (const element of document.querySelectorAll("a[href], button, input, select, textarea, summary")) {
+  const all = "a[href], button, input, select, textarea, summary";
+  for (const element of document.querySelectorAll(all)) {
     if (element.type === "hidden" || !seen(element)) continue;
     if (element.matches("a") && inSentence(element)) continue;
     const { width, height } = target(element).getBoundingClientRect();
@@ -46,7 +48,8 @@ _MOVING = """
 () => [...document.querySelectorAll("*")].filter((element) =>
   [undefined, "::before", "::after"].some((part) => {
     const style = getComputedStyle(element, part);
-    return style.animationName !== "none" || style.transitionDuration.split(", ").some((t) => t !== "0s");
+    const lasting = style.transitionDuration.split(", ").some((seconds) => seconds !== "0s");
+    return style.animationName !== "none" || lasting;
   })).length
 """
 

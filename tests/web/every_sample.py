@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from soonish.errors import Conflict
 from soonish.web.templating import TEMPLATES, environment, render
 from tests.web.samples import NOW, SAMPLES
+from tests.web.samples_account import ACCOUNT_SAMPLES
 from tests.web.samples_admin import ADMIN_SAMPLES
 
 DEVELOPERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -40,8 +41,9 @@ FRAGMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "fragment-error": (
         "partials/error.html", {"error": Conflict("The event is over.")},
     ),
+    "fragment-refused": ("organizer/refused.html", {}),
 }  # fmt: skip
-EVERY_SAMPLE = SAMPLES | ADMIN_SAMPLES | DEVELOPERS | FRAGMENTS
+EVERY_SAMPLE = SAMPLES | ACCOUNT_SAMPLES | ADMIN_SAMPLES | DEVELOPERS | FRAGMENTS
 _AROUND = (
     '{%% extends "base.html" %%}{%% block main %%}<h1>A fragment</h1>'
     '<div class="mt-6">{%% include "%s" %%}</div>{%% endblock %%}'

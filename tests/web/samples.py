@@ -425,18 +425,6 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
                             "results": [Row(row=Row(email="a@example.org", id=None),
                                             outcome="asked", message="")]},
     ),
-    "account": (
-        "accounts/account.html",
-        {"user": USER, "has_password": True, "form": Form.filled(name="Ana"), "timezones": ZONES,
-         "sessions": [
-            Row(id=1, user_agent="Firefox on Linux", last_seen_at=NOW, current=True),
-            Row(id=2, user_agent=None, last_seen_at=NOW - timedelta(days=1), current=False)],
-         "made": Row(name="Calendar", token="soonish_abc"), "now": NOW,
-         "logins": [Row(id=1, issuer="https://id.example", created_at=NOW)],
-         "tokens": [
-            Row(id=1, name="Calendar", scope="read", expires_at=None, last_used_at=None),
-            Row(id=2, name=LONG, scope="write", expires_at=NOW, last_used_at=NOW)]},
-    ),
     "login": (
         "accounts/login.html",
         {"form": Form(), "next": "/dashboard", "provider": "id.example"},

@@ -23,7 +23,7 @@ def test_a_page_is_whole(name: str):
     html = sample_html(name)
     ids = Counter(re.findall(r'\sid="([^"]*)"', html))
     assert [i for i, count in ids.items() if count > 1] == []
-    assert html.count("<h1") == 1
+    assert html.count("<h1") == (0 if name == "api-docs" else 1)  # Swagger UI writes its own
     assert html.count("<main") == 1
     for described in re.findall(r'aria-describedby="([^"]*)"', html):
         assert set(described.split()) <= ids.keys()

@@ -22,6 +22,7 @@ NOTICES = {
     "session_ended": _("That session is signed out."),
     "sessions_ended": _("All other sessions are signed out."),
     "token_revoked": _("That token works no longer."),
+    "address_asked": _("Open the link in the mail that we send there. Until then nothing changes."),
     "login_disconnected": _("That login is no longer connected."),
     "event_created": _("Your event is ready. Share its link, and people can subscribe."),
     "event_updated": _("Saved. Subscribers are being told what changed."),
