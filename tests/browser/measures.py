@@ -16,12 +16,11 @@ _SMALL_TARGETS = """
     return element.checkVisibility({ visibilityProperty: true }) && style.pointerEvents !== "none"
       && box.width > 1 && box.height > 1;
   };
+  const words = (text) => text.replace(/\\s+/g, "");
   const inSentence = (link) => {
     if (getComputedStyle(link).display !== "inline") return false;
-    if (!block) return false;
-    const words = (text) => text.replace(/\\s+/g, "");
     const block = link.parentElement.closest("p, li, dd, td, th, label, legend, span, div, pre");
-    return words(block.textContent).length > words(link.textContent).length;
+    return block && words(block.textContent).length > words(link.textContent).length;
   };
   const stretched = (link) => getComputedStyle(link, "::after").position === "absolute";
   const target = (element) => {

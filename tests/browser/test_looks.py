@@ -36,8 +36,13 @@ def _sample_app(settings: Settings) -> FastAPI:
         return render_sample(request, name)
 
     @app.get("/dev/mail/x.eml/html")
+    @app.get("/events/7/preview/mail")
     async def mail() -> Response:
-        return mail_frame("<!doctype html><title>A mail</title><p>Hello</p>")
+        return mail_frame("<!doctype html><html lang=en><title>A mail</title><p>Hello</p>")
+
+    @app.get("/events/7/progress")
+    async def nothing_new() -> Response:
+        return Response("retry: 600000\n\n", media_type="text/event-stream")
 
     return app
 
