@@ -19,6 +19,7 @@ _SMALL_TARGETS = """
   const words = (text) => text.replace(/\\s+/g, "");
   const inSentence = (link) => {
     if (getComputedStyle(link).display !== "inline") return false;
+    if (link.closest(".prose-soonish")) return true;  // what people wrote themselves
     const block = link.parentElement.closest("p, li, dd, td, th, label, legend, span, div, pre");
     return block && words(block.textContent).length > words(link.textContent).length;
   };

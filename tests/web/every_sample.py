@@ -50,9 +50,23 @@ _AROUND = (
 )
 
 
+# Where a page is, for those that show it among their tabs.
+PATHS = {
+    "admin": "/admin",
+    "admin-users": "/admin/users",
+    "admin-events": "/admin/events",
+    "admin-channels": "/admin/integrations",
+    "admin-audit": "/admin/audit",
+    "dashboard": "/dashboard",
+    "account": "/account",
+    "integrations": "/integrations",
+}
+
+
 def render_sample(request: Request, name: str) -> Response:
     """The sample of that name as its page."""
     template, context = EVERY_SAMPLE[name]
+    request = Request({**request.scope, "path": PATHS.get(name, "/sample")})
     if name not in FRAGMENTS:
         return render(request, template, **context)
     page = environment().from_string(_AROUND % template)
