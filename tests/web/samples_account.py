@@ -18,8 +18,20 @@ SESSIONS = [
     (Row(id=4, last_seen_at=NOW - timedelta(days=2), current=False), ("", "")),
 ]
 TOKENS = [
-    Row(id=1, name="Backup script", scope="read", expires_at=NOW + timedelta(days=30), last_used_at=NOW - timedelta(hours=3)),
-    Row(id=2, name="A-rather-long-name-without-any-space-" * 2, scope="write", expires_at=NOW, last_used_at=None),
+    Row(
+        id=1,
+        name="Backup script",
+        scope="read",
+        expires_at=NOW + timedelta(days=30),
+        last_used_at=NOW - timedelta(hours=3),
+    ),
+    Row(
+        id=2,
+        name="A-rather-long-name-without-any-space-" * 2,
+        scope="write",
+        expires_at=NOW,
+        last_used_at=None,
+    ),
     Row(id=3, name="Script", scope="read", expires_at=None, last_used_at=None),
 ]
 LOGINS = [Row(id=1, issuer="https://id.example.org/realm", created_at=NOW - timedelta(days=90))]

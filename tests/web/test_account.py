@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from soonish.accounts.devices import device_name
-from soonish.accounts.models import ApiToken, OidcIdentity, Registration, Session
-from soonish.accounts.service import find_or_create_by_address
-from soonish.db.types import utc_now
+from soonish.accounts.models import Registration, Session
 from soonish.web.templating import environment
 from tests.web.site import Site, Visitor, text_of
 
