@@ -41,6 +41,7 @@ def _sample_app(settings: Settings) -> FastAPI:
     async def mail() -> Response:
         return mail_frame("<!doctype html><html lang=en><title>A mail</title><p>Hello</p>")
 
+    @app.get("/events/7/notifications/2/progress")
     @app.get("/events/7/progress")
     async def nothing_new() -> Response:
         return StreamingResponse(_silence(), media_type="text/event-stream")
