@@ -6,9 +6,7 @@ With SCREENSHOTS=<folder> each is also written there as a picture.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, AsyncIterator
-from pathlib import Path
 
 import pytest
 import uvicorn
@@ -21,10 +19,10 @@ from soonish.web.frames import mail_frame
 from soonish.web.install import install_web
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
 from tests.browser.measures import moving, open_everything, small_targets, width_over
+from tests.browser.pictures import picture
 from tests.browser.serving import serve
 from tests.web.every_sample import EVERY_SAMPLE, render_sample
 
-SCREENSHOTS = os.environ.get("SCREENSHOTS")
 NARROW = {"width": 320, "height": 700}
 
 
@@ -69,11 +67,6 @@ async def shared_tab(browser: Browser, samples_url: str) -> AsyncGenerator[Tab]:
         yield tab
 
 
-async def _picture(page: Page, name: str) -> None:
-    if SCREENSHOTS:
-        await page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
-
-
 @pytest.mark.parametrize("name", EVERY_SAMPLE)
 async def test_a_page_on_a_phone_and_on_a_desk(shared_tab: Tab, name: str):
     """As it comes on a phone in light, unfolded on a narrow phone, unfolded on a desk in dark."""
@@ -82,15 +75,15 @@ async def test_a_page_on_a_phone_and_on_a_desk(shared_tab: Tab, name: str):
     await page.emulate_media(color_scheme="light")
     await page.set_viewport_size(PHONE)
     await page.goto(f"/sample/{name}")
-    await _picture(page, f"{name}-phone")
+    await picture(page, f"{name}-phone")
     foreign = name == "api-docs"  # Swagger UI's own markup, for developers at a desk
     assert foreign or await tab.axe() == []
     await page.set_viewport_size(NARROW)
     assert await width_over(page) <= 0
     await page.set_viewport_size(DESKTOP)
-    await _picture(page, f"{name}-desktop")
+    await picture(page, f"{name}-desktop")
     await page.emulate_media(color_scheme="dark")
-    await _picture(page, f"{name}-dark")
+    await picture(page, f"{name}-dark")
     await open_everything(page)
     assert foreign or await tab.axe() == []
     await page.set_viewport_size(NARROW)
@@ -124,7 +117,7 @@ async def test_an_event_is_printed_in_black_on_white(shared_tab: Tab):
     await page.goto("/sample/event")
     await page.emulate_media(media="print", color_scheme="dark")
     try:
-        await _picture(page, "event-print")
+        await picture(page, "event-print")
         shown = await page.inner_text("body")
         assert "Rooftop cinema" in shown
         assert "Klunkerkranich" in shown
