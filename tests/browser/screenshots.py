@@ -1,4 +1,4 @@
-"""`python -m tests.browser.screenshots`: a picture of every page and mail, written to ./screenshots."""
+"""`python -m tests.browser.screenshots`: pictures of all pages and mails, in ./screenshots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[2] / "screenshots"
 
 
 def main() -> int:
-    """Take the pictures (phone, desktop, dark) while the pages and mails are checked; pytest's exit code."""
+    """Take the pictures while the pages and mails are checked; pytest's exit code."""
     FOLDER.mkdir(exist_ok=True)
     os.environ["SCREENSHOTS"] = str(FOLDER)
     tests = (
