@@ -316,3 +316,58 @@ async def change_address(scene: Scene, browser: httpx2.AsyncClient) -> str:
     assert answer.status_code == 200, answer.text
     await scene.begin_verifications()
     return await scene.last_token()
+
+
+async def test_the_reader_of_a_mail_gives_nobody_an_account_in_his_name(scene: Scene) -> None:
+    """Somebody claims a stranger's address, with a password of his own, and waits for a click."""
+    await scene.subscriber(NEW)
+    attacker = await scene.account(ADDRESS)
+    token = await change_address(scene, attacker)
+    stranger = await scene.account("somebody@example.com", OTHER_PASSWORD)
+    for browser in (scene.browser(), stranger):
+        page = await browser.get("/verify", params={"token": token})
+        assert "Go on only if it is your account" in page.text
+        for typed in ("", OTHER_PASSWORD):
+            form = {"token": token, "password": typed}
+            assert (await browser.post("/verify", data=form)).status_code == 422
+    body = {"email": NEW, "password": PASSWORD}
+    assert (await scene.browser().post("/api/auth/login", json=body)).status_code == 401
+    assert (await attacker.get("/api/users/me")).json()["email"] == ADDRESS
+
+
+async def test_whoever_has_the_account_confirms_on_the_page(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    token = await change_address(scene, browser)
+    assert 'name="password"' not in (await browser.get(f"/verify?token={token}")).text
+    assert (await browser.post("/verify", data={"token": token})).status_code == 303
+    assert (await browser.get("/api/users/me")).json()["email"] == NEW
+
+
+async def test_on_another_device_the_password_confirms(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    token = await change_address(scene, browser)
+    phone = scene.browser()
+    assert 'name="password"' in (await phone.get(f"/verify?token={token}")).text
+    form = {"token": token, "password": PASSWORD}
+    assert (await phone.post("/verify", data=form)).status_code == 303
+    assert (await phone.get("/api/users/me")).json()["email"] == NEW
+
+
+async def test_an_account_without_a_password_moves_where_it_is_signed_in(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS, None)
+    token = await change_address(scene, browser)
+    elsewhere = await scene.browser().post("/verify", data={"token": token})
+    assert elsewhere.status_code == 422
+    assert "Sign in to your account in this browser first" in elsewhere.text
+    assert (await browser.post("/verify", data={"token": token})).status_code == 303
+
+
+async def test_guessing_on_the_page_of_a_claim_is_limited(scene: Scene) -> None:
+    scene.settings.rate_limits_enabled = True
+    token = await change_address(scene, await scene.account(ADDRESS))
+    phone = scene.browser()
+    form = {"token": token, "password": OTHER_PASSWORD}
+    for _ in range(5):
+        assert (await phone.post("/verify", data=form)).status_code == 422
+    form["password"] = PASSWORD
+    assert (await phone.post("/verify", data=form)).status_code == 429

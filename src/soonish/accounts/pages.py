@@ -7,11 +7,11 @@ import re
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from soonish.accounts import api, cookies, flows
+from soonish.accounts import api, claims, cookies, flows
+from soonish.accounts.claims import Claim
 from soonish.accounts.oidc import provider_name
 from soonish.accounts.schemas import LoginInput, ResetInput, VerifyInput
 from soonish.config import Settings
-from soonish.db.types import utc_now
 from soonish.deps import (
     BrowserDep,
     CurrentSession,
@@ -22,7 +22,6 @@ from soonish.deps import (
     SettingsDep,
 )
 from soonish.errors import SoonishError
-from soonish.events import attention
 from soonish.events.api import list_events
 from soonish.events.organizer import PAGE_SIZE, next_url
 from soonish.integrations.api import list_own as list_channels
@@ -92,21 +91,26 @@ async def logout(db: DbDep, settings: SettingsDep, access: CurrentSession) -> Re
 
 
 @router.get("/verify")
-async def ask_to_verify(request: Request, token: str = "") -> Response:
+async def ask_to_verify(
+    request: Request, db: DbDep, settings: SettingsDep, browser: BrowserDep, token: str = ""
+) -> Response:
     """One click, because mail programs and scanners open every link."""
-    return _verify_page(request, Form(), token)
+    claim = await claims.find_claim(db, settings, browser, token)
+    return _verify_page(request, Form(), token, claim)
 
 
 @router.post("/verify")
 async def verify(
-    request: Request, db: DbDep, settings: SettingsDep, browser: BrowserDep
+    request: Request, db: DbDep, settings: SettingsDep, guard: LoginGuardDep, browser: BrowserDep
 ) -> Response:
     form = await read_form(request)
+    claim = await claims.find_claim(db, settings, browser, form.value("token"))
     try:
         wanted = parse(VerifyInput, {"token": form.value("token")})
+        await claims.require_claimant(guard, claim, form.secret("password"))
         made = await flows.verify(db, settings, browser, token=wanted.token)
     except SoonishError as error:
-        return _verify_page(request, form.failed(error), form.value("token"), error.status)
+        return _verify_page(request, form.failed(error), form.value("token"), claim, error.status)
     response = redirect("/dashboard", "choose_password" if made.password_needed else "verified")
     cookies.clear_register(response, settings)
     cookies.set_session(response, settings, made.token)
@@ -142,12 +146,7 @@ async def dashboard(
     mine = await list_events(db, settings, user, mine=True, limit=PAGE_SIZE, cursor=cursor)
     subscribed = await list_subscriptions(user, db, settings, limit=PAGE_SIZE)
     channels = await list_channels(user, db, limit=MAX_PAGE)
-    broken = [one for one in channels.items if not one.is_active or one.failing_since]
-    now = utc_now()
-    async with db.read() as session:
-        waiting = await attention.waiting(session, user)
-        failed = await attention.failed(session, user, now)
-        reminders = await attention.next_reminders(session, user, now)
+    broken = [one for one in channels.items if one.is_active and one.failing_since]
     return render(
         request,
         "accounts/dashboard.html",
@@ -155,18 +154,16 @@ async def dashboard(
         events=mine.items,
         subscriptions=subscribed.items,
         broken_channels=broken,
-        has_channels=bool(channels.items),
-        waiting=waiting,
-        failed=failed,
-        reminders=reminders,
         next_url=next_url("/dashboard", mine.next_cursor),
     )
 
 
-def _verify_page(request: Request, form: Form, token: str, status: int = 200) -> Response:
+def _verify_page(
+    request: Request, form: Form, token: str, claim: Claim | None, status: int = 200
+) -> Response:
     return render(
         request, "accounts/verify.html", status=status, user=None, token_page=True, form=form,
-        token=token,
+        token=token, claim=claim,
     )  # fmt: skip
 
 
