@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from bench.basics import latency, memory, startup
 from bench.broadcasts import growth, mails, mixed, slow_targets, webhooks
-from bench.enumeration import enumeration
 from bench.reminders import move, reminders
 from bench.rows import Row
 from bench.storms import storm
@@ -25,6 +24,5 @@ SCENARIOS: dict[str, Callable[[], list[Row]]] = {
     "reminders": reminders,
     "move": move,
     "memory": memory,
-    "enumeration": enumeration,
 }
 QUICK = ("startup", "latency", "webhooks", "mails", "webhooks-10k", "mails-10k")

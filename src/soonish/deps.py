@@ -13,7 +13,7 @@ from fastapi.security import APIKeyCookie, OAuth2PasswordBearer
 from soonish.accounts import access, access_tokens, api_tokens, clients, cookies, sessions
 from soonish.accounts.access import Access, SessionAccess, TokenAccess
 from soonish.accounts.flows import Browser
-from soonish.accounts.limits import LoginGuard
+from soonish.accounts.limits import LoginGuard, Postage
 from soonish.accounts.models import User
 from soonish.accounts.oidc import Provider
 from soonish.audit import origin
@@ -176,10 +176,15 @@ async def require_user(found: Annotated[Access, Depends(require_access)]) -> Use
     return found.user
 
 
+async def get_postage(meter: MeterDep, user: Annotated[User, Depends(require_user)]) -> Postage:
+    return Postage(meter, user)
+
+
 BrowserDep = Annotated[Browser, Depends(get_browser)]
 BrowserLanguage = Annotated[str | None, Depends(get_language)]
 OidcDep = Annotated[Provider, Depends(get_oidc)]
 LoginGuardDep = Annotated[LoginGuard, Depends(get_login_guard)]
+PostageDep = Annotated[Postage, Depends(get_postage)]
 OptionalUser = Annotated[User | None, Depends(get_user)]
 CurrentAccess = Annotated[Access, Depends(require_access)]
 CurrentSession = Annotated[SessionAccess, Depends(require_session)]

@@ -14,8 +14,9 @@ from soonish.accounts.models import Registration, User
 from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.events.advance import Advance
-from soonish.events.models import Event
+from soonish.events.models import Event, Invitation
 from soonish.notifications.models import Delivery, Notification
+from soonish.ops.rate_limits import WRITTEN_TO
 from soonish.subscriptions.models import Subscription
 from tests.web.site import Site, Visitor, text_of
 
@@ -253,3 +254,68 @@ async def test_a_page_says_when_to_try_again(site: Site) -> None:
 async def test_health_says_where_limits_are_counted(site: Site) -> None:
     part = (await site.visitor().client.get("/api/health")).json()["parts"]["limits"]
     assert (part["ok"], part["detail"]) == (True, "counted in this process")
+
+
+async def test_somebody_signed_in_mails_nobody_more_than_five_times_an_hour(site: Site) -> None:
+    """Whatever they think of, and however they spell the address; they are not told."""
+    owner = await site.member("olga")
+    for number in range(4):
+        event = f"/api/events/{await new_event(site, owner)}"
+        address = ADDRESS.replace("@", f"+{number}@") if number % 2 else ADDRESS.upper()
+        made = await owner.client.post(f"{event}/organizers", json={"email": address})
+        assert made.status_code == 201
+        invited = await owner.client.post(f"{event}/invitations", json={"emails": [address]})
+        assert invited.status_code == 201
+        rows = {"action": "add", "emails": [address]}
+        asked = await owner.client.post(f"{event}/subscriptions/bulk", json=rows)
+        assert [one["outcome"] for one in asked.json()["results"]] == ["asked"]
+    mails = await site.rows(Delivery, Delivery.subscription_id.is_(None))
+    told = [one.outcome for one in mails]
+    assert (told.count(None), told.count("rate_limited")) == (5, 7)
+
+
+async def test_the_mails_of_others_cost_nobody_the_link_to_sign_in(site: Site) -> None:
+    owner = await site.member("olga")
+    for _ in range(6):
+        event = f"/api/events/{await new_event(site, owner)}"
+        await owner.client.post(f"{event}/invitations", json={"emails": [ADDRESS]})
+    body = {"email": ADDRESS}
+    assert (await site.visitor().client.post("/api/auth/magic-link", json=body)).status_code == 202
+    links = Notification.kind == "magic_link"
+    assert len(await site.rows(Notification, links)) == 1
+
+
+async def test_somebody_signed_in_claims_an_address_five_times_an_hour(site: Site) -> None:
+    browser = await site.member("olga")
+    for _ in range(8):
+        answer = await browser.client.patch("/api/users/me", json={"email": ADDRESS})
+        assert answer.status_code == 200
+    assert len(await site.rows(Registration)) == 5
+
+
+async def test_an_account_writes_to_2000_addresses_a_day(site: Site) -> None:
+    owner = await site.member("olga")
+    event = f"/api/events/{await new_event(site, owner)}"
+    limits, user = site.parts.limits, await site.user("olga")
+    assert (await limits.hit(WRITTEN_TO, str(user.id), 1999)).allowed
+    body = {"emails": ["one@a.org", "ONE@a.org", "two@a.org"]}
+    refused = await owner.client.post(f"{event}/invitations", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert not await site.rows(Invitation)
+    assert (await owner.client.post(f"{event}/invitations", json={})).status_code == 201
+    last = await owner.client.post(f"{event}/organizers", json={"email": "two@a.org"})
+    assert last.status_code == 201
+    late = await owner.client.patch("/api/users/me", json={"email": ADDRESS})
+    assert_refused(late, "mail-from", 86_400)
+
+
+async def test_nobody_finds_out_who_has_an_account_by_handing_over_events(site: Site) -> None:
+    owner = await site.member("olga")
+    transfer = f"/api/events/{await new_event(site, owner)}/transfer"
+    for number in range(10):
+        answer = await owner.client.post(transfer, json={"email": f"p{number}@a.org"})
+        assert answer.json()["code"] == "not_an_account"
+    await site.member("bert")
+    for email in ("p11@a.org", "bert@example.org"):
+        answer = await owner.client.post(transfer, json={"email": email})
+        assert_refused(answer, "transfer", 3600)

@@ -10,7 +10,7 @@ from soonish.accounts import flows, merging, password_rules, passwords, service,
 from soonish.accounts.access import Access, SessionAccess, require_session
 from soonish.accounts.addresses import normalise
 from soonish.accounts.flows import Browser
-from soonish.accounts.limits import LoginGuard
+from soonish.accounts.limits import LoginGuard, Postage
 from soonish.accounts.models import User
 from soonish.accounts.queries import lock_live_user
 from soonish.accounts.schemas import ProfileInput
@@ -39,15 +39,17 @@ async def update(
 ) -> Updated:
     """Apply the fields that were set. A new address counts once it is proven (DESIGN 12).
 
-    Raises InvalidInput, Conflict, TooManyRequests (wrong `current_password`), and Forbidden where
-    an API token asks for a new address or password.
+    One that has had too many mails which others cause is asked nothing, and nobody told.
+
+    Raises InvalidInput, Conflict, TooManyRequests (wrong `current_password`, too many addresses),
+    and Forbidden where an API token asks for a new address or password.
     """
     wanted = changes.model_fields_set
     if not wanted <= set(_PLAIN):
         require_session(access)
     address = normalise(changes.email) if "email" in wanted else None
     hashed = await _new_hash(guard, access, changes) if "password" in wanted else None
-    if address is not None:
+    if address is not None and not await Postage(guard.meter, access.user).take([address]):
         async with db.write() as session:
             await merging.claim_address(session, access.user, address)
     async with db.write() as session:

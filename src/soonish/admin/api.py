@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from soonish.accounts.limits import Postage
 from soonish.admin import analytics, queries, service
 from soonish.admin.access import Admin
 from soonish.admin.queries import Health
@@ -27,9 +28,10 @@ from soonish.schemas import MAX_ID, CursorText, Limit, Page, RowId, Text, encode
 from soonish.subscriptions import bulk
 from soonish.subscriptions.api import StatusFilter, subscriber_out
 from soonish.subscriptions.bulk_api import BODY as BULK_BODY
-from soonish.subscriptions.bulk_api import BulkOut, CsvAction, read_rows, row_out
+from soonish.subscriptions.bulk_api import BulkOut, CsvAction, read_rows, row_out, stamps
 from soonish.subscriptions.schemas import SubscriberOut
 from soonish.subscriptions.service import subscribers_of
+from soonish.web.rate_limits import MeterDep
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 
@@ -117,7 +119,12 @@ async def list_subscriptions(
 
 @router.post("/events/{event_id}/subscriptions/bulk", openapi_extra={"requestBody": BULK_BODY})
 async def change_subscriptions(
-    admin: Admin, event_id: RowId, request: Request, db: DbDep, action: CsvAction = None
+    admin: Admin,
+    event_id: RowId,
+    request: Request,
+    db: DbDep,
+    meter: MeterDep,
+    action: CsvAction = None,
 ) -> BulkOut:
     """Add addresses (each gets a mail that asks it to confirm), approve or remove subscriptions of
     anybody's event; as JSON, or as text/csv with `?action=`."""
@@ -125,7 +132,8 @@ async def change_subscriptions(
         await operators.with_owner(session, event_id)
     content_type = request.headers.get("content-type", "")
     wanted, rows = read_rows(await request.body(), content_type, action)
-    results = await bulk.run(db, event_id, admin, wanted, rows, as_administrator=True)
+    muted = await stamps(Postage(meter, admin), wanted, rows)
+    results = await bulk.run(db, event_id, admin, wanted, rows, as_administrator=True, muted=muted)
     return BulkOut(results=[row_out(one) for one in results])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -49,13 +49,19 @@ async def create_link(
 
 
 async def create_by_mail(
-    session: AsyncSession, event: Event, organizer: User, wanted: InvitationInput, now: datetime
+    session: AsyncSession,
+    event: Event,
+    organizer: User,
+    wanted: InvitationInput,
+    now: datetime,
+    *,
+    muted: Collection[str] = (),
 ) -> list[tuple[Invitation, str | None]]:
     """An invitation for each address, once for each, with its mail; InvalidInput `emails.N` for
     what is no address.
 
     One that an address has already is renewed as it is wanted now, and mailed again, but no more
-    than once an hour.
+    than once an hour. Addresses whose fingerprint is among the `muted` are invited, but not mailed.
     """
     made: list[tuple[Invitation, str | None]] = []
     for address in _addresses(wanted.emails or []):
@@ -65,7 +71,8 @@ async def create_by_mail(
             invitation = _made(event, organizer, wanted, now)
             invitation.user_id = user.id
             await _add(session, invitation, organizer)
-        await _mail(session, event, organizer, invitation, now)
+        is_muted = user.email_fingerprint in muted
+        await _mail(session, event, organizer, invitation, now, muted=is_muted)
         made.append((invitation, user.email))
     return made
 
@@ -155,7 +162,13 @@ async def _add(session: AsyncSession, invitation: Invitation, organizer: User) -
 
 
 async def _mail(
-    session: AsyncSession, event: Event, organizer: User, invitation: Invitation, now: datetime
+    session: AsyncSession,
+    event: Event,
+    organizer: User,
+    invitation: Invitation,
+    now: datetime,
+    *,
+    muted: bool,
 ) -> None:
     lasts = invitation.expires_at - now if invitation.expires_at else MAIL_LIFETIME
     await add_account_mail(
@@ -170,6 +183,7 @@ async def _mail(
             "event": event.name,
             "organizer": organizer.name or "",
         },
+        muted=muted,
     )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from soonish.accounts.models import User
 from soonish.config import Settings
 from soonish.db.types import utc_now
-from soonish.deps import CurrentUser, DbDep, SettingsDep
+from soonish.deps import CurrentUser, DbDep, PostageDep, SettingsDep
 from soonish.events import invitations, policy
 from soonish.events.access_schemas import (
     InvitationInput,
@@ -31,22 +31,27 @@ def invitation_out(invitation: Invitation, address: str | None) -> InvitationOut
 
 @router.post("", status_code=status.HTTP_201_CREATED)
 async def invite(
-    event_id: RowId, wanted: InvitationInput, user: CurrentUser, db: DbDep, settings: SettingsDep
+    event_id: RowId,
+    wanted: InvitationInput,
+    user: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    postage: PostageDep,
 ) -> InvitationLink | Invited:
     """With `emails` each address gets a mail with a link of its own (`items`); without them the
     answer is one link to pass on, whose `url` is shown this once."""
-    make = _invite_by_mail if wanted.emails else _make_link
+    async with db.read() as session:
+        await policy.require_organizer(session, event_id, user)
+    muted = await postage.take(wanted.emails or [])
     async with db.write() as session:
         event = await policy.require_organizer(session, event_id, user, lock="share")
         policy.require_open(event, utc_now())
-        return await make(session, event, user, wanted, settings)
-
-
-async def _invite_by_mail(
-    session: AsyncSession, event: Event, user: User, wanted: InvitationInput, settings: Settings
-) -> Invited:
-    made = await invitations.create_by_mail(session, event, user, wanted, utc_now())
-    return Invited(items=[invitation_out(*one) for one in made])
+        if wanted.emails:
+            made = await invitations.create_by_mail(
+                session, event, user, wanted, utc_now(), muted=muted
+            )
+            return Invited(items=[invitation_out(*one) for one in made])
+        return await _make_link(session, event, user, wanted, settings)
 
 
 async def _make_link(

@@ -55,9 +55,16 @@ async def user_ids(session: AsyncSession, event: Event) -> Sequence[int]:
 
 
 async def add(
-    session: AsyncSession, event: Event, owner: User, address: str, now: datetime
+    session: AsyncSession,
+    event: Event,
+    owner: User,
+    address: str,
+    now: datetime,
+    *,
+    muted: bool = False,
 ) -> tuple[Organizer, bool]:
-    """Make the address a co-organizer of the (locked) event and tell it; whether that is new.
+    """Make the address a co-organizer of the (locked) event and tell it, unless it is `muted`;
+    whether that is new.
 
     Its rights need a sign-in, so an address without an account may be added too. InvalidInput for
     what is no address, Conflict `already_owner` and `too_many_organizers`.
@@ -68,7 +75,7 @@ async def add(
     is_new = await _insert(session, event, user.id, owner.id, now)
     if is_new:
         await _check_number(session, event)
-        await _tell(session, event, user.id, "co_organizer", owner)
+        await _tell(session, event, user.id, "co_organizer", owner, muted=muted)
         record(
             session,
             "organizer.add",
@@ -104,9 +111,16 @@ async def remove(session: AsyncSession, event: Event, owner: User, user_id: int)
 
 
 async def transfer(
-    session: AsyncSession, event: Event, owner: User, address: str, now: datetime
+    session: AsyncSession,
+    event: Event,
+    owner: User,
+    address: str,
+    now: datetime,
+    *,
+    muted: bool = False,
 ) -> None:
-    """Hand the (locked) event over to an account, which is told; the old owner helps on.
+    """Hand the (locked) event over to an account, which is told unless it is `muted`; the old
+    owner helps on.
 
     InvalidInput for what is no address, or none of an account that could sign in.
     """
@@ -120,7 +134,7 @@ async def transfer(
     )
     await _insert(session, event, event.owner_user_id, heir.id, now)
     event.owner_user_id, event.updated_at = heir.id, now
-    await _tell(session, event, heir.id, "new_owner", owner)
+    await _tell(session, event, heir.id, "new_owner", owner, muted=muted)
     record(
         session,
         "event.transfer",
@@ -166,7 +180,7 @@ async def _check_number(session: AsyncSession, event: Event) -> None:
 
 
 async def _tell(
-    session: AsyncSession, event: Event, user_id: int, kind: str, organizer: User
+    session: AsyncSession, event: Event, user_id: int, kind: str, organizer: User, *, muted: bool
 ) -> None:
     await add_account_mail(
         session,
@@ -175,4 +189,5 @@ async def _tell(
         dedup_key=f"{kind}:{event.id}:{user_id}:{uuid.uuid4()}",
         lifetime=MAIL_LIFETIME,
         extra={"event": event.name, "organizer": organizer.name or "", "event_id": event.id},
+        muted=muted,
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Response, status
 
 from soonish.db.types import utc_now
-from soonish.deps import CurrentUser, DbDep, SettingsDep
+from soonish.deps import CurrentUser, DbDep, PostageDep, SettingsDep
 from soonish.events import organizers, policy, queries
 from soonish.events.access_schemas import OrganizerInput, OrganizerOut, TransferInput
 from soonish.events.api import event_out
 from soonish.events.organizers import Organizer
 from soonish.events.schemas import EventOut
+from soonish.ops.rate_limits import TRANSFER
 from soonish.schemas import Page, RowId
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["organizers"])
@@ -41,12 +42,22 @@ async def list_organizers(event_id: RowId, user: CurrentUser, db: DbDep) -> Page
     responses={200: {"model": OrganizerOut, "description": "A co-organizer already"}},
 )
 async def add_organizer(
-    event_id: RowId, wanted: OrganizerInput, user: CurrentUser, db: DbDep, response: Response
+    event_id: RowId,
+    wanted: OrganizerInput,
+    user: CurrentUser,
+    db: DbDep,
+    postage: PostageDep,
+    response: Response,
 ) -> OrganizerOut:
     """Make an address a co-organizer; it is told by mail and has its rights once it signs in."""
+    async with db.read() as session:
+        await policy.require_owner(session, event_id, user)
+    full = await postage.take([wanted.email])
     async with db.write() as session:
         event = await policy.require_owner(session, event_id, user, lock="update")
-        made, is_new = await organizers.add(session, event, user, wanted.email, utc_now())
+        made, is_new = await organizers.add(
+            session, event, user, wanted.email, utc_now(), muted=bool(full)
+        )
     response.status_code = 201 if is_new else 200
     return organizer_out(made)
 
@@ -60,11 +71,20 @@ async def remove_organizer(event_id: RowId, user_id: RowId, user: CurrentUser, d
 
 @router.post("/transfer")
 async def transfer(
-    event_id: RowId, wanted: TransferInput, user: CurrentUser, db: DbDep, settings: SettingsDep
+    event_id: RowId,
+    wanted: TransferInput,
+    user: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    postage: PostageDep,
 ) -> EventOut:
     """Hand the event over to another account; you stay as a co-organizer."""
+    async with db.read() as session:
+        await policy.require_owner(session, event_id, user)
+    await postage.meter.require(TRANSFER, str(user.id))  # the answer tells who has an account
+    full = await postage.take([wanted.email])
     async with db.write() as session:
         event = await policy.require_owner(session, event_id, user, lock="update")
-        await organizers.transfer(session, event, user, wanted.email, utc_now())
+        await organizers.transfer(session, event, user, wanted.email, utc_now(), muted=bool(full))
         found = await queries.details_of(session, event)
     return event_out(found, settings)

@@ -50,7 +50,7 @@ class Limit:
         return RateLimitItemPerSecond(self.amount, self.seconds, namespace=self.name)
 
 
-MINUTE, HOUR = 60, 3600
+MINUTE, HOUR, DAY = 60, 3600, 86_400
 _WRONG_PASSWORDS = _("Too many wrong passwords. Please try again in %(minutes)s min.")
 LOGIN_CLIENT = Limit("login", 5, 15 * MINUTE, _WRONG_PASSWORDS)
 LOGIN_ADDRESS = Limit("login-address", 10, HOUR, _WRONG_PASSWORDS, told=False)
@@ -65,6 +65,23 @@ MAIL = Limit(
     "mail", 5, HOUR, _("Too many mails to this address. Please try again in %(minutes)s min."),
     told=False,
 )  # fmt: skip
+# of invitations and the like: apart from MAIL, so that they cost nobody the links to sign in
+UNASKED = Limit(
+    "mail-unasked", 5, HOUR,
+    _("Too many mails to this address. Please try again in %(minutes)s min."), told=False,
+)  # fmt: skip
+WRITTEN_TO = Limit(
+    "mail-from",
+    2000,
+    DAY,
+    _("You wrote to too many addresses today. Please try again in %(minutes)s min."),
+)
+TRANSFER = Limit(
+    "transfer",
+    10,
+    HOUR,
+    _("You tried to hand over too many events. Please try again in %(minutes)s min."),
+)
 CHANNEL_TEST = Limit(
     "channel-test",
     5,
@@ -135,11 +152,11 @@ class RateLimits:
     def enabled(self) -> bool:
         return self._settings.rate_limits_enabled
 
-    async def hit(self, limit: Limit, key: str) -> Quota:
-        """Count one for the key; where its window is full nothing is counted, nor allowed."""
+    async def hit(self, limit: Limit, key: str, amount: int = 1) -> Quota:
+        """Count `amount` for the key; where they do not fit nothing is counted, nor allowed."""
 
         async def ask(limiter: RateLimiter) -> Quota:
-            allowed = await limiter.hit(limit.item, key)
+            allowed = await limiter.hit(limit.item, key, cost=amount)
             return await _quota(limiter, limit, key, allowed)
 
         return await self._ask(ask, limit)
@@ -183,9 +200,9 @@ class Meter:
     limits: RateLimits
     quotas: list[Quota] = field(default_factory=list[Quota])
 
-    async def require(self, limit: Limit, key: str) -> None:
-        """Count one for the key. Raises TooManyRequests."""
-        self._judge(await self.limits.hit(limit, key))
+    async def require(self, limit: Limit, key: str, amount: int = 1) -> None:
+        """Count `amount` for the key. Raises TooManyRequests."""
+        self._judge(await self.limits.hit(limit, key, amount))
 
     async def require_room(self, limit: Limit, key: str) -> None:
         """Count nothing; raise TooManyRequests where `require` would."""

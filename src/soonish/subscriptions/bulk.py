@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,10 +72,12 @@ async def run(
     rows: Sequence[Row],
     *,
     as_administrator: bool = False,
+    muted: Collection[str] = (),
 ) -> list[Result]:
     """Do the rows for an organizer of the event, or an administrator; results in their order.
 
-    Each added address gets a mail that asks it to confirm, and nothing before. Errors as
+    Each added address gets a mail that asks it to confirm, and nothing before; none where its
+    fingerprint is among the `muted`. Errors as
     policy.require_in_charge; InvalidInput for more than MAX_ROWS; Conflict where the event is
     over or cancelled and the action would begin subscriptions.
     """
@@ -90,16 +92,21 @@ async def run(
                 session, event_id, actor, as_administrator=as_administrator
             )
             batch = rows[start : start + BATCH]
-            results += await _batch(session, event, actor, action, batch)
+            results += await _batch(session, event, actor, action, batch, muted)
     return results
 
 
 async def _batch(
-    session: AsyncSession, event: Event, actor: User, action: Action, rows: Sequence[Row]
+    session: AsyncSession,
+    event: Event,
+    actor: User,
+    action: Action,
+    rows: Sequence[Row],
+    muted: Collection[str],
 ) -> list[Result]:
     if action != "remove":
         policy.require_open(event, utc_now())
-    results = [await _result(session, event, actor, action, row) for row in rows]
+    results = [await _result(session, event, actor, action, row, muted) for row in rows]
     record(
         session,
         "subscription.bulk",
@@ -113,13 +120,18 @@ async def _batch(
 
 
 async def _result(
-    session: AsyncSession, event: Event, actor: User, action: Action, row: Row
+    session: AsyncSession,
+    event: Event,
+    actor: User,
+    action: Action,
+    row: Row,
+    muted: Collection[str],
 ) -> Result:
     try:
         async with session.begin_nested():
             match action:
                 case "add":
-                    outcome = await _add(session, event, row)
+                    outcome = await _add(session, event, row, muted)
                 case "approve":
                     outcome = await _approve(session, event, actor, row)
                 case "remove":
@@ -133,7 +145,7 @@ async def _result(
     return Result(row, outcome, _MESSAGES[outcome])
 
 
-async def _add(session: AsyncSession, event: Event, row: Row) -> str:
+async def _add(session: AsyncSession, event: Event, row: Row, muted: Collection[str]) -> str:
     if row.email is None:
         raise InvalidInput("email", "Enter an email address, such as name@example.com.")
     user = await find_or_create_by_address(session, row.email)
@@ -143,7 +155,8 @@ async def _add(session: AsyncSession, event: Event, row: Row) -> str:
     if present is not None:
         return "subscribed_already" if present.status == ACTIVE else "waits_for_approval"
     let_in = policy.Admission(ACTIVE)
-    asked = await confirmation.ask(session, event, user.id, utc_now(), let_in)
+    is_muted = user.email_fingerprint in muted
+    asked = await confirmation.ask(session, event, user.id, utc_now(), let_in, muted=is_muted)
     return "asked" if asked else "asked_already"
 
 

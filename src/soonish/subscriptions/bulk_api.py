@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
+from soonish.accounts.limits import Postage
 from soonish.db.types import utc_now
-from soonish.deps import CurrentUser, DbDep
+from soonish.deps import CurrentUser, DbDep, PostageDep
 from soonish.errors import InvalidInput
 from soonish.events import policy
 from soonish.schemas import MAX_ID, Input, Output, RowId, Text
@@ -80,6 +81,11 @@ def read_rows(body: bytes, content_type: str, action: str | None) -> tuple[Actio
     return given.action, rows
 
 
+async def stamps(postage: Postage, action: Action, rows: list[Row]) -> frozenset[str]:
+    """As Postage.take, for the addresses that the action would write to."""
+    return await postage.take([one.email for one in rows if one.email and action == "add"])
+
+
 def read_csv(body: bytes) -> list[Row]:
     """A row per line with something in it, by its `id` or `email` column; without a header the
     first column is either. Separated by commas, semicolons or tabs; UTF-8."""
@@ -138,7 +144,12 @@ BODY: dict[str, Any] = {
 
 @router.post("/bulk", openapi_extra={"requestBody": BODY})
 async def change_many(
-    event_id: RowId, request: Request, user: CurrentUser, db: DbDep, action: CsvAction = None
+    event_id: RowId,
+    request: Request,
+    user: CurrentUser,
+    db: DbDep,
+    postage: PostageDep,
+    action: CsvAction = None,
 ) -> BulkOut:
     """Add addresses (each gets a mail that asks it to confirm), approve or remove subscriptions;
     as JSON, or as text/csv with `?action=`. A row that cannot be done stops no other."""
@@ -146,7 +157,8 @@ async def change_many(
         await policy.require_organizer(session, event_id, user)
     body = await request.body()
     wanted, rows = read_rows(body, request.headers.get("content-type", ""), action)
-    results = await bulk.run(db, event_id, user, wanted, rows)
+    muted = await stamps(postage, wanted, rows)
+    results = await bulk.run(db, event_id, user, wanted, rows, muted=muted)
     return BulkOut(results=[row_out(one) for one in results])
 
 
