@@ -75,7 +75,7 @@ async def calendar(
 ) -> Response:
     async with db.read() as session:
         event = await policy.require_visible_slug(session, slug, user, invitation)
-        shown = event_out(await queries.details_of(session, event), settings)
+        shown = event_out(await queries.details_for_visitors(session, event), settings)
         return await calendar_of(session, event, shown)
 
 
@@ -121,7 +121,7 @@ async def updates(
     """Older updates; HTMX gets the entries alone, to put them below the others."""
     async with db.read() as session:
         event = await policy.require_visible_slug(session, slug, user, invitation)
-        shown = event_out(await queries.details_of(session, event), settings)
+        shown = event_out(await queries.details_for_visitors(session, event), settings)
         log = await update_log(session, event, cursor, limit=20)
     template = "events/updates.html" if is_htmx(request) else "events/updates_page.html"
     return render(

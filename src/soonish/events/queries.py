@@ -81,6 +81,11 @@ async def details_of(session: AsyncSession, event: Event) -> EventDetails:
     return (await details(session, [event]))[0]
 
 
+async def details_for_visitors(session: AsyncSession, event: Event) -> EventDetails:
+    """As details_of for a page that says nothing about how many there are: they are not counted."""
+    return EventDetails(event, await tags_of(session, event.id), 0)
+
+
 async def tags_of(session: AsyncSession, event_id: int) -> list[str]:
     return (await _tags(session, [event_id])).get(event_id, [])
 

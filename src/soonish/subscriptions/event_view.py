@@ -59,7 +59,7 @@ async def event_view(
     `told` is the address that was entered, for somebody who is not signed in.
     """
     async with db.read() as session:
-        shown = event_out(await queries.details_of(session, event), settings)
+        shown = event_out(await queries.details_for_visitors(session, event), settings)
         log = await update_log(session, event, None)
         owner = await session.get(User, event.owner_user_id)
         is_organizer = await policy.is_organizer(session, event, user)

@@ -85,7 +85,7 @@ async def manage(
 ) -> Response:
     event, user = await _subject(db, settings, "manage", token)
     async with db.read() as session:
-        shown = event_out(await events.details_of(session, event), settings)
+        shown = event_out(await events.details_for_visitors(session, event), settings)
         subscription = await queries_api.own(session, event.id, user.id)
         updates, _ = await events.list_updates(session, event.id, limit=PAGE_SIZE, cursor=None)
     if subscription is None:
@@ -135,7 +135,7 @@ async def calendar(token: str, db: DbDep, settings: SettingsDep) -> Response:
     event, user = await _subject(db, settings, "manage", token)
     async with db.read() as session:
         await policy.require_own_subscription(session, event.id, user)
-        shown = event_out(await events.details_of(session, event), settings)
+        shown = event_out(await events.details_for_visitors(session, event), settings)
         return await calendar_of(session, event, shown)
 
 

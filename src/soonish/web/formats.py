@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from datetime import date as date_type
+from functools import lru_cache
 from typing import Any, Literal
 from zlib import crc32
 from zoneinfo import ZoneInfo
@@ -38,6 +39,12 @@ COVERS = 6
 
 def _offset(moment: datetime, timezone: str) -> timedelta | None:
     return moment.astimezone(ZoneInfo(timezone)).utcoffset()
+
+
+@lru_cache(maxsize=256)
+def _html(text: str | None) -> str:
+    """Milliseconds of work for a description, the same for every visitor."""
+    return render_markdown(text)
 
 
 class Formats:
@@ -135,7 +142,7 @@ class Formats:
         return f"{ended[:1].upper()}{ended[1:]}" if said else ""
 
     def markdown(self, text: str | None) -> Markup:
-        return Markup(render_markdown(text))  # noqa: S704 - render_markdown sanitises
+        return Markup(_html(text))  # noqa: S704 - render_markdown sanitises
 
     def iso(self, moment: datetime) -> str:
         return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
