@@ -12,7 +12,7 @@ from babel.messages.pofile import read_po
 
 from soonish.i18n import LOCALES
 
-MESSAGES = runpy.run_path(str(Path(__file__).parents[1] / "scripts/messages.py"))
+MESSAGES = runpy.run_path(str(Path(__file__).parents[1] / "tools/messages.py"))
 CATALOGUES = sorted(LOCALES.glob("*/LC_MESSAGES/soonish.po"))
 HOLES = re.compile(r"%\((\w+)\)[sd]|%%")
 
