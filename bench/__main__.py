@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 import time
@@ -33,10 +34,11 @@ def measure(name: str) -> list[Row]:
     return rows
 
 
-def save(names: list[str], rows: list[Row]) -> None:
+def save(names: list[str], rows: list[Row], load: float) -> None:
+    """`load`: what the machine did beside us, its load average before the first scenario."""
     FOLDER.mkdir(exist_ok=True)
     at = datetime.now(UTC).isoformat()
-    result = {"at": at, "python": platform.python_version(), "rows": rows}
+    result = {"at": at, "python": platform.python_version(), "load": round(load, 1), "rows": rows}
     path = FOLDER / f"{'-'.join(names) or 'quick'}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     write_table(list(SCENARIOS))
@@ -46,10 +48,11 @@ def main(names: list[str]) -> None:
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
         raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(SCENARIOS)}")
+    load = os.getloadavg()[0]
     rows: list[Row] = []
     for name in names or QUICK:
         rows += measure(name)
-        save(names, rows)  # each time: what follows may fail
+        save(names, rows, load)  # each time: what follows may fail
     show(rows)
     if not names:
         others = " ".join(name for name in SCENARIOS if name not in QUICK)

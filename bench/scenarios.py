@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bench.basics import latency, memory, startup
 from bench.broadcasts import growth, mails, mixed, slow_targets, webhooks
+from bench.enumeration import enumeration
 from bench.reminders import move, reminders
 from bench.rows import Row
 from bench.storms import storm
@@ -24,5 +25,6 @@ SCENARIOS: dict[str, Callable[[], list[Row]]] = {
     "reminders": reminders,
     "move": move,
     "memory": memory,
+    "enumeration": enumeration,
 }
 QUICK = ("startup", "latency", "webhooks", "mails", "webhooks-10k", "mails-10k")

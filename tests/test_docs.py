@@ -36,7 +36,7 @@ NOT_HTTP = {"configuration", "account_exists"}
 # Words in capitals that are no settings: methods, log levels, the environment of other programs,
 # the shell variables of docs/api.md.
 NOT_SETTINGS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "PATH", "CHROMIUM"}
-NOT_SETTINGS |= {"BENCH_FULL", "SECONDS"}  # of the benchmarks
+NOT_SETTINGS |= {"BENCH_FULL", "SECONDS", "TRIES"}  # of the benchmarks
 NOT_SETTINGS |= {"CHAOS_ROUNDS", "CHAOS_SEED"}  # of tests/chaos
 NOT_SETTINGS |= {*logging.getLevelNamesMapping(), "BASE", "JSON", "TOKEN", "AUTH", "HEAD"}
 METHODS = "GET|POST|PUT|PATCH|DELETE"

@@ -76,6 +76,17 @@ def offered() -> tuple[str, ...]:
     return (ENGLISH, *sorted(name.replace("_", "-") for name in found))
 
 
+def languages(chosen: str = "") -> list[tuple[str, str]]:
+    """(tag, the language's own name) of what is offered, and of `chosen` if it is another one."""
+    tags = [*offered(), *([chosen] if chosen and chosen not in offered() else [])]
+    return [(tag, _own_name(tag)) for tag in tags]
+
+
+def _own_name(tag: str) -> str:
+    name = language(tag).locale.get_display_name() or tag
+    return name[:1].upper() + name[1:]
+
+
 @lru_cache(maxsize=256)
 def served(locale: str | None) -> str:
     """The offered language nearest to a profile's `locale`; English where there is none.

@@ -28,7 +28,7 @@ from soonish.reminders.models import RemindMe
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.tokens import Purpose, make_token
 
-PEOPLE = ("ended", "outs", "member", "invit", "subs", "co", "owner", "asker")
+PEOPLE = ("ended", "outs", "admin", "member", "invit", "subs", "co", "owner", "asker")
 BROWSER = {"accept": "text/html", "sec-fetch-site": "same-origin"}
 _HOOK = "json://127.0.0.1:9/new"  # nobody listens there
 _FORM_DATE = "%Y-%m-%dT%H:%M"
@@ -85,6 +85,8 @@ class Stage:
         whose = "token" if path.startswith("/manage/") else role
         own = self.remind_mes.get(whose, self.remind_mes["subs"])
         values = self.values | {"remind_me_id": own}
+        if "/admin/" in path:
+            values["user_id"] = self.people["asker"].user.id
         if path.startswith(("/u/", "/confirm/")):
             kind = "unsubscribe" if path.startswith("/u/") else "confirm"
             values["token"] = self.values[kind]
@@ -107,6 +109,7 @@ async def make_stage(parts: Parts, *, public: bool) -> Stage:
         _, read_token = await api_tokens.make(
             session, ids["owner"], name="Reader", scope=api_tokens.Scope.READ, expires_at=None
         )
+        people["admin"].user.is_admin = True
         second, _ = await sessions.start(session, parts.settings, ids["owner"], None)
         await sessions.end(session, ids["ended"], people["ended"].session_id)
         confirm = await tokens.issue(
@@ -188,7 +191,13 @@ async def _things(session: AsyncSession, event: Event, ids: dict[str, int]) -> d
     url = f"json://127.0.0.1:9/{uuid.uuid4()}"
     rows: dict[str, Any] = {
         "notification_id": Notification(
-            event_id=event.id, kind="manual", title="News", dedup_key=f"test:{uuid.uuid4()}"
+            event_id=event.id,
+            kind="manual",
+            title="News",
+            body="Hello",
+            dedup_key=f"test:{uuid.uuid4()}",
+            expanded_at=utc_now(),
+            completed_at=utc_now(),
         ),
         "identity_id": OidcIdentity(
             user_id=ids["owner"], issuer="https://id.example", subject=str(uuid.uuid4())
@@ -233,6 +242,7 @@ def body_of(method: str, path: str, stage: Stage, role: str) -> dict[str, Any]:
         return {}
     soon = utc_now() + timedelta(days=5)
     email = "nobody@example.org"
+    message = {"title": "Hi", "body": "All"}
     form: dict[str, dict[str, Any]] = {
         "/new": {"name": "New", "start_date": soon.strftime(_FORM_DATE), "timezone": "UTC"},
         "/events/{event_id}/edit": {
@@ -240,7 +250,10 @@ def body_of(method: str, path: str, stage: Stage, role: str) -> dict[str, Any]:
             "start_date": soon.strftime(_FORM_DATE),
             "timezone": "UTC",
         },
-        "/events/{event_id}/notify": {"title": "Hi", "body": "All"},
+        "/events/{event_id}/notify": message,
+        "/events/{event_id}/compose": message,
+        "/events/{event_id}/review": message,
+        "/events/{event_id}/preview/mail": message,
         "/e/{slug}/subscribe": {"email": email},
         "/e/{slug}/remind-me": {"in_seconds": "3600"},
         "/manage/{token}/remind-me": {"in_seconds": "3600"},
@@ -259,6 +272,7 @@ def body_of(method: str, path: str, stage: Stage, role: str) -> dict[str, Any]:
     }
     if path in form or not path.startswith("/api/"):
         return {"data": form.get(path, {})}
+    bulk = {"action": "add", "emails": [email]}
     body: dict[str, Any] = {
         "/api/auth/login": {"email": email, "password": "wrong password 1"},
         "/api/auth/magic-link": {"email": email},
@@ -271,14 +285,16 @@ def body_of(method: str, path: str, stage: Stage, role: str) -> dict[str, Any]:
         "/api/events": {"name": "New", "start_date": soon.isoformat()},
         "/api/events/{event_id}": {"location": f"Cellar {role}"},
         "/api/events/{event_id}/invitations": {},
-        "/api/events/{event_id}/notify": {"title": "Hi", "body": "All"},
-        "/api/events/{event_id}/notify/preview": {"title": "Hi", "body": "All"},
+        "/api/events/{event_id}/notify": message,
+        "/api/events/{event_id}/notify/preview": message,
         "/api/events/{event_id}/organizers": {"email": email},
         "/api/events/{event_id}/transfer": {"email": stage.people["co"].user.email},
         "/api/events/{event_id}/remind-me": {"in_seconds": 3600},
         "/api/events/{event_id}/reminders": {"offset_seconds": [7200]},
         "/api/events/{event_id}/subscribe": {},
-        "/api/events/{event_id}/subscriptions/bulk": {"action": "add", "emails": [email]},
+        "/api/events/{event_id}/subscriptions/bulk": bulk,
+        "/api/admin/events/{event_id}/subscriptions/bulk": bulk,
+        "/api/events/{event_id}/preview": {},
         "/api/integrations": {
             "name": "Chat",
             "apprise_url": _HOOK,

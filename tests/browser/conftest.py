@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, Response, async_playwright
 
 from soonish.accounts.cookies import SESSION
 from tests.browser.serving import serve
@@ -72,6 +72,7 @@ class Tab:
         page.on("console", lambda m: self._heard(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self._heard(str(error)))
         page.on("requestfailed", lambda r: self._heard(f"failed: {r.url} {r.failure}"))
+        page.on("response", self._answered)
 
     async def sign_in(self, site: Site, name: str) -> None:
         """Put the session of a new member into this browser."""
@@ -80,9 +81,16 @@ class Tab:
         await self.page.context.add_cookies([{**cookie, "url": site.parts.settings.base_url}])
 
     def _heard(self, text: str) -> None:
-        # A form that comes back as 422 is no mistake of the page; Chromium reports it all the same.
-        if "status of 4" not in text and "net::ERR_ABORTED" not in text:
+        # Chromium reports every answer over 399, also a form that comes back with its errors, and
+        # what was given up for the next page. `_answered` tells a mistake of the page from those.
+        if "responded with a status of" not in text and "net::ERR_ABORTED" not in text:
             self.complaints.append(text)
+
+    def _answered(self, response: Response) -> None:
+        """A page or a form may be refused; what a page is made of must be there."""
+        asked_for = response.request.resource_type in ("document", "xhr", "fetch")
+        if response.status >= (500 if asked_for else 400):
+            self.complaints.append(f"{response.status}: {response.url}")
 
     async def axe(self) -> list[str]:
         """What axe finds wrong with the page as it is now."""
@@ -91,17 +99,12 @@ class Tab:
         found: dict[str, Any] = await self.page.evaluate("axe.run(document)")
         return [f"{v['id']}: {v['nodes'][0]['html'][:160]}" for v in found["violations"]]
 
-    async def width_over(self) -> int:
-        """By how many pixels the page can be scrolled sideways."""
-        return await self.page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-
 
 @asynccontextmanager
 async def open_tab(browser: Browser, base_url: str, **options: Any) -> AsyncIterator[Tab]:
     """A fresh tab; leaving the block fails if the page complained."""
-    context = await browser.new_context(base_url=base_url, reduced_motion="reduce", **options)
+    options = {"reduced_motion": "reduce", **options}
+    context = await browser.new_context(base_url=base_url, **options)
     tab = Tab(await context.new_page())
     try:
         yield tab

@@ -1,4 +1,4 @@
-"""`python -m tests.browser.screenshots`: a picture of every page, written to ./screenshots."""
+"""`python -m tests.browser.screenshots`: pictures of all pages and mails, in ./screenshots."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ FOLDER = Path(__file__).parents[2] / "screenshots"
 
 
 def main() -> int:
-    """Take the pictures (phone, desktop, dark) while the pages are checked; pytest's exit code."""
+    """Take the pictures while the pages and mails are checked; pytest's exit code."""
     FOLDER.mkdir(exist_ok=True)
     os.environ["SCREENSHOTS"] = str(FOLDER)
-    return pytest.main([str(Path(__file__).with_name("test_looks.py")), "-q"])
+    tests = (
+        str(Path(__file__).with_name(name)) for name in ("test_looks.py", "test_mail_looks.py")
+    )
+    return pytest.main([*tests, "-q"])
 
 
 if __name__ == "__main__":

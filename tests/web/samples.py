@@ -255,6 +255,33 @@ EVENTS = [
     event(id=9, name="Book club", status="cancelled", is_public=False),
     event(id=10, name="Run", status="ended", start_date=NOW - timedelta(days=2)),
 ]
+DASHBOARD: dict[str, Any] = {
+    "user": USER,
+    "events": EVENTS,
+    "subscriptions": [Row(event=event())],
+    "broken_channels": [INTEGRATIONS[2], INTEGRATIONS[3]],
+    "has_channels": True,
+    "waiting": [Row(event_id=7, event_name="Rooftop cinema", count=2)],
+    "failed": [Row(event_id=7, event_name="Rooftop cinema", notification_id=2, title="Rain plan",
+                   count=1)],
+    "reminders": [Row(event_id=7, event_name="Rooftop cinema", timezone="UTC", due_at=START)],
+    "next_url": None,
+}  # fmt: skip
+ACCESS: dict[str, Any] = {
+    "form": Form(),
+    "link": "",
+    "results": [],
+    "invitations": [
+        Row(id=1, address="dee@example.org", status="active", uses=0, max_uses=1, expires_at=None,
+            needs_approval=False),
+        Row(id=2, address=None, status="revoked", uses=3, max_uses=None, expires_at=START,
+            needs_approval=True),
+    ],
+    "organizers": [
+        Row(user_id=1, name="Ana Ortiz", address="ana@example.org", role="owner"),
+        Row(user_id=2, name=None, address="cy@example.org", role="co_organizer"),
+    ],
+}  # fmt: skip
 FILLED = Form.filled(name="Picnic", start_date="2027-06-01T12:00", timezone="Europe/Berlin")
 
 
@@ -385,26 +412,18 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "health-away": organizer("health", health("unreachable", 3)),
     "health-behind": organizer("health", health("running", 2)),
     "health-new": organizer("health", health("starting", 1, days=1)),
-    "dashboard": (
-        "accounts/dashboard.html",
-        {"user": USER, "events": EVENTS, "subscriptions": [Row(event=event())],
-         "broken_channels": [INTEGRATIONS[1]], "next_url": None},
-    ),
+    "dashboard": ("accounts/dashboard.html", DASHBOARD),
     "dashboard-new": (
         "accounts/dashboard.html",
-        {"user": USER, "events": [], "subscriptions": [], "broken_channels": [], "next_url": None},
+        DASHBOARD | {"events": [], "subscriptions": [], "broken_channels": [], "waiting": [],
+                     "failed": [], "reminders": [], "has_channels": False},
     ),
-    "account": (
-        "accounts/account.html",
-        {"user": USER, "has_password": True, "form": Form.filled(name="Ana"), "timezones": ZONES,
-         "sessions": [
-            Row(id=1, user_agent="Firefox on Linux", last_seen_at=NOW, current=True),
-            Row(id=2, user_agent=None, last_seen_at=NOW - timedelta(days=1), current=False)],
-         "made": Row(name="Calendar", token="soonish_abc"), "now": NOW,
-         "logins": [Row(id=1, issuer="https://id.example", created_at=NOW)],
-         "tokens": [
-            Row(id=1, name="Calendar", scope="read", expires_at=None, last_used_at=None),
-            Row(id=2, name=LONG, scope="write", expires_at=NOW, last_used_at=NOW)]},
+    "access": organizer("access", ACCESS),
+    "access-link": organizer("access", ACCESS | {"link": "http://localhost:8000/e/x?invitation=y"}),
+    "access-helper": organizer(
+        "access", ACCESS | {"is_owner": False, "organizers": [], "invitations": [],
+                            "results": [Row(row=Row(email="a@example.org", id=None),
+                                            outcome="asked", message="")]},
     ),
     "login": (
         "accounts/login.html",

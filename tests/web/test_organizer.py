@@ -245,3 +245,95 @@ async def test_a_change_is_previewed_with_old_and_new_and_how_many_hear_of_it(si
         f"/api/events/{event_id}/preview", json={"start_date": "2020-01-01T10:00:00Z"}
     )
     assert past.json()["errors"][0]["field"] == "start_date"
+
+
+async def test_requests_are_approved_and_declined_on_the_page(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    world = world_of(site)
+    event = await world.one(Event, Event.id == event_id)
+    bo = await world.subscribe(event, await world.user(name="Bo"), status="pending_approval")
+    cy = await world.subscribe(event, await world.user(name="Cy"), status="pending_approval")
+    dashboard = text_of(await ana.get("/dashboard"))
+    assert "2 people wait for your approval: Picnic." in dashboard
+    page = f"/events/{event_id}/subscribers"
+    assert "2 people wait for your approval." in text_of(await ana.get(page))
+    await ana.follow(await ana.post(f"{page}/{bo.id}/approve"))
+    await ana.follow(await ana.post(f"{page}/{cy.id}/reject"))
+    assert "your approval" not in text_of(await ana.get(page))
+    [row] = await site.rows(Subscription, Subscription.id == bo.id)
+    assert row.status == "active"
+    [row] = await site.rows(Subscription, Subscription.id == cy.id)
+    assert row.ended_at is not None
+
+
+async def test_people_are_invited_by_link_and_the_link_is_shown_once(site: Site):
+    ana = await site.member("ana")
+    event_id, slug = await ana.create_event(is_public="0")
+    page = f"/events/{event_id}/access"
+    made = await ana.post(f"/events/{event_id}/invite", max_uses="2", timezone="UTC")
+    link = re.search(r'value="([^"]*\?invitation=[^"]*)"', made.text)
+    assert link
+    assert f"/e/{slug}?invitation=" in link[1]
+    again = await ana.get(page)
+    assert "?invitation=" not in again.text
+    revoke = re.search(rf'action="(/events/{event_id}/invitations/\d+/revoke)"', again.text)
+    assert revoke
+    revoked = await ana.follow(await ana.post(revoke[1]))
+    assert "Revoked" in text_of(revoked)
+    wrong = await ana.post(f"/events/{event_id}/invite", emails="nobody", max_uses="x")
+    assert wrong.status_code == 422
+    assert "nobody" in wrong.text
+
+
+async def test_many_are_added_and_each_line_is_answered(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    answer = await ana.post(f"/events/{event_id}/add", addresses="email\nbo@example.org\nnobody")
+    assert "bo@example.org" in text_of(answer)
+    assert "nobody" in text_of(answer)
+    [row] = await site.rows(Subscription)
+    assert row.status == "pending_confirmation"
+    empty = await ana.post(f"/events/{event_id}/add", addresses="")
+    assert empty.status_code == 422
+
+
+async def test_co_organizers_help_and_only_the_owner_chooses_them(site: Site):
+    ana, bo = await site.member("ana"), await site.member("bo")
+    event_id, _ = await ana.create_event()
+    page = f"/events/{event_id}/access"
+    wrong = await ana.post(f"/events/{event_id}/organizers", co_organizer="nobody")
+    assert 'id="co_organizer-error"' in wrong.text
+    await ana.follow(
+        await ana.post(f"/events/{event_id}/organizers", co_organizer="bo@example.org")
+    )
+    helping = await bo.get(page)
+    assert helping.status_code == 200
+    assert "Hand the event over" not in helping.text
+    assert "Cancel event" not in (await bo.get(f"/events/{event_id}/settings")).text
+    assert (
+        await bo.post(f"/events/{event_id}/organizers", co_organizer="cy@x.org")
+    ).status_code == 403
+    person = await site.user("bo")
+    await ana.follow(await ana.post(f"/events/{event_id}/organizers/{person.id}/remove"))
+    assert (await bo.get(page)).status_code == 403
+
+
+async def test_the_dashboard_tells_what_failed_and_what_comes_next(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    world = world_of(site)
+    event = await world.one(Event, Event.id == event_id)
+    await world.crowd(event, 2)
+    row = await world.expanded(event, title="Rain plan")
+    [first, _second] = await world.deliveries(row.id)
+    await world.change(Delivery, first.id, state=State.FAILED, outcome="rejected")
+    page = await ana.get("/dashboard")
+    told = text_of(page)
+    assert "“Rain plan” (Picnic) did not reach 1 person." in told
+    assert f'href="/events/{event_id}/notifications/{row.id}?state=failed"' in page.text
+    assert "What comes next" in told
+    assert "Add a channel" in told
+    newcomer = text_of(await (await site.member("cy")).get("/dashboard"))
+    assert "Needs your attention" not in newcomer
+    assert "Create an event" in newcomer

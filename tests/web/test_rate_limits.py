@@ -319,3 +319,19 @@ async def test_nobody_finds_out_who_has_an_account_by_handing_over_events(site: 
     for email in ("p11@a.org", "bert@example.org"):
         answer = await owner.client.post(transfer, json={"email": email})
         assert_refused(answer, "transfer", 3600)
+
+
+async def test_the_organizers_page_has_the_same_limits(site: Site) -> None:
+    owner = await site.member("olga")
+    for _ in range(4):
+        event = f"/events/{await new_event(site, owner)}"
+        await owner.post(f"{event}/organizers", co_organizer=ADDRESS)
+        await owner.post(f"{event}/invite", emails=ADDRESS)
+        await owner.post(f"{event}/add", addresses=ADDRESS)
+    told = [one.outcome for one in await site.rows(Delivery, Delivery.subscription_id.is_(None))]
+    assert (told.count(None), told.count("rate_limited")) == (5, len(told) - 5)
+    assert len(told) > 5
+    for _ in range(10):
+        await owner.post(f"{event}/transfer", new_owner="nobody@a.org")
+    late = await owner.post(f"{event}/transfer", new_owner="nobody@a.org")
+    assert "You tried to hand over too many events." in text_of(late)

@@ -1,25 +1,34 @@
-"""`/account`: profile, password, API tokens, sessions and logins. All of it needs a session."""
+"""The account: profile, address, password, where one is signed in, tokens, what happened."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from soonish.accounts import api, api_tokens_api, identities
+from soonish.accounts.access import SessionAccess
+from soonish.accounts.devices import device_name
+from soonish.accounts.password_rules import MIN_LENGTH
 from soonish.accounts.schemas import ApiTokenInput, NewApiTokenOut, ProfileInput
+from soonish.audit import api as audit
+from soonish.config import Settings
 from soonish.db.types import utc_now
 from soonish.deps import BrowserDep, CurrentSession, DbDep, LoginGuardDep, SettingsDep
 from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError
 from soonish.events.event_forms import timezones
-from soonish.events.organizer import PAGE_SIZE
-from soonish.schemas import MAX_PAGE, RowId
+from soonish.events.organizer import PAGE_SIZE, next_url
+from soonish.i18n import languages
+from soonish.schemas import MAX_PAGE, CursorText, RowId
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.templating import redirect, render
 
-router = APIRouter(prefix="/account", include_in_schema=False)
 _TOKEN_FIELDS = {"name": "token_name", "scope": "token_scope", "expires_at": "token_days"}
+RECENT = 5  # entries of the audit log on the account page
+
+router = APIRouter(prefix="/account", include_in_schema=False)
 
 
 @router.get("")
@@ -30,7 +39,7 @@ async def account(
 
 
 @router.post("")
-async def save_account(
+async def save(
     request: Request,
     db: DbDep,
     settings: SettingsDep,
@@ -38,40 +47,29 @@ async def save_account(
     browser: BrowserDep,
     access: CurrentSession,
 ) -> Response:
-    """The profile, or with `password` in the form a new password."""
+    """The profile, or with `password` or `email` in the form a new one of those."""
     form = await read_form(request)
-    is_password = "password" in form.names()
-    response = redirect("/account", "password_set" if is_password else "profile_saved")
+    values, notice = _wanted(form)
+    response = redirect("/account", notice)
     try:
-        wanted = parse(ProfileInput, _password(form) if is_password else _profile(form))
+        wanted = parse(ProfileInput, values)
         await api.update_me(wanted, response, db, settings, guard, browser, access)
     except SoonishError as error:
         return await _page(request, db, settings, access, form.failed(error), error.status)
     return response
 
 
-@router.post("/tokens")
-async def make_token(
-    request: Request, db: DbDep, settings: SettingsDep, access: CurrentSession
-) -> Response:
-    """The page once more, with the token: no redirect could show it, and nothing else will."""
-    form = await read_form(request)
-    try:
-        wanted = parse(ApiTokenInput, _token(form))
-        made = await api_tokens_api.make_token(wanted, db, access)
-    except InvalidInput as error:
-        named = [FieldError(_TOKEN_FIELDS.get(e.field, e.field), e.message) for e in error.errors]
-        failed = form.failed(InvalidInput(errors=named))
-        return await _page(request, db, settings, access, failed, error.status)
-    except SoonishError as error:
-        return await _page(request, db, settings, access, form.failed(error), error.status)
-    return await _page(request, db, settings, access, Form(), 201, made)
-
-
-@router.post("/tokens/{token_id}/revoke")
-async def revoke_token(token_id: RowId, db: DbDep, access: CurrentSession) -> Response:
-    await api_tokens_api.revoke_token(token_id, db, access)
-    return redirect("/account", "token_revoked")
+def _wanted(form: Form) -> tuple[dict[str, str | None], str]:
+    """What the posted form changes, and the name of the notice when that is done."""
+    names = form.names()
+    if "password" in names:
+        current = form.secret("current_password")
+        given = {"current_password": current} if current else {}
+        return {"password": form.secret("password"), **given}, "password_set"
+    if "email" in names:
+        return {"email": form.value("email")}, "address_asked"
+    plain = [name for name in ("name", "timezone", "locale") if name in names]
+    return {name: form.optional(name) for name in plain}, "profile_saved"
 
 
 @router.post("/sessions/end-others")
@@ -94,56 +92,97 @@ async def disconnect(identity_id: RowId, db: DbDep, access: CurrentSession) -> R
     return redirect("/account", "login_disconnected")
 
 
-def _profile(form: Form) -> dict[str, str | None]:
-    return {"name": form.optional("name"), "timezone": form.optional("timezone")}
+@router.post("/tokens")
+async def make_token(
+    request: Request, db: DbDep, settings: SettingsDep, access: CurrentSession
+) -> Response:
+    """The page once more, with the token: no redirect could show it, and nothing else will."""
+    form = await read_form(request)
+    try:
+        made = await api_tokens_api.make_token(_token(form), db, access)
+    except SoonishError as error:
+        page = await _page(request, db, settings, access, form.failed(error), error.status)
+    else:
+        page = await _page(request, db, settings, access, Form(), 201, made)
+    page.headers["HX-Push-Url"] = "/account"  # where a reload finds a page
+    return page
 
 
-def _password(form: Form) -> dict[str, str]:
-    current = form.secret("current_password")
-    return {"password": form.secret("password")} | (
-        {"current_password": current} if current else {}
-    )
+def _token(form: Form) -> ApiTokenInput:
+    """`token_days` is one of the page's choices; anything but digits is for ever.
 
-
-def _token(form: Form) -> dict[str, object]:
-    """`token_days` is one of the page's choices; anything but digits is for ever."""
+    Raises InvalidInput, naming the fields of the page.
+    """
     days = form.numbers("token_days")
     until = utc_now() + timedelta(days=min(days[0], 3650)) if days else None
-    return {
-        "name": form.value("token_name"),
-        "scope": form.value("token_scope"),
-        "expires_at": until,
-    }
+    values = {"name": form.value("token_name"), "scope": form.value("token_scope")}
+    try:
+        return parse(ApiTokenInput, values | {"expires_at": until})
+    except InvalidInput as error:
+        named = [FieldError(_TOKEN_FIELDS.get(e.field, e.field), e.message) for e in error.errors]
+        raise InvalidInput(errors=named) from None
+
+
+@router.post("/tokens/{token_id}/revoke")
+async def revoke_token(token_id: RowId, db: DbDep, access: CurrentSession) -> Response:
+    await api_tokens_api.revoke_token(token_id, db, access)
+    return redirect("/account", "token_revoked")
+
+
+@router.get("/activity")
+async def activity(
+    request: Request, db: DbDep, access: CurrentSession, cursor: CursorText = None
+) -> Response:
+    """Everything that was done in one's name, a page at a time."""
+    found = await audit.list_own(access.user, db, PAGE_SIZE, cursor)
+    return render(
+        request,
+        "accounts/activity.html",
+        user=access.user,
+        entries=found.items,
+        next_url=next_url("/account/activity", found.next_cursor),
+    )
 
 
 async def _page(
     request: Request,
     db: DbDep,
-    settings: SettingsDep,
-    access: CurrentSession,
+    settings: Settings,
+    access: SessionAccess,
     form: Form,
     status: int = 200,
     made: NewApiTokenOut | None = None,
 ) -> Response:
-    """`form` is the one that was sent; the page's other forms show what is saved."""
+    """The page with its posted form; the others hold what is saved. `made`: a token to show."""
     user = access.user
-    sessions = await api.list_sessions(db, settings, access, limit=PAGE_SIZE)
-    tokens = await api_tokens_api.list_tokens(db, access, limit=MAX_PAGE)
-    async with db.read() as session:
-        logins = await identities.list_of(session, user.id)
-    if "name" not in form.names():
-        form.fill(name=user.name, timezone=user.timezone)
+    form.fill(name=user.name or "", timezone=user.timezone or "UTC", locale=user.locale or "")
     return render(
         request,
         "accounts/account.html",
         status=status,
         user=user,
         has_password=user.password_hash is not None,
+        least=MIN_LENGTH,
         form=form,
-        sessions=sessions.items,
-        tokens=tokens.items,
         made=made,
-        logins=logins,
-        now=utc_now(),
         timezones=timezones(form.value("timezone", "UTC")),
+        languages=languages(form.value("locale")),
+        **await _belongings(db, settings, access),
     )
+
+
+async def _belongings(db: DbDep, settings: Settings, access: SessionAccess) -> dict[str, Any]:
+    """What hangs on the account: sessions, tokens, connected logins, the latest of the log."""
+    sessions = await api.list_sessions(db, settings, access, limit=PAGE_SIZE)
+    tokens = await api_tokens_api.list_tokens(db, access, limit=MAX_PAGE)
+    log = await audit.list_own(access.user, db, RECENT, None)
+    async with db.read() as session:
+        logins = await identities.list_of(session, access.user.id)
+    return {
+        "sessions": [(one, device_name(one.user_agent)) for one in sessions.items],
+        "tokens": tokens.items,
+        "now": utc_now(),
+        "logins": logins,
+        "entries": log.items,
+        "more_entries": log.next_cursor is not None,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -15,14 +15,20 @@ from soonish.accounts.queries import lock_live_user
 from soonish.accounts.tokens import SIGN_IN, Purpose
 from soonish.db.types import utc_now
 from soonish.errors import Gone
-from soonish.events.models import Event
+from soonish.events.models import Event, EventOrganizer, Invitation
 from soonish.notifications.account_mail import add_account_mail
 from soonish.notifications.models import Delivery
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
 from soonish.reminders.service import drop_subscription
-from soonish.subscriptions.models import PENDING_CONFIRMATION, Subscription
+from soonish.subscriptions.models import (
+    ACTIVE,
+    PENDING_APPROVAL,
+    PENDING_CONFIRMATION,
+    Subscription,
+)
 
+_WAITS = {ACTIVE: 0, PENDING_APPROVAL: 1, PENDING_CONFIRMATION: 2}  # the longer, the less it is
 MERGED = "merged"  # the end_reason of a subscription that both had
 _TELL_OLD_ADDRESS_WITHIN = timedelta(days=7)
 
@@ -52,6 +58,7 @@ async def take_address(session: AsyncSession, token: str, base_url: str) -> User
     claimant.email, claimant.email_fingerprint = new, fingerprint
     await session.flush()
     await _move_subscriptions(session, target.id, claimant.id)
+    await _move_roles(session, target.id, claimant.id)
     service.record_change(session, "user.email", claimant)
     await _end_old_access(session, claimant, target)
     if old:
@@ -81,8 +88,8 @@ async def _bury(session: AsyncSession, target: User, claimant: User) -> None:
 
 
 async def _move_subscriptions(session: AsyncSession, source_id: int, target_id: int) -> None:
-    """Where both are subscribed, the account's own subscription stays, unless it is the one of
-    the two that was never confirmed."""
+    """Where both are subscribed, the account's own subscription stays, unless it waits for what
+    the other one does not: its confirmation, or approval."""
     for subscription in await _doubles(session, source_id, target_id):
         subscription.ended_at, subscription.end_reason = utc_now(), MERGED
         await drop_subscription(session, subscription.id)
@@ -113,8 +120,21 @@ async def _doubles(session: AsyncSession, source_id: int, target_id: int) -> lis
 
 def _loser(theirs: Subscription, own: Subscription) -> Subscription:
     """Which of an account's two subscriptions to one event ends."""
-    unconfirmed = own.status == PENDING_CONFIRMATION != theirs.status
-    return own if unconfirmed else theirs
+    return own if _WAITS[own.status] > _WAITS[theirs.status] else theirs
+
+
+async def _move_roles(session: AsyncSession, source_id: int, target_id: int) -> None:
+    """What the address was invited to, and helps to organize, is the account's from now on."""
+    of_source = EventOrganizer.user_id == source_id
+    owned = select(Event.id).where(Event.owner_user_id == target_id)
+    helped = select(EventOrganizer.event_id).where(EventOrganizer.user_id == target_id)
+    has_already = or_(EventOrganizer.event_id.in_(owned), EventOrganizer.event_id.in_(helped))
+    for statement in (
+        delete(EventOrganizer).where(of_source, has_already),
+        update(EventOrganizer).where(of_source).values(user_id=target_id),
+        update(Invitation).where(Invitation.user_id == source_id).values(user_id=target_id),
+    ):
+        await session.execute(statement.execution_options(synchronize_session=False))
 
 
 async def _wake_event(session: AsyncSession, event_id: int) -> None:

@@ -12,6 +12,7 @@ from soonish.accounts.claims import Claim
 from soonish.accounts.oidc import provider_name
 from soonish.accounts.schemas import LoginInput, ResetInput, VerifyInput
 from soonish.config import Settings
+from soonish.db.types import utc_now
 from soonish.deps import (
     BrowserDep,
     CurrentSession,
@@ -22,6 +23,7 @@ from soonish.deps import (
     SettingsDep,
 )
 from soonish.errors import SoonishError
+from soonish.events import attention
 from soonish.events.api import list_events
 from soonish.events.organizer import PAGE_SIZE, next_url
 from soonish.integrations.api import list_own as list_channels
@@ -146,7 +148,12 @@ async def dashboard(
     mine = await list_events(db, settings, user, mine=True, limit=PAGE_SIZE, cursor=cursor)
     subscribed = await list_subscriptions(user, db, settings, limit=PAGE_SIZE)
     channels = await list_channels(user, db, limit=MAX_PAGE)
-    broken = [one for one in channels.items if one.is_active and one.failing_since]
+    broken = [one for one in channels.items if not one.is_active or one.failing_since]
+    now = utc_now()
+    async with db.read() as session:
+        waiting = await attention.waiting(session, user)
+        failed = await attention.failed(session, user, now)
+        reminders = await attention.next_reminders(session, user, now)
     return render(
         request,
         "accounts/dashboard.html",
@@ -154,6 +161,10 @@ async def dashboard(
         events=mine.items,
         subscriptions=subscribed.items,
         broken_channels=broken,
+        has_channels=bool(channels.items),
+        waiting=waiting,
+        failed=failed,
+        reminders=reminders,
         next_url=next_url("/dashboard", mine.next_cursor),
     )
 

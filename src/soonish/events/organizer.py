@@ -51,7 +51,7 @@ def section(
         user=user,
         event=event,
         open=is_open(event),
-        is_owner=event.owner_user_id == user.id,
+        is_owner=policy.is_owner(event, user),
         tab=tab,
         section_title=title,
         **context,

@@ -26,6 +26,7 @@ from soonish.db.types import utc_now
 from soonish.errors import Conflict, Forbidden, NotFound
 from soonish.events import invitation_queries as invitations
 from soonish.events.models import Event, EventOrganizer, Invitation
+from soonish.events.schemas import EventOut
 from soonish.integrations import queries as integrations
 from soonish.integrations.models import Integration
 from soonish.notifications.models import Notification
@@ -40,7 +41,7 @@ from soonish.subscriptions.models import (
 Lock = Literal["update", "share"]
 
 
-def is_owner(event: Event, user: User | None) -> bool:
+def is_owner(event: Event | EventOut, user: User | None) -> bool:
     return user is not None and event.owner_user_id == user.id
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from datetime import date as date_type
 from functools import lru_cache
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
@@ -134,6 +135,11 @@ class Formats:
 
     def number(self, value: int) -> str:
         return format_decimal(value, locale=self._locale)
+
+    @staticmethod
+    def host(url: str) -> str:
+        """`https://id.example.org/realm` as `id.example.org`."""
+        return urlsplit(url).hostname or url
 
     def sentence(self, text: str) -> str:
         """An error as its reader's language has it, as a sentence: services name only its end."""

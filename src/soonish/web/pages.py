@@ -9,7 +9,7 @@ from soonish.accounts import account_pages, oidc_pages, own_data_pages, sign_up_
 from soonish.accounts import pages as accounts
 from soonish.admin import pages as admin
 from soonish.config import Settings
-from soonish.events import organizer_pages, public_pages, start_page
+from soonish.events import access_pages, organizer_pages, public_pages, start_page
 from soonish.events import pages as events
 from soonish.integrations import kind_pages
 from soonish.integrations import pages as integrations
@@ -37,7 +37,14 @@ def pages_router(settings: Settings) -> APIRouter:
         sign_up_pages,
         own_data_pages,
     )
-    organizer = (composer_pages, notifications, live_pages, organizer_people, organizer_pages)
+    organizer = (
+        composer_pages,
+        notifications,
+        live_pages,
+        organizer_people,
+        organizer_pages,
+        access_pages,
+    )
     for module in (*everybody, *organizer, kind_pages, integrations, admin):
         router.include_router(module.router)
     if dev_pages.is_offered(settings):
