@@ -435,7 +435,19 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "register": ("accounts/register.html", {"form": Form(), "provider": ""}),
     "sent": ("accounts/sent.html", {"kind": "forgot", "catcher": True}),
-    "verify": ("accounts/verify.html", {"form": Form(), "token": "t", "token_page": True}),
+    "verify": (
+        "accounts/verify.html", {"form": Form(), "token": "t", "token_page": True, "claim": None},
+    ),
+    "verify-move": (
+        "accounts/verify.html",
+        {"form": Form(), "token": "t", "token_page": True,
+         "claim": Row(needs_password=True, is_signed_in=False)},
+    ),
+    "verify-sign-in-first": (
+        "accounts/verify.html",
+        {"form": Form(), "token": "t", "token_page": True,
+         "claim": Row(needs_password=False, is_signed_in=False)},
+    ),
     "reset": ("accounts/reset.html", {"form": wrong(), "token": "t", "token_page": True}),
     "forgot": ("accounts/forgot.html", {"form": Form()}),
     "integrations": (
