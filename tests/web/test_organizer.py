@@ -142,7 +142,7 @@ async def test_an_event_that_is_over_takes_no_message(site: Site):
     await ana.post(f"/events/{event_id}/cancel")
     assert "takes no messages any more" in text_of(await ana.get(f"/events/{event_id}"))
     late = await ana.post(f"/events/{event_id}/review", **NEWS)
-    assert late.status_code == 422
+    assert late.status_code == 409
     assert await site.rows(Notification) == []
 
 

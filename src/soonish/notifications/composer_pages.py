@@ -100,7 +100,8 @@ async def review(
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
-        return await _composer(request, event_id, user, db, settings, form.failed(error))
+        failed = form.failed(error)
+        return await _composer(request, event_id, user, db, settings, failed, error.status)
     event = await own_event(event_id, user, db, settings)
     return section(
         request, user, event, "review", _("Ready to send?"), tab="message", form=form, preview=found
@@ -134,7 +135,8 @@ async def send(
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
-        return await _composer(request, event_id, user, db, settings, form.failed(error))
+        failed = form.failed(error)
+        return await _composer(request, event_id, user, db, settings, failed, error.status)
     target = f"/events/{event_id}/notifications/{accepted.notification_id}?sent=1"
     return redirect(target, "message_sent")
 
@@ -158,9 +160,15 @@ def _message(form: Form) -> ManualMessage:
 
 
 async def _composer(
-    request: Request, event_id: int, user: User, db: Database, settings: Settings, form: Form
+    request: Request,
+    event_id: int,
+    user: User,
+    db: Database,
+    settings: Settings,
+    form: Form,
+    status: int = 200,
 ) -> Response:
-    """The page with the form as it is; 422 or 409 where it has errors."""
+    """The page with the form as it is, and the status of what is wrong with it."""
     event = await own_event(event_id, user, db, settings)
     latest = await api.list_notifications(event_id, user, db, LATEST)
     async with db.read() as session:
@@ -174,7 +182,7 @@ async def _composer(
         "message",
         _("Message"),
         tab="message",
-        status=422 if form.errors else 200,
+        status=status,
         form=form,
         idempotency_key=form.value("idempotency_key") or str(uuid.uuid4()),
         takes_messages=_takes_messages(event, settings),
