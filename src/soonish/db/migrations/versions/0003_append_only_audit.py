@@ -45,7 +45,7 @@ def _guard_postgresql() -> None:
     same = " AND ".join(_SAME.format(name) for name in (*_FIXED, "details::text"))
     op.execute(
         """
-        CREATE FUNCTION audit_entries_append_only() RETURNS trigger AS $$
+        CREATE OR REPLACE FUNCTION audit_entries_append_only() RETURNS trigger AS $$
         BEGIN RAISE EXCEPTION 'audit_entries is append only'; END
         $$ LANGUAGE plpgsql
         """
