@@ -36,7 +36,7 @@ def organizer(system: SoonishSystem) -> Person:
 def slow_sink() -> Generator[HttpSink]:
     """Slow enough that a broadcast takes seconds, and a kill meets it under way."""
     with serve_http() as sink:
-        sink.default = Reply(delay=0.05)
+        sink.default = Reply(delay=0.4)
         yield sink
 
 
