@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from soonish.config import Settings
 from tests.support.http_sink import HttpSink, serve_http
@@ -74,3 +75,9 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
         return make_settings(tmp_path, **overrides)
 
     return make
+
+
+@pytest.fixture
+def plain_logging() -> None:
+    """For what captures log lines: an earlier test may have let only louder ones through."""
+    structlog.reset_defaults()

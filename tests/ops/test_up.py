@@ -163,6 +163,7 @@ def test_temporal_url_is_waited_for(tmp_path: Path) -> None:
     try:
         wait_for(lambda: any(line.startswith("API is ready") for line in system.lines), 60)
         waiting = f"Waiting for Temporal at {address} (TEMPORAL_URL) ..."
+        wait_for(lambda: waiting in system.lines, 60)  # said by a process of its own
         assert system.lines.count(waiting) == 1
         assert health(system) == 200
         assert not system.pids("start-dev")
