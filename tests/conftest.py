@@ -77,7 +77,7 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def plain_logging() -> None:
-    """For what captures log lines: an earlier test may have let only louder ones through."""
+    """An earlier test may have made an app that lets only louder lines through."""
     structlog.reset_defaults()

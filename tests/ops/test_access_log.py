@@ -9,8 +9,6 @@ from structlog.testing import capture_logs
 
 from soonish.ops.access_log import AccessLog
 
-pytestmark = pytest.mark.usefixtures("plain_logging")
-
 app = FastAPI()
 
 

@@ -17,8 +17,6 @@ from soonish.ops import redis_windows
 from soonish.ops.rate_limits import SWEEP_SECONDS, Limit, Meter, RateLimits, Windows
 from tests.support.redis_server import RedisServer
 
-pytestmark = pytest.mark.usefixtures("plain_logging")
-
 THREE = Limit("three", 3, 60, "Too much, wait %(seconds)s s.")
 
 

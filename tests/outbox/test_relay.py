@@ -33,8 +33,6 @@ from tests.support.temporal import TemporalServer
 from tests.support.wait import eventually
 from tests.support.world import World
 
-pytestmark = pytest.mark.usefixtures("plain_logging")
-
 STREAM = "event-1-x"
 OTHER = "event-2-x"
 

@@ -15,8 +15,6 @@ from soonish.events.schemas import OneLine
 from soonish.schemas import Input
 from soonish.web.errors import as_soonish_error, field_errors
 
-pytestmark = pytest.mark.usefixtures("plain_logging")
-
 HTML = {"accept": "text/html"}
 
 
