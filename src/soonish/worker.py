@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import signal
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -27,6 +26,7 @@ from soonish.notifications.activities import BroadcastActivities
 from soonish.notifications.deliver import Deliverer
 from soonish.notifications.workflow import BroadcastWorkflow
 from soonish.ops import installation
+from soonish.ops.garbage import collect_rarely
 from soonish.ops.heartbeats import HeartbeatInterceptor
 from soonish.ops.keys import KeyWatch
 from soonish.ops.logging import configure_logging
@@ -50,7 +50,6 @@ WORKFLOWS = [
 ]
 GRACE = timedelta(seconds=8)  # what an attempt under way may still take at shutdown
 CLOSE_SECONDS = 1.0  # after that grace
-GARBAGE = 10_000  # new objects until it is looked for; every 700 costs 2% of a large broadcast
 log = structlog.get_logger()
 
 
@@ -189,8 +188,7 @@ async def _main(queues: Collection[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     watch_parent()
-    gc.freeze()  # what was imported stays: looking through it for garbage again costs 5%
-    gc.set_threshold(GARBAGE)
+    collect_rarely()
     await run(settings, stop, queues)
 
 

@@ -52,6 +52,7 @@ def _serve() -> None:
     from soonish.app import create_app
     from soonish.cli.running import require_database
     from soonish.config import load_settings
+    from soonish.ops.garbage import collect_rarely
     from soonish.ops.supervisor import check_port, watch_parent
 
     settings = load_settings()
@@ -73,6 +74,7 @@ def _serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _ignore)
     watch_parent()
+    collect_rarely()
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_check_and_serve(uvicorn.Server(config), app.state.soonish))
 

@@ -225,6 +225,7 @@ def _temporal(settings: Settings, binary: Path) -> Part:
         stop_seconds=2.5,
         probe=lambda: _elsewhere("temporal"),
         foreign=True,
+        nice=10,
     )
 
 
@@ -255,6 +256,7 @@ def _worker(number: int) -> Part:
         group="worker",
         command=[sys.executable, "-m", "soonish.worker"],
         stop_seconds=10.5,
+        nice=10,
     )
 
 

@@ -7,6 +7,7 @@ workflow's `advance` reads the rows itself.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -33,6 +34,7 @@ AGAIN_AFTER = timedelta(seconds=30)
 GAP_SECONDS = 0.05  # between two pokes of one stream: a burst shares them
 MAX_BACKOFF_SECONDS = 30.0
 STREAMS_AT_ONCE = 200
+POKES_AT_ONCE = 8  # more would only take the database's connections from the requests
 log = structlog.get_logger()
 
 
@@ -47,6 +49,7 @@ class Relay:
         self._again: set[str] = set()
         self._poked: list[int] = []
         self._noting = asyncio.Lock()
+        self._few = asyncio.Semaphore(POKES_AT_ONCE)
         self._failures = 0
 
     def nudge(self, streams: Iterable[str]) -> None:
@@ -86,13 +89,16 @@ class Relay:
                 .group_by(OutboxRow.stream)
                 .limit(STREAMS_AT_ONCE)
             )
-            return (await session.scalars(query)).all()
+            streams = list(await session.scalars(query))
+        random.shuffle(streams)  # processes that poll together should not poke the same ones
+        return streams
 
     async def _poke_until_quiet(self, stream: str) -> None:
         try:
             while True:
-                self._again.discard(stream)
-                await self._poke(stream)
+                async with self._few:
+                    self._again.discard(stream)
+                    await self._poke(stream)
                 if stream not in self._again:
                     return
                 await asyncio.sleep(GAP_SECONDS)
