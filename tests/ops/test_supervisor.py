@@ -66,6 +66,13 @@ def alive(pid: int) -> bool:
     return False
 
 
+def session_weight(pid: int) -> str | None:
+    """None where the kernel does not weigh sessions."""
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/autogroup").read_text().strip().partition(" ")[2]
+    return None
+
+
 def command_line(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
 
@@ -78,6 +85,15 @@ async def test_a_part_says_that_it_is_ready(
     assert said == ["One is ready"]
     assert child.process
     assert os.getsid(child.process.pid) == child.process.pid
+
+
+async def test_a_part_steps_back_on_a_busy_processor(parts: Supervisor, tmp_path: Path) -> None:
+    child = parts.start(polite(tmp_path / "log", "One", nice=7))
+    await asyncio.wait_for(child.ready.wait(), 10)
+    assert child.process
+    pid, ours = child.process.pid, os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, ours + 7)
+    assert session_weight(pid) in (None, "nice 7")
 
 
 async def test_groups_end_in_order(parts: Supervisor, tmp_path: Path) -> None:

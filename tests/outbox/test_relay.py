@@ -169,6 +169,23 @@ async def test_different_streams_do_not_wait_for_each_other(
     await quiet(relay)
 
 
+async def test_a_crowd_of_streams_is_poked_a_few_at_a_time(
+    world: World, relay: Relay, recorder: Recorder
+) -> None:
+    recorder.gate = asyncio.Event()
+    streams = [f"event-{number}-x" for number in range(3 * relay_module.POKES_AT_ONCE)]
+    for stream in streams:
+        await put(world, stream, "wake")
+    relay.nudge(streams)
+    await eventually(lambda: recorder.open == relay_module.POKES_AT_ONCE)
+    await put(world, streams[-1], "wake")  # while it waits for its turn: one poke has both
+    relay.nudge(streams[-1:])
+    recorder.gate.set()
+    await quiet(relay)
+    assert recorder.most_open == relay_module.POKES_AT_ONCE
+    assert sorted(stream for stream, _, _ in recorder.pokes) == sorted(streams)
+
+
 async def test_nothing_to_say_is_not_said(relay: Relay, recorder: Recorder) -> None:
     relay.nudge([STREAM])
     await quiet(relay)

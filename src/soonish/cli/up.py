@@ -21,6 +21,7 @@ from soonish.ops.supervisor import Part, Supervisor
 
 # API first (no new work), workers (they finish or cut what they send), then what these need.
 STOP_ORDER = ("api", "worker", "catcher", "temporal")
+STEP_BACK = 10  # what works in the background leaves a busy processor to who waits for an answer
 PROBE_SECONDS = 2.0
 TEMPORAL_REMINDER_SECONDS = 60.0
 
@@ -225,7 +226,7 @@ def _temporal(settings: Settings, binary: Path) -> Part:
         stop_seconds=2.5,
         probe=lambda: _elsewhere("temporal"),
         foreign=True,
-        nice=10,
+        nice=STEP_BACK,
     )
 
 
@@ -256,7 +257,7 @@ def _worker(number: int) -> Part:
         group="worker",
         command=[sys.executable, "-m", "soonish.worker"],
         stop_seconds=10.5,
-        nice=10,
+        nice=STEP_BACK,
     )
 
 

@@ -46,6 +46,7 @@ class Part:
     Without a `probe` the part is ours and says itself when it is ready (`notify_ready`); with one
     it is ready when the probe answers True. `address` is shown when it is. `foreign` programs
     cannot read our pipe and are leashed instead; `ps` shows their `title` once they are ready.
+    `nice`, 0 to 19: how far it steps back behind the other parts where the processor is busy.
     """
 
     name: str
@@ -187,20 +188,24 @@ class Supervisor:
 
 
 async def _step_back(pid: int, nice: int) -> None:
-    """Let a child have less of a busy processor: sched(7), both ways, as its session is a group.
-
-    Linux takes one such wish in 100 ms from who is not root (EAGAIN).
-    """
+    """Give a child less of a busy processor than we get."""
+    lower = min(19, os.getpriority(os.PRIO_PROCESS, 0) + nice)
     with contextlib.suppress(ProcessLookupError):
-        os.setpriority(os.PRIO_PROCESS, pid, nice)
+        os.setpriority(os.PRIO_PROCESS, pid, lower)
     for _ in range(20):
-        try:
-            Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+        if _weigh_session(pid, nice):
             return
-        except OSError as error:
-            if error.errno != errno.EAGAIN:
-                return  # it has ended, or there are no such groups here
         await asyncio.sleep(0.1)
+
+
+def _weigh_session(pid: int, nice: int) -> bool:
+    """Linux may share the processor out by sessions first ("autogroup" in sched(7)). False where
+    it has to be asked again: it takes one such wish in 100 ms from who is not root."""
+    try:
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+    except OSError as error:
+        return error.errno != errno.EAGAIN  # the child has ended, or there is no such thing here
+    return True
 
 
 async def _read_ready(reader: int) -> bool:
