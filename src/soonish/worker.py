@@ -34,7 +34,7 @@ from soonish.ops.supervisor import notify_ready, watch_parent
 from soonish.ops.temporal_logs import LogInterceptor
 from soonish.outbox.reconcile import Reconcile
 from soonish.parts import Parts, make_parts
-from soonish.reminders.activities import ReminderActivities
+from soonish.reminders.activities import ReminderActivities, ScheduleActivities
 from soonish.reminders.workflow import AdhocReminderWorkflow, ReminderWorkflow
 from soonish.retention.activities import RetentionActivities
 from soonish.retention.workflow import MaintenanceWorkflow
@@ -59,11 +59,12 @@ def activities_of(parts: Parts) -> list[Any]:
     accounts = AccountActivities(parts.db, parts.settings)
     broadcast = BroadcastActivities(parts.db, deliverer)
     events = EventActivities(parts.db, parts.settings)
-    reminders = ReminderActivities(parts.db, parts.settings, parts.temporal)
+    schedules = ScheduleActivities(parts.db, parts.settings, parts.temporal)
+    reminders = ReminderActivities(parts.db, broadcast)
     retention = RetentionActivities(parts.db, parts.settings)
     return [
         method
-        for owner in (accounts, broadcast, events, reminders, retention)
+        for owner in (accounts, broadcast, events, schedules, reminders, retention)
         for method in _activity_methods(owner)
     ]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +13,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
+from soonish.db import sqlite_driver
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.ops.models import Lease
+from tests.support.wait import eventually
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -65,6 +69,36 @@ async def test_a_statement_that_is_cancelled_under_way_leaves_nothing(database: 
     async with database.write() as session:
         session.add(lease("next"))
     assert await names(database) == ["next"]
+
+
+async def test_who_waits_for_another_process_asks_again_soon(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    sleep = time.sleep
+
+    def noted(seconds: float) -> None:
+        waits.append(seconds)
+        sleep(seconds)
+
+    async def write() -> int:
+        async with database.write() as session:
+            session.add(lease("waited"))
+            await session.flush()
+            return int((await session.execute(text("PRAGMA busy_timeout"))).scalar_one())
+
+    monkeypatch.setattr(
+        sqlite_driver, "time", SimpleNamespace(sleep=noted, monotonic=time.monotonic)
+    )
+    other = Database(settings)  # has a write lock of its own, like another process
+    async with other.write() as holder:
+        await holder.execute(select(Lease.name))
+        waiting = asyncio.create_task(write())
+        await eventually(lambda: len(waits) > 20)
+    assert await waiting == 30_000  # as before
+    assert set(waits) == {sqlite_driver.ASK_AGAIN_SECONDS}
+    await other.close()
+    assert await names(database) == ["waited"]
 
 
 async def test_after_a_refused_begin_nothing_is_written_outside(

@@ -314,7 +314,7 @@ async def test_signal_with_start_reaches_a_real_workflow(
 async def test_pokes_that_end_together_are_noted_in_few_writes(
     world: World, relay: Relay, recorder: Recorder
 ) -> None:
-    streams = [f"event-{number}-x" for number in range(30)]
+    streams = [f"event-{number}-x" for number in range(relay_module.POKES_AT_ONCE)]
     ids = [(await put(world, stream, "wake"))[0] for stream in streams]
     updates: list[str] = []
 
@@ -325,7 +325,7 @@ async def test_pokes_that_end_together_are_noted_in_few_writes(
     recorder.gate = asyncio.Event()
     event.listen(world.db.engine.sync_engine, "before_cursor_execute", note)
     relay.nudge(streams)
-    await eventually(lambda: recorder.open == len(streams))
+    await eventually(lambda: recorder.open == relay_module.POKES_AT_ONCE)
     recorder.gate.set()
     await relay.close()
     event.remove(world.db.engine.sync_engine, "before_cursor_execute", note)

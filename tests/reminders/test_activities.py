@@ -14,7 +14,7 @@ from soonish.events.messages import EventRef
 from soonish.events.models import Event
 from soonish.ops.temporal import Temporal
 from soonish.reminders import activities, schedules
-from soonish.reminders.activities import ReminderActivities
+from soonish.reminders.activities import ScheduleActivities
 from soonish.reminders.models import Reminder
 from tests.support.world import World
 
@@ -65,7 +65,7 @@ async def put(world: World, event: Event, name: str, **values: Any) -> Reminder:
 
 async def sync(world: World, event: Event) -> int:
     temporal = NoTemporal(world.settings)
-    return await ReminderActivities(world.db, world.settings, temporal).sync_reminders(
+    return await ScheduleActivities(world.db, world.settings, temporal).sync_reminders(
         EventRef(event.id)
     )
 

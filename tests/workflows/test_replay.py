@@ -27,6 +27,8 @@ NAMES = [
     "event-life-and-cancellation",
     "event-poison",
     "event-signals-by-hand",
+    "former-remind-me",
+    "former-reminder",
     "maintenance",
     "remind-me",
     "remind-me-withdrawn",

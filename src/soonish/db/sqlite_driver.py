@@ -7,6 +7,7 @@ the rollback of what has been committed. A hop costs about as much as a small st
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import deque
 from typing import Any, cast
 
@@ -16,6 +17,8 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_cursor,
     AsyncAdapt_aiosqlite_dbapi,
 )
+
+ASK_AGAIN_SECONDS = 0.002
 
 # aiosqlite has no public way to run a function in a connection's thread.
 # pyright: reportPrivateUsage=false
@@ -115,10 +118,37 @@ def _in_thread(
     parameters: Any,
 ) -> tuple[sqlite3.Cursor, list[Any]]:
     if begin and not connection.in_transaction:
-        connection.execute(begin)
+        _begin(connection, begin)
     cursor = connection.cursor()
     try:
         getattr(cursor, method)(operation, parameters)
         return cursor, cursor.fetchall() if cursor.description else []
     finally:
         cursor.close()
+
+
+def _begin(connection: sqlite3.Connection, statement: str) -> None:
+    """Wait for the lock of another process as long as the connection's busy_timeout says.
+
+    SQLite's own waiting grows to 100 ms between two tries, and a process that writes all the time
+    then keeps another one out for seconds (https://sqlite.org/c3ref/busy_timeout.html).
+    """
+    patience = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+    until = time.monotonic() + patience / 1000
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while not _has_begun(connection, statement, time.monotonic() < until):
+            time.sleep(ASK_AGAIN_SECONDS)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={int(patience)}")
+
+
+def _has_begun(connection: sqlite3.Connection, statement: str, patient: bool) -> bool:
+    """False where another process holds the lock, and that is no error yet."""
+    try:
+        connection.execute(statement)
+    except sqlite3.OperationalError as error:
+        if patient and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return False
+        raise
+    return True

@@ -24,7 +24,11 @@ class BroadcastActivities:
         info = activity.info()
         owner = f"{info.workflow_run_id}:{info.activity_id}"
         report = await self.deliverer.run(
-            work.notification_id, owner, info.attempt, activity.is_worker_shutdown
+            work.notification_id,
+            owner,
+            info.attempt,
+            activity.is_worker_shutdown,
+            expected=work.claimable,
         )
         async with self.db.write() as session:
             state = await ledger.settle(session, work.notification_id, utc_now())

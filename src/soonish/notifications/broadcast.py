@@ -27,8 +27,9 @@ async def deliver_pass(
 
     Raises ActivityError after `attempts` that failed; 0: never, it is tried for ever.
     """
+    work = DeliverInput(notification_id, claimable)
     activities = PARALLEL if claimable > LARGE else 1
-    passes = await asyncio.gather(*(_deliver(notification_id, attempts) for _ in range(activities)))
+    passes = await asyncio.gather(*(_deliver(work, attempts) for _ in range(activities)))
     for one in passes:
         total.delivered += one.report.delivered
         total.failed += one.report.failed
@@ -49,10 +50,10 @@ def pause(state: BroadcastState) -> float:
     return max(MIN_PAUSE_SECONDS, state.wait_seconds or 0.0)
 
 
-async def _deliver(notification_id: int, attempts: int) -> Pass:
+async def _deliver(work: DeliverInput, attempts: int) -> Pass:
     return await workflow.execute_activity(
         "deliver",
-        DeliverInput(notification_id),
+        work,
         result_type=Pass,
         start_to_close_timeout=timedelta(hours=6),
         heartbeat_timeout=ALIVE,

@@ -69,13 +69,20 @@ class Deliverer:
         self._rates = Rates(self.settings.channel_rates)
 
     async def run(
-        self, notification_id: int, owner: str, attempt: int, stopping: Callable[[], bool]
+        self,
+        notification_id: int,
+        owner: str,
+        attempt: int,
+        stopping: Callable[[], bool],
+        *,
+        expected: int = 0,
     ) -> DeliveryReport:
         """Send until nothing is claimable or `stopping()`; what was done, in rows.
 
         Sends that take long are not waited for: their rows stay claimed and are marked later.
         `owner` is the same for every attempt of one activity, `attempt` counts from 1: rows that
-        an earlier attempt had claimed are taken over at once.
+        an earlier attempt had claimed are taken over at once. `expected` is how many rows there
+        are to send, 0 where nobody knows.
         """
         report = DeliveryReport()
         outgoing = await self._outgoing(notification_id)
@@ -87,7 +94,8 @@ class Deliverer:
             marks = await ending.enter_async_context(Marks(self.db, lease_token, report))
             sends = await ending.enter_async_context(Sends())
             run = Run(notification_id, lease_token, previous, stopping, outgoing, marks, sends)
-            await _all_ended(self._lane(run) for _ in range(LANES))
+            lanes = 1 if 0 < expected <= CHUNK else LANES
+            await _all_ended(self._lane(run) for _ in range(lanes))
             if await sends.are_slow() and not stopping():
                 await marks.written()
                 self.stragglers.keep(sends, ending.pop_all())

@@ -81,6 +81,12 @@ async def has_claimable(
     return await session.scalar(query.limit(1)) is not None
 
 
+async def count_claimable(session: AsyncSession, notification_id: int, now: datetime) -> int:
+    """How many rows can be sent now."""
+    query = select(func.count()).where(Delivery.notification_id == notification_id, claimable(now))
+    return int(await session.scalar(query) or 0)
+
+
 async def claim(
     session: AsyncSession,
     notification_id: int,
@@ -241,31 +247,37 @@ async def settle(session: AsyncSession, notification_id: int, now: datetime) -> 
     notification = await expansion.lock(session, notification_id)
     if notification is None:
         return BroadcastState(completed=True, claimable=0, wait_seconds=None)
-    open_now = and_(Delivery.notification_id == notification_id, claimable(now))
-    await settle_unsendable(session, open_now, now)
+    ready, waiting = await _open(session, notification_id, now)
+    if ready:
+        open_now = and_(Delivery.notification_id == notification_id, claimable(now))
+        await settle_unsendable(session, open_now, now)
+        ready, waiting = await _open(session, notification_id, now)
+    if not ready and waiting is None:
+        notification.completed_at = notification.completed_at or now
+        return BroadcastState(completed=True, claimable=0, wait_seconds=None)
+    wait = 0.0 if waiting is None else max(0.0, (waiting - now).total_seconds())
+    return BroadcastState(completed=False, claimable=ready, wait_seconds=wait)
+
+
+async def _open(
+    session: AsyncSession, notification_id: int, now: datetime
+) -> tuple[int, datetime | None]:
+    """How many rows can be sent now, and when the next of the others can."""
     soon = literal(now + LOOK_AGAIN, UtcDateTime())
     waiting_until = case(
         (and_(Delivery.state == State.SENDING, Delivery.lease_until > soon), soon),
         (Delivery.state == State.SENDING, Delivery.lease_until),
         else_=Delivery.next_attempt_at,
     )
-    row = (
-        await session.execute(
-            select(
-                func.count().filter(claimable(now)),
-                func.min(waiting_until).filter(~claimable(now)),
-            ).where(
-                Delivery.notification_id == notification_id,
-                Delivery.state.in_((State.PENDING, State.SENDING, State.RETRYING)),
-            )
-        )
-    ).one()
-    ready, waiting = int(row[0]), row[1]
-    if not ready and waiting is None:
-        notification.completed_at = notification.completed_at or now
-        return BroadcastState(completed=True, claimable=0, wait_seconds=None)
-    wait = 0.0 if waiting is None else max(0.0, (waiting - now).total_seconds())
-    return BroadcastState(completed=False, claimable=ready, wait_seconds=wait)
+    query = select(
+        func.count().filter(claimable(now)),
+        func.min(waiting_until).filter(~claimable(now)),
+    ).where(
+        Delivery.notification_id == notification_id,
+        Delivery.state.in_((State.PENDING, State.SENDING, State.RETRYING)),
+    )
+    row = (await session.execute(query)).one()
+    return int(row[0]), row[1]
 
 
 async def expire_overdue(session: AsyncSession, notification_id: int, now: datetime) -> int:

@@ -23,7 +23,10 @@ class BroadcastWork:
 
 @dataclass
 class DeliverInput:
+    """`claimable`: how many rows could be sent when somebody last looked; 0: unknown."""
+
     notification_id: int
+    claimable: int = 0
 
 
 @dataclass

@@ -98,7 +98,8 @@ class Relay:
             while True:
                 async with self._few:
                     self._again.discard(stream)
-                    await self._poke(stream)
+                    poked = await self._poke(stream)
+                await self._note_poked(poked)
                 if stream not in self._again:
                     return
                 await asyncio.sleep(GAP_SECONDS)
@@ -107,19 +108,20 @@ class Relay:
         finally:
             del self._poking[stream]
 
-    async def _poke(self, stream: str) -> None:
+    async def _poke(self, stream: str) -> list[int]:
+        """The ids of the rows that its workflow now knows of."""
         rows = await self._first_rows(stream)
         if not rows:
-            return
+            return []
         items = [{**payload, "outbox_id": row_id} for row_id, _, payload in rows]
         ids = [row_id for row_id, _, _ in rows]
         try:
             await self.signal(stream, rows[0][1], items)
         except (RPCError, RuntimeError, ValueError) as error:
             await self._note_failure(ids, stream, error)
-        else:
-            self._failures = 0
-            await self._note_poked(ids)
+            return []
+        self._failures = 0
+        return ids
 
     async def _first_rows(self, stream: str) -> list[Row[int, str, dict[str, Any]]]:
         """(id, kind, payload) of at most 500 undone rows of the first one's kind, those not poked
@@ -151,6 +153,8 @@ class Relay:
 
     async def _note_poked(self, ids: Sequence[int]) -> None:
         """Those who come while a write is under way share the next one."""
+        if not ids:
+            return
         self._poked += ids
         async with self._noting:
             taken, self._poked = self._poked, []

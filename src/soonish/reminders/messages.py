@@ -1,8 +1,10 @@
-"""What the reminder workflows and their activities tell each other. Standard library only."""
+"""What the reminder workflows and their activities tell each other."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from soonish.notifications.messages import BroadcastState, DeliveryReport
 
 
 @dataclass
@@ -34,6 +36,11 @@ class RemindMePlan:
 
 @dataclass
 class Fired:
-    """The notification that a reminder became; None where there is nothing to say."""
+    """The notification that a reminder became; None where there is nothing to say.
+
+    `report`: what was sent at once, `state`: what that left (None: nobody has looked).
+    """
 
     notification_id: int | None
+    report: DeliveryReport = field(default_factory=DeliveryReport)
+    state: BroadcastState | None = None

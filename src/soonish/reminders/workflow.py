@@ -10,35 +10,38 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from soonish.notifications.broadcast import ALIVE, RETRY, broadcast_state, deliver_pass, pause
-    from soonish.notifications.messages import DeliveryReport
     from soonish.reminders.messages import Fired, ReminderInput, RemindMePlan, RemindMeWork
 
+FIRING = timedelta(hours=1)  # it may send to some hundred addresses by a slow mail server
 
-async def broadcast_to_the_end(notification_id: int) -> str:
+
+async def broadcast_to_the_end(notification_id: int, fired: Fired) -> str:
     """Pass after pass on durable timers, until nothing is claimable, sending or retrying."""
-    total = DeliveryReport()
+    total = fired.report
+    state = fired.state or await broadcast_state(notification_id)
     while True:
-        state = await broadcast_state(notification_id)
         if state.claimable:
             state = await deliver_pass(notification_id, state.claimable, total)
         if state.completed:
             return f"delivered {total.delivered}, failed {total.failed}"
         await asyncio.sleep(0.1 if state.claimable else pause(state))
+        state = await broadcast_state(notification_id)
 
 
 async def fire_and_broadcast(firing: str, work: ReminderInput | RemindMeWork) -> str:
-    """Let the activity `firing` write the notification; then send it, if it is wanted still."""
+    """Let the activity `firing` write the notification, and send it if few are to get it; then
+    see to the rest."""
     fired = await workflow.execute_activity(
         firing,
         work,
         result_type=Fired,
-        start_to_close_timeout=timedelta(minutes=2),
+        start_to_close_timeout=FIRING,
         heartbeat_timeout=ALIVE,
         retry_policy=RETRY,
     )
     if fired.notification_id is None:
         return "not wanted any more"
-    return await broadcast_to_the_end(fired.notification_id)
+    return await broadcast_to_the_end(fired.notification_id, fired)
 
 
 @workflow.defn(name="ReminderWorkflow")
