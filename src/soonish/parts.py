@@ -41,10 +41,13 @@ class Parts:
         await self.db.close()
 
 
-def make_parts(settings: Settings) -> Parts:
-    """Raises ConfigurationError where a secret is missing or unusable. Connects to nothing yet."""
+def make_parts(settings: Settings, *, in_background: bool = False) -> Parts:
+    """Raises ConfigurationError where a secret is missing or unusable. Connects to nothing yet.
+
+    `in_background`: nobody waits for an answer, so those who do come first at the database.
+    """
     crypto.configure(settings)
-    db = Database(settings)
+    db = Database(settings, is_patient=in_background)
     temporal = Temporal(settings)
     relay = Relay(db, temporal, settings)
     db.on_commit = relay.nudge

@@ -117,7 +117,7 @@ def _worker(
 
 async def run(settings: Settings, stop: asyncio.Event, queues: Collection[str] = ()) -> None:
     """Work until `stop` is set, on these task queues (default: all); waits for Temporal."""
-    parts = make_parts(settings)
+    parts = make_parts(settings, in_background=True)
     await installation.check_fingerprint_key(parts.db)
     reconcile = Reconcile(parts.db, parts.temporal, parts.relay, settings)
     background = [

@@ -213,6 +213,34 @@ async def test_after_a_revocation_and_a_removal_nobody_comes_back(party: Party) 
         assert answer.status_code == 404
 
 
+async def test_whom_the_organizer_removes_is_not_invited_any_more(party: Party) -> None:
+    event = await party.private()
+    [invited] = (await party.invite(event, emails=["member@example.com"], max_uses=5))["items"]
+    await party.invite(event, emails=[ANNA])
+    await party.work()
+    token = token_in(text_of(party.mails(ANNA)[0]))
+    own = await party.ask("member", "POST", base(event, "/subscribe"), json={})
+    sid = own.json()["subscription_id"]
+    await party.ask("owner", "DELETE", base(event, f"/subscriptions/{sid}"))
+    assert (await party.ask("member", "GET", base(event))).status_code == 404
+    assert (
+        await party.ask("member", "POST", base(event, "/subscribe"), json={})
+    ).status_code == 404
+    assert await seen(party, event, token) == 200, "others stay invited"
+    [again] = (await party.invite(event, emails=["member@example.com"]))["items"]
+    assert again["id"] != invited["id"]
+    assert (await party.ask("member", "GET", base(event))).status_code == 200
+
+
+async def test_who_leaves_stays_invited(party: Party) -> None:
+    event = await party.private()
+    await party.invite(event, emails=["member@example.com"], max_uses=5)
+    await party.ask("member", "POST", base(event, "/subscribe"), json={})
+    await party.ask("member", "DELETE", base(event, "/subscribe"))
+    made = await party.ask("member", "POST", base(event, "/subscribe"), json={})
+    assert made.status_code == 201
+
+
 async def test_a_public_event_asks_for_no_invitation(party: Party) -> None:
     event = await party.scene.make_event()
     assert await party.subscribe(event, ANNA, "whatever") == 201

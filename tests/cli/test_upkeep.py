@@ -190,6 +190,8 @@ def test_failed_deliveries_are_listed_and_sent_again(soonish: CommandLine) -> No
     assert soonish.do("delivery", "failed") == []
     assert soonish.do("delivery", "retry")["retried"] == 0
     assert soonish("delivery", "retry", 99).line == "There is no notification 99."
+    for command in ("retry", "failed"):
+        assert soonish("delivery", command, "--event", 99).line == "There is no event 99."
 
 
 # retention

@@ -96,7 +96,7 @@ async def test_who_waits_for_another_process_asks_again_soon(
         waiting = asyncio.create_task(write())
         await eventually(lambda: len(waits) > 20)
     assert await waiting == 30_000  # as before
-    assert set(waits) == {sqlite_driver.ASK_AGAIN_SECONDS}
+    assert set(waits) == {sqlite_driver.EAGER_SECONDS}
     await other.close()
     assert await names(database) == ["waited"]
 

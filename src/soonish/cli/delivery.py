@@ -10,6 +10,8 @@ from soonish.cli.output import JsonOption, show, show_rows, warn
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from soonish.notifications.upkeep import DeadLetter
     from soonish.parts import Parts
 
@@ -27,6 +29,7 @@ def failed(event: OfEvent = None, as_json: JsonOption = False) -> None:
         from soonish.notifications import upkeep
 
         async with parts.db.read() as session:
+            await _require_event(session, event)
             return [_row(one) for one in await upkeep.failed(session, event)]
 
     show_rows(as_json, run(work), COLUMNS, "No delivery has failed.")
@@ -55,6 +58,7 @@ async def _retry(parts: Parts, notification_id: int | None, event: int | None) -
     from soonish.notifications import service, upkeep
 
     async with parts.db.read() as session:
+        await _require_event(session, event)
         if notification_id is not None:
             found = [await upkeep.require(session, notification_id)]
         else:
@@ -67,6 +71,14 @@ async def _retry(parts: Parts, notification_id: int | None, event: int | None) -
         except Conflict:
             expired.append(one.id)
     return {"retried": retried, "expired": expired}
+
+
+async def _require_event(session: AsyncSession, event_id: int | None) -> None:
+    """NotFound for an id that is given and leads nowhere: a typing error is no empty answer."""
+    from soonish.events import operators
+
+    if event_id is not None:
+        await operators.with_owner(session, event_id)
 
 
 def _row(letter: DeadLetter) -> dict[str, Any]:

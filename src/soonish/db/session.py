@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from soonish.config import Settings
-from soonish.db.sqlite_driver import SqliteConnection, SqliteDriver
+from soonish.db.sqlite_driver import EAGER_SECONDS, PATIENT_SECONDS, SqliteConnection, SqliteDriver
 
 NUDGES = "outbox_streams"
 _BUSY_TIMEOUT_MS = 30_000
@@ -36,10 +36,13 @@ _PING_IDLE_SECONDS = 1.0
 
 
 class Database:
-    """Engine and sessions; `on_commit(streams)` is called after a commit with outbox rows."""
+    """Engine and sessions; `on_commit(streams)` is called after a commit with outbox rows.
 
-    def __init__(self, settings: Settings) -> None:
-        self.engine = _create_engine(settings)
+    `is_patient`: SQLite's lock is left to others who wait for it too.
+    """
+
+    def __init__(self, settings: Settings, *, is_patient: bool = False) -> None:
+        self.engine = _create_engine(settings, is_patient)
         self.is_sqlite = settings.is_sqlite
         self.on_commit: Callable[[set[str]], None] | None = None
         self._writing = asyncio.Lock()
@@ -77,9 +80,9 @@ class Database:
         await self.engine.dispose()
 
 
-def _create_engine(settings: Settings) -> AsyncEngine:
+def _create_engine(settings: Settings, is_patient: bool) -> AsyncEngine:
     if settings.is_sqlite:
-        return _create_sqlite_engine(settings)
+        return _create_sqlite_engine(settings, is_patient)
     engine = create_async_engine(
         settings.database_url,
         pool_size=settings.db_pool_size,
@@ -117,13 +120,13 @@ def _ping_idle(
         raise InvalidatePoolError("the connection was lost while it was idle") from error
 
 
-def _create_sqlite_engine(settings: Settings) -> AsyncEngine:
+def _create_sqlite_engine(settings: Settings, is_patient: bool) -> AsyncEngine:
     path = settings.database_url.partition(":///")[2]
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
         settings.database_url,
-        module=SqliteDriver(),
+        module=SqliteDriver(PATIENT_SECONDS if is_patient else EAGER_SECONDS),
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import aiosqlite
@@ -18,7 +20,8 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_dbapi,
 )
 
-ASK_AGAIN_SECONDS = 0.002
+EAGER_SECONDS = 0.0005  # between two tries for the lock of another process
+PATIENT_SECONDS = 0.004
 
 # aiosqlite has no public way to run a function in a connection's thread.
 # pyright: reportPrivateUsage=false
@@ -58,11 +61,12 @@ class Cursor(AsyncAdapt_aiosqlite_cursor):
 class SqliteConnection(AsyncAdapt_aiosqlite_connection):
     """BEGIN goes with the transaction's first statement; what did not begin is not rolled back."""
 
-    __slots__ = ("_begin", "_is_used")
+    __slots__ = ("_ask_again", "_begin", "_is_used")
     _cursor_cls = Cursor
 
-    def __init__(self, dbapi: Any, connection: Any) -> None:
+    def __init__(self, dbapi: SqliteDriver, connection: Any) -> None:
         super().__init__(dbapi, connection)
+        self._ask_again = dbapi.ask_again
         self._begin: str | None = None
         self._is_used = False  # something was handed to the thread since the last end
 
@@ -76,9 +80,10 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         """The statement's closed cursor (it still knows rowcount and columns), and its rows."""
         connection = cast(aiosqlite.Connection, self._connection)
         self._is_used = True
+        begin = self._begin and partial(_begin, connection._conn, self._begin, self._ask_again)
         try:
             return await connection._execute(
-                _in_thread, connection._conn, self._begin, method, operation, parameters
+                _in_thread, connection._conn, begin, method, operation, parameters
             )
         finally:
             # After a cancellation BEGIN may still be on its way: whatever comes next asks again.
@@ -100,10 +105,15 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
 
 
 class SqliteDriver(AsyncAdapt_aiosqlite_dbapi):
-    """What `create_async_engine(module=...)` takes in place of aiosqlite."""
+    """What `create_async_engine(module=...)` takes in place of aiosqlite.
 
-    def __init__(self) -> None:
+    `ask_again`: seconds after which it tries again for the lock that another process holds. Among
+    those who wait, the one with the shortest gets it nearly always.
+    """
+
+    def __init__(self, ask_again: float = EAGER_SECONDS) -> None:
         super().__init__(cast(Any, aiosqlite), cast(Any, sqlite3))
+        self.ask_again = ask_again
 
     def connect(self, *arg: Any, **kw: Any) -> SqliteConnection:
         stock = super().connect(*arg, **kw)
@@ -112,13 +122,13 @@ class SqliteDriver(AsyncAdapt_aiosqlite_dbapi):
 
 def _in_thread(
     connection: sqlite3.Connection,
-    begin: str | None,
+    begin: Callable[[], None] | None,
     method: str,
     operation: str,
     parameters: Any,
 ) -> tuple[sqlite3.Cursor, list[Any]]:
     if begin and not connection.in_transaction:
-        _begin(connection, begin)
+        begin()
     cursor = connection.cursor()
     try:
         getattr(cursor, method)(operation, parameters)
@@ -127,23 +137,26 @@ def _in_thread(
         cursor.close()
 
 
-def _begin(connection: sqlite3.Connection, statement: str) -> None:
+def _begin(connection: Any, statement: str, ask_again: float) -> None:
     """Wait for the lock of another process as long as the connection's busy_timeout says.
 
     SQLite's own waiting grows to 100 ms between two tries, and a process that writes all the time
     then keeps another one out for seconds (https://sqlite.org/c3ref/busy_timeout.html).
     """
+    if statement == "BEGIN DEFERRED":  # takes no lock
+        connection.execute(statement)
+        return
     patience = connection.execute("PRAGMA busy_timeout").fetchone()[0]
     until = time.monotonic() + patience / 1000
     connection.execute("PRAGMA busy_timeout=0")
     try:
         while not _has_begun(connection, statement, time.monotonic() < until):
-            time.sleep(ASK_AGAIN_SECONDS)
+            time.sleep(ask_again)
     finally:
         connection.execute(f"PRAGMA busy_timeout={int(patience)}")
 
 
-def _has_begun(connection: sqlite3.Connection, statement: str, patient: bool) -> bool:
+def _has_begun(connection: Any, statement: str, patient: bool) -> bool:
     """False where another process holds the lock, and that is no error yet."""
     try:
         connection.execute(statement)

@@ -24,7 +24,9 @@ from soonish.delivery.schemes import WEBHOOKS
 from soonish.delivery.threads import FairThreads, Mailbox, Mailboxes
 from soonish.errors import InvalidInput
 
-DEFAULT_THREADS: Final = 256
+DEFAULT_THREADS: Final = (
+    512  # as many as there is to wait for: they come when nothing else is to do
+)
 
 log = structlog.get_logger(__name__)
 

@@ -67,6 +67,18 @@ async def use(session: AsyncSession, invitation_id: int, now: datetime) -> bool:
     return result.rowcount == 1
 
 
+async def revoke_personal(
+    session: AsyncSession, event_id: int, user_id: int, now: datetime
+) -> None:
+    """Revoke the invitations to the user's own address."""
+    await session.execute(
+        update(Invitation)
+        .where(Invitation.event_id == event_id, Invitation.user_id == user_id, _is_valid(now))
+        .values(revoked_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
 async def listed(
     session: AsyncSession, event_id: int, limit: int, before_id: int | None
 ) -> Sequence[tuple[Invitation, str | None]]:

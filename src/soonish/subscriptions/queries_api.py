@@ -167,6 +167,7 @@ class Ended:
 
     subscription_id: int
     event_id: int
+    user_id: int
     status: str
     stream: str
 
@@ -179,14 +180,16 @@ async def end(
         update(Subscription)
         .where(which, Subscription.ended_at.is_(None))
         .values(ended_at=now, end_reason=reason)
-        .returning(Subscription.id, Subscription.status, Subscription.event_id)
+        .returning(
+            Subscription.id, Subscription.event_id, Subscription.user_id, Subscription.status
+        )
         .execution_options(synchronize_session=False)
     )
     ended = (await session.execute(query)).one_or_none()
     if ended is None:
         return None
-    workflow = select(Event.temporal_workflow_id).where(Event.id == ended[2])
-    return Ended(ended[0], ended[2], ended[1], (await session.scalars(workflow)).one())
+    workflow = select(Event.temporal_workflow_id).where(Event.id == ended[1])
+    return Ended(*ended, (await session.scalars(workflow)).one())
 
 
 async def event_and_user(

@@ -16,6 +16,7 @@ from soonish.accounts.service import find_or_create_by_address
 from soonish.audit import service as audit
 from soonish.db.sql import id_list
 from soonish.errors import Gone, NotFound
+from soonish.events import invitation_queries
 from soonish.events.models import Event
 from soonish.events.policy import (
     admit,
@@ -227,11 +228,15 @@ async def end(
 ) -> bool:
     """End the one subscription that meets the condition, with its reminders, and say so in the
     outbox; of one that was never confirmed nobody is told. False where it had ended before (or
-    never was). `by` is who asked, for the audit log."""
+    never was). `by` is who asked, for the audit log.
+
+    Whom the organizers remove or reject, no invitation to their own address lets in again."""
     ended = await queries.end(session, reason, now, which)
     if ended is None:
         return False
     await reminders.drop_subscription(session, ended.subscription_id)
+    if reason in ("removed", "rejected"):
+        await invitation_queries.revoke_personal(session, ended.event_id, ended.user_id, now)
     _record(session, "subscription.end", by, ended.subscription_id, ended.event_id, reason=reason)
     if ended.status != PENDING_CONFIRMATION:
         others = {"notify_others": True} if notify_others else {}
