@@ -10,7 +10,6 @@ from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
 from zoneinfo import available_timezones
 
-from fastapi import Path, Query
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -24,7 +23,6 @@ from soonish.errors import InvalidInput
 
 T = TypeVar("T")
 MAX_ID = 2**63 - 1
-MAX_PAGE = 200
 
 
 def _no_nul(value: Any) -> Any:
@@ -37,13 +35,6 @@ def _instant_is_text(value: Any) -> Any:
     # Pydantic would read a bare number as seconds since 1970.
     if not isinstance(value, datetime) and not (isinstance(value, str) and ":" in value):
         raise ValueError("must be an ISO 8601 time with its offset, such as 2026-12-24T18:00:00Z")
-    return value
-
-
-def _only_digits(value: Any) -> Any:
-    # Pydantic would read "1.0", "+1" and "1 " as 1: one thing would have many addresses.
-    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-        raise ValueError("must be a number in digits")
     return value
 
 
@@ -72,9 +63,6 @@ Instant = Annotated[
     PlainSerializer(as_z, return_type=str, when_used="json"),
 ]
 Text = Annotated[str, AfterValidator(_no_nul)]
-RowId = Annotated[int, Path(ge=1, le=MAX_ID), BeforeValidator(_only_digits)]
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many items at most")]
-CursorText = Annotated[str | None, Query(max_length=500, description="next_cursor of a page")]
 
 
 class Input(BaseModel):

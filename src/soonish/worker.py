@@ -49,6 +49,7 @@ WORKFLOWS = [
     MaintenanceWorkflow,
 ]
 GRACE = timedelta(seconds=8)  # what an attempt under way may still take at shutdown
+CACHED_WORKFLOWS = 500  # each takes about 150 KB; any other is replayed from its history
 CLOSE_SECONDS = 1.0  # after that grace
 log = structlog.get_logger()
 
@@ -112,6 +113,7 @@ def _worker(
         max_concurrent_activity_task_polls=settings.max_concurrent_activity_task_polls,
         max_concurrent_workflow_task_polls=settings.max_concurrent_workflow_task_polls,
         graceful_shutdown_timeout=GRACE,
+        max_cached_workflows=CACHED_WORKFLOWS,
     )
 
 

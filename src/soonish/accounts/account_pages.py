@@ -21,7 +21,7 @@ from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError
 from soonish.events.event_forms import timezones
 from soonish.events.organizer import PAGE_SIZE, next_url
 from soonish.i18n import languages
-from soonish.schemas import MAX_PAGE, CursorText, RowId
+from soonish.params import MAX_PAGE, CursorText, RowId
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.templating import redirect, render
 

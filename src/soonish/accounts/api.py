@@ -38,7 +38,8 @@ from soonish.deps import (
 )
 from soonish.errors import NotFound
 from soonish.paging import id_cursor
-from soonish.schemas import CursorText, Limit, Page, RowId, encode_cursor
+from soonish.params import CursorText, Limit, RowId
+from soonish.schemas import Page, encode_cursor
 from soonish.web.rate_limits import MeterDep
 
 router = APIRouter(prefix="/api")

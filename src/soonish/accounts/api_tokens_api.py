@@ -10,7 +10,8 @@ from soonish.accounts.schemas import ApiTokenInput, ApiTokenOut, NewApiTokenOut
 from soonish.deps import CurrentSession, DbDep
 from soonish.errors import NotFound
 from soonish.paging import id_cursor
-from soonish.schemas import CursorText, Limit, Page, RowId, encode_cursor
+from soonish.params import CursorText, Limit, RowId
+from soonish.schemas import Page, encode_cursor
 
 router = APIRouter(prefix="/api/users/me/tokens", tags=["users"])
 _DEFAULT_PAGE = 50

@@ -27,7 +27,7 @@ from soonish.events import attention
 from soonish.events.api import list_events
 from soonish.events.organizer import PAGE_SIZE, next_url
 from soonish.integrations.api import list_own as list_channels
-from soonish.schemas import MAX_PAGE, CursorText
+from soonish.params import MAX_PAGE, CursorText
 from soonish.subscriptions.api import list_own as list_subscriptions
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.templating import redirect, render

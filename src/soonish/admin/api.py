@@ -24,7 +24,8 @@ from soonish.events.api import event_out
 from soonish.events.schemas import EventOut
 from soonish.masking import mask_address
 from soonish.paging import id_cursor
-from soonish.schemas import MAX_ID, CursorText, Limit, Page, RowId, Text, encode_cursor
+from soonish.params import CursorText, Limit, RowId
+from soonish.schemas import MAX_ID, Page, Text, encode_cursor
 from soonish.subscriptions import bulk
 from soonish.subscriptions.api import StatusFilter, subscriber_out
 from soonish.subscriptions.bulk_api import BODY as BULK_BODY

@@ -14,7 +14,7 @@ from soonish.admin.api import Days, HealthFilter, SearchText
 from soonish.deps import DbDep, SettingsDep
 from soonish.errors import SoonishError
 from soonish.events.organizer import PAGE_SIZE, next_url
-from soonish.schemas import CursorText, RowId
+from soonish.params import CursorText, RowId
 from soonish.web.templating import is_htmx, redirect, render
 
 router = APIRouter(prefix="/admin", include_in_schema=False)

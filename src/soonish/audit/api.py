@@ -9,7 +9,8 @@ from soonish.audit.models import AuditEntry
 from soonish.audit.schemas import AuditEntryOut
 from soonish.deps import CurrentUser, DbDep
 from soonish.events import policy
-from soonish.schemas import CursorText, Limit, Page, RowId
+from soonish.params import CursorText, Limit, RowId
+from soonish.schemas import Page
 
 router = APIRouter(prefix="/api", tags=["audit"])
 

@@ -213,7 +213,7 @@ def _database_name(settings: Settings) -> str:
 
 
 def _temporal(settings: Settings, binary: Path) -> Part:
-    from soonish.ops.temporal_server import server_command
+    from soonish.ops.temporal_server import MEMORY_LIMIT, server_command
 
     address, command = settings.temporal_address, server_command(binary, settings)
     return Part(
@@ -227,6 +227,7 @@ def _temporal(settings: Settings, binary: Path) -> Part:
         probe=lambda: _elsewhere("temporal"),
         foreign=True,
         nice=STEP_BACK,
+        environment=MEMORY_LIMIT,
     )
 
 

@@ -23,7 +23,7 @@ from soonish.events.access_schemas import (
 )
 from soonish.events.organizer import PAGE_SIZE, own_event, section
 from soonish.i18n import _
-from soonish.schemas import RowId
+from soonish.params import RowId
 from soonish.subscriptions import bulk, bulk_api
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.templating import redirect

@@ -28,7 +28,8 @@ from soonish.events.schemas import (
     WorkflowStatus,
 )
 from soonish.ops.temporal import Temporal
-from soonish.schemas import CursorText, Instant, Limit, Page, RowId, Text
+from soonish.params import CursorText, Limit, RowId
+from soonish.schemas import Instant, Page, Text
 from soonish.subscriptions.audience import Audience, reach
 
 router = APIRouter(prefix="/api/events", tags=["events"])

@@ -18,7 +18,8 @@ from soonish.events.access_schemas import (
 )
 from soonish.events.models import Event, Invitation
 from soonish.paging import id_cursor
-from soonish.schemas import CursorText, Limit, Page, RowId, encode_cursor
+from soonish.params import CursorText, Limit, RowId
+from soonish.schemas import Page, encode_cursor
 
 router = APIRouter(prefix="/api/events/{event_id}/invitations", tags=["invitations"])
 

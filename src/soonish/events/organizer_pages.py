@@ -19,7 +19,7 @@ from soonish.events.schemas import ChangePreview, EventOut, EventPatch
 from soonish.i18n import _
 from soonish.notifications.content import Change
 from soonish.notifications.words import describe_changes
-from soonish.schemas import CursorText, RowId
+from soonish.params import CursorText, RowId
 from soonish.subscriptions.audience import Audience, reach
 from soonish.web.forms import Form, read_form
 from soonish.web.templating import locale_of, redirect

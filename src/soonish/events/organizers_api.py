@@ -12,7 +12,8 @@ from soonish.events.api import event_out
 from soonish.events.organizers import Organizer
 from soonish.events.schemas import EventOut
 from soonish.ops.rate_limits import TRANSFER
-from soonish.schemas import Page, RowId
+from soonish.params import RowId
+from soonish.schemas import Page
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["organizers"])
 

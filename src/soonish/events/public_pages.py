@@ -24,7 +24,7 @@ from soonish.events.calendar import MEDIA_TYPE, event_calendar
 from soonish.events.models import Event, EventUpdate
 from soonish.events.schemas import EventOut
 from soonish.i18n import Language, language
-from soonish.schemas import CursorText
+from soonish.params import CursorText
 from soonish.web.formats import Formats
 from soonish.web.pictures import Preview, preview_png, qr_svg
 from soonish.web.templating import is_htmx, locale_of, render

@@ -16,7 +16,8 @@ from soonish.db.types import utc_now
 from soonish.deps import DbDep, OptionalUser, SettingsDep
 from soonish.events import api
 from soonish.events.facets import facets
-from soonish.schemas import CursorText, Text, known_timezones
+from soonish.params import CursorText
+from soonish.schemas import Text, known_timezones
 from soonish.web.templating import is_htmx, render
 
 router = APIRouter(include_in_schema=False)

@@ -26,7 +26,8 @@ from soonish.integrations.schemas import (
 )
 from soonish.ops.rate_limits import CHANNEL_TEST
 from soonish.paging import id_cursor
-from soonish.schemas import CursorText, Limit, Page, RowId, encode_cursor
+from soonish.params import CursorText, Limit, RowId
+from soonish.schemas import Page, encode_cursor
 from soonish.web.rate_limits import MeterDep
 
 router = APIRouter(prefix="/api/integrations", tags=["integrations"])

@@ -15,7 +15,7 @@ from soonish.integrations.api import SenderDep
 from soonish.integrations.kind_urls import url_from
 from soonish.integrations.kinds import PASTED, POPULAR, Kind, all_kinds, search
 from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch, Verification
-from soonish.schemas import RowId
+from soonish.params import RowId
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.rate_limits import MeterDep
 from soonish.web.templating import is_htmx, redirect, render

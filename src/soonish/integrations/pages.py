@@ -10,7 +10,7 @@ from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.integrations import api, service
 from soonish.integrations.api import SenderDep
 from soonish.integrations.schemas import IntegrationPatch
-from soonish.schemas import MAX_PAGE, RowId
+from soonish.params import MAX_PAGE, RowId
 from soonish.web.forms import read_form
 from soonish.web.rate_limits import MeterDep
 from soonish.web.templating import is_htmx, redirect, render

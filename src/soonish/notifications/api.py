@@ -25,7 +25,8 @@ from soonish.notifications.schemas import (
     Retried,
 )
 from soonish.ops.rate_limits import NOTIFY
-from soonish.schemas import CursorText, Limit, Page, RowId, Text
+from soonish.params import CursorText, Limit, RowId
+from soonish.schemas import Page, Text
 from soonish.web.rate_limits import MeterDep
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["notifications"])

@@ -23,7 +23,7 @@ from soonish.events.schemas import EventOut
 from soonish.i18n import _
 from soonish.notifications import api
 from soonish.notifications.schemas import ManualMessage
-from soonish.schemas import RowId
+from soonish.params import RowId
 from soonish.subscriptions import service as subscriptions
 from soonish.subscriptions.api import SearchText
 from soonish.subscriptions.audience import Audience, last_failed_count, reach

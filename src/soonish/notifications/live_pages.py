@@ -21,7 +21,7 @@ from soonish.errors import SoonishError, Unauthorized
 from soonish.events import policy
 from soonish.notifications import queries
 from soonish.notifications.progress import Progress, ProgressHub
-from soonish.schemas import RowId
+from soonish.params import RowId
 from soonish.web.templating import render_text
 
 router = APIRouter(prefix="/events/{event_id}", include_in_schema=False)

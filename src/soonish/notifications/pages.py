@@ -14,7 +14,7 @@ from soonish.i18n import _
 from soonish.notifications import api, queries
 from soonish.notifications.api import ChannelFilter, SearchText
 from soonish.notifications.models import State
-from soonish.schemas import CursorText, RowId
+from soonish.params import CursorText, RowId
 from soonish.web.templating import redirect
 
 router = APIRouter(prefix="/events/{event_id}", include_in_schema=False)

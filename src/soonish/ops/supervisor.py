@@ -20,8 +20,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from soonish.errors import ConfigurationError
@@ -47,6 +47,7 @@ class Part:
     it is ready when the probe answers True. `address` is shown when it is. `foreign` programs
     cannot read our pipe and are leashed instead; `ps` shows their `title` once they are ready.
     `nice`, 0 to 19: how far it steps back behind the other parts where the processor is busy.
+    `environment` is added to ours, where that does not say otherwise.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Part:
     probe: Probe | None = None
     foreign: bool = False
     nice: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     title: str = ""
 
 
@@ -126,7 +128,7 @@ class Child:
         return await ended
 
     async def _spawn(self, writer: int) -> asyncio.subprocess.Process:
-        environment = {**os.environ, PARENT_PID: str(os.getpid())}
+        environment = {**self.part.environment, **os.environ, PARENT_PID: str(os.getpid())}
         command, descriptors = list(self.part.command), ()
         if self.part.foreign:
             title = self.part.title or command[0]

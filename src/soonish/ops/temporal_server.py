@@ -40,7 +40,10 @@ DYNAMIC_CONFIG = (
     "worker.schedulerNamespaceStartWorkflowRPS=1000",
     "worker.perNamespaceWorkerOptions="
     '{"MaxConcurrentWorkflowTaskPollers":20,"StickyScheduleToStartTimeout":"60s"}',
+    "worker.stickyCacheSize=1000",
+    "history.hostLevelCacheMaxSize=4000",
 )
+MEMORY_LIMIT = {"GOMEMLIMIT": "512MiB"}  # from there on Go's collector works for room
 
 Say = Callable[[str], None]
 

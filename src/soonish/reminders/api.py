@@ -7,9 +7,10 @@ from fastapi import APIRouter
 from soonish.db.types import utc_now
 from soonish.deps import DbDep
 from soonish.paging import instant_id_cursor
+from soonish.params import CursorText, Limit, RowId
 from soonish.reminders import service
 from soonish.reminders.schemas import Preferences, RemindMeInput, RemindMeOut
-from soonish.schemas import CursorText, Limit, Page, RowId, encode_cursor
+from soonish.schemas import Page, encode_cursor
 from soonish.subscriptions.acting import ActingUser
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["reminders"])

@@ -10,7 +10,7 @@ from soonish.accounts.models import User
 from soonish.db.types import utc_now
 from soonish.deps import DbDep, OptionalUser, SettingsDep
 from soonish.errors import Gone, Unauthorized
-from soonish.schemas import RowId
+from soonish.params import RowId
 from soonish.subscriptions import service
 from soonish.subscriptions.queries_api import not_subscribed
 from soonish.subscriptions.tokens import read_token

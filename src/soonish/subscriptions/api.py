@@ -29,7 +29,8 @@ from soonish.events.api import event_out
 from soonish.events.models import Event
 from soonish.ops.rate_limits import SUBSCRIBE, Meter
 from soonish.paging import id_cursor
-from soonish.schemas import CursorText, Limit, Page, RowId, Text, encode_cursor
+from soonish.params import CursorText, Limit, RowId
+from soonish.schemas import Page, Text, encode_cursor
 from soonish.subscriptions import confirmation, service
 from soonish.subscriptions import queries_api as queries
 from soonish.subscriptions.acting import ActingUser

@@ -15,7 +15,8 @@ from soonish.db.types import utc_now
 from soonish.deps import CurrentUser, DbDep, PostageDep
 from soonish.errors import InvalidInput
 from soonish.events import policy
-from soonish.schemas import MAX_ID, Input, Output, RowId, Text
+from soonish.params import RowId
+from soonish.schemas import MAX_ID, Input, Output, Text
 from soonish.subscriptions import bulk, requests, service
 from soonish.subscriptions.api import subscriber_out
 from soonish.subscriptions.bulk import MAX_ROWS, Action, Result, Row

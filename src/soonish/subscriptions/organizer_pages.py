@@ -10,7 +10,7 @@ from starlette.responses import Response
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.events.organizer import PAGE_SIZE, next_url, own_event, section
 from soonish.i18n import _
-from soonish.schemas import CursorText, RowId
+from soonish.params import CursorText, RowId
 from soonish.subscriptions import api, queries_api
 from soonish.subscriptions.api import SearchText
 from soonish.subscriptions.models import ACTIVE, PENDING_APPROVAL

@@ -14,8 +14,8 @@ from soonish.errors import SoonishError
 from soonish.events import policy
 from soonish.events.api import InvitationToken
 from soonish.events.models import Event
+from soonish.params import RowId
 from soonish.reminders.api import cancel_remind_me
-from soonish.schemas import RowId
 from soonish.subscriptions import api, service
 from soonish.subscriptions.api import AskerDep
 from soonish.subscriptions.event_view import choice_of, event_view, remember_told

@@ -188,8 +188,10 @@ async def end(
     ended = (await session.execute(query)).one_or_none()
     if ended is None:
         return None
-    workflow = select(Event.temporal_workflow_id).where(Event.id == ended[1])
-    return Ended(*ended, (await session.scalars(workflow)).one())
+    subscription_id, event_id, user_id, status = ended
+    workflow = select(Event.temporal_workflow_id).where(Event.id == event_id)
+    stream = (await session.scalars(workflow)).one()
+    return Ended(subscription_id, event_id, user_id, status, stream)
 
 
 async def event_and_user(

@@ -18,8 +18,8 @@ from soonish.events.models import Event
 from soonish.events.organizer import PAGE_SIZE, is_open
 from soonish.events.public_pages import calendar_of
 from soonish.i18n import _
+from soonish.params import RowId
 from soonish.reminders.api import cancel_remind_me
-from soonish.schemas import RowId
 from soonish.subscriptions import confirmation, queries_api, service
 from soonish.subscriptions.models import PENDING_APPROVAL, PENDING_CONFIRMATION
 from soonish.subscriptions.reminder_forms import reminder_context, save_offsets, save_remind_me
