@@ -49,7 +49,7 @@ WORKFLOWS = [
     MaintenanceWorkflow,
 ]
 GRACE = timedelta(seconds=8)  # what an attempt under way may still take at shutdown
-CACHED_WORKFLOWS = 500  # each takes about 150 KB; any other is replayed from its history
+CACHED_WORKFLOWS = 300  # each takes about 150 KB; any other is replayed from its history
 CLOSE_SECONDS = 1.0  # after that grace
 log = structlog.get_logger()
 
