@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -62,7 +64,7 @@ def webhooks(count: int = 1_000) -> list[Row]:
     with sink() as target, system() as running:
         url = f"json://127.0.0.1:{target.http_port}/{{}}"
         to_webhooks(running, target, WARM_UP, url.format)
-        ours = count / to_webhooks(running, target, count, url.format)
+        ours = count / _usual(lambda: to_webhooks(running, target, count, url.format))
         loop = loops.run("webhook", count, url)
     return [
         row(f"webhooks, {count:,} recipients", ours, "/s"),
@@ -75,7 +77,7 @@ def mails(count: int = 1_000) -> list[Row]:
     """A broadcast of personalised mail beside loops over mailto:// with the same sink."""
     with sink() as target, system(None, **target.mail) as running:
         to_mail(running, target, WARM_UP)
-        ours = count / to_mail(running, target, count)
+        ours = count / _usual(lambda: to_mail(running, target, count))
         url = (
             f"mailto://127.0.0.1:{target.smtp_port}/?mode=insecure&from=a@example.com"
             "&to=subscriber-{}@example.com"
@@ -89,6 +91,11 @@ def mails(count: int = 1_000) -> list[Row]:
         row(f"mail against the stock loop, {count:,}", ours / stock, "x", _aim(count, 60)),
         row(f"mail against the cached loop, {count:,}", ours / cached, "x", _aim(count, 6)),
     ]
+
+
+def _usual(measure: Callable[[], float]) -> float:
+    """The median of three: a broadcast of a second meets whatever else the machine does then."""
+    return statistics.median(measure() for _ in range(3))
 
 
 def _aim(count: int, ratio: float) -> float | None:
