@@ -71,8 +71,16 @@ async def test_a_statement_that_is_cancelled_under_way_leaves_nothing(database: 
     assert await names(database) == ["next"]
 
 
-async def test_who_waits_for_another_process_asks_again_soon(
-    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("is_patient", "pause"),
+    [(False, sqlite_driver.EAGER_SECONDS), (True, sqlite_driver.PATIENT_SECONDS)],
+)
+async def test_who_waits_for_another_process_asks_again_soon_and_who_answers_sooner(
+    settings: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    is_patient: bool,
+    pause: float,
 ) -> None:
     waits: list[float] = []
     sleep = time.sleep
@@ -82,7 +90,7 @@ async def test_who_waits_for_another_process_asks_again_soon(
         sleep(seconds)
 
     async def write() -> int:
-        async with database.write() as session:
+        async with other.write() as session:
             session.add(lease("waited"))
             await session.flush()
             return int((await session.execute(text("PRAGMA busy_timeout"))).scalar_one())
@@ -90,13 +98,13 @@ async def test_who_waits_for_another_process_asks_again_soon(
     monkeypatch.setattr(
         sqlite_driver, "time", SimpleNamespace(sleep=noted, monotonic=time.monotonic)
     )
-    other = Database(settings)  # has a write lock of its own, like another process
-    async with other.write() as holder:
+    other = Database(settings, is_patient=is_patient)  # with its own lock, like another process
+    async with database.write() as holder:
         await holder.execute(select(Lease.name))
         waiting = asyncio.create_task(write())
         await eventually(lambda: len(waits) > 20)
     assert await waiting == 30_000  # as before
-    assert set(waits) == {sqlite_driver.EAGER_SECONDS}
+    assert set(waits) == {pause}
     await other.close()
     assert await names(database) == ["waited"]
 

@@ -325,7 +325,7 @@ async def test_pokes_that_end_together_are_noted_in_few_writes(
     recorder.gate = asyncio.Event()
     event.listen(world.db.engine.sync_engine, "before_cursor_execute", note)
     relay.nudge(streams)
-    await eventually(lambda: recorder.open == relay_module.POKES_AT_ONCE)
+    await eventually(lambda: recorder.open == len(streams))
     recorder.gate.set()
     await relay.close()
     event.remove(world.db.engine.sync_engine, "before_cursor_execute", note)

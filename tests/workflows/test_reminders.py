@@ -11,7 +11,7 @@ from soonish.events.models import Event
 from soonish.notifications.models import Notification
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
-from soonish.reminders import schedules, service
+from soonish.reminders import activities, schedules, service
 from soonish.reminders.models import Reminder, RemindMe
 from soonish.subscriptions.models import Subscription
 from tests.support.wait import eventually
@@ -56,6 +56,8 @@ async def test_a_reminder_fires_once_at_its_instant(running: Running) -> None:
     ids = await running.workflow_ids("ReminderWorkflow")
     assert len(ids) == 1
     assert (await running.result(ids[0])) == "delivered 1, failed 0"
+    kinds = await running.events_of(ids[0])
+    assert kinds.count("EVENT_TYPE_ACTIVITY_TASK_SCHEDULED") == 1, "it fires and sends in one"
     assert len(running.http.at("/owner")) == 2
     assert len(running.http.at("/other")) == 1
     await running.keep("reminder", ids[0])
@@ -73,6 +75,23 @@ async def test_a_default_reaches_those_that_chose_nothing(running: Running) -> N
     await running.completed(notice.id)
     assert len(running.http.at("/default")) == 2
     assert len(running.http.at("/chosen")) == 1
+
+
+@SQLITE
+async def test_a_large_audience_is_left_to_the_workflow(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities, "LARGE", 1)
+    event = await running.create()
+    for path in ("/one", "/other"):
+        await running.welcome(event, path)
+    await running.titles(1, "/other")
+    await remind(running, event, utc_now() + timedelta(seconds=5))
+    for path in ("/one", "/other"):
+        await running.titles(2, path)
+    (workflow_id,) = await running.workflow_ids("ReminderWorkflow")
+    assert await running.result(workflow_id) == "delivered 2, failed 0"
+    assert [len(running.http.at(path)) for path in ("/one", "/other")] == [2, 2]
 
 
 @SQLITE
