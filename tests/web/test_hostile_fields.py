@@ -20,7 +20,7 @@ HOSTILE = {
     "closing": f"</textarea></title></script><svg/onload={MARK}()>",
     "markdown": f"[a](javascript:{MARK}()) [b](data:text/html,{MARK}) ![c](x:{MARK}())",
     "autolink": f"<javascript:{MARK}()> javascript:{MARK}()",
-    "template": "{{ 7*191 }} {% raw %} ${7*191} #{7*191} %(x)s",
+    "template": "{{ 7919*7907 }} {% raw %} ${7919*7907} #{7919*7907} %(x)s",
     "header": f"a\r\nX-{MARK}: 1\r\nSet-Cookie: {MARK}=1\r\n\r\n<script>{MARK}()</script>",
     "bidi": f"\u202e{MARK}\u2066\u200b\u200f\ufeff",
     "mentions": f"@everyone @here <!channel> {MARK}",
@@ -110,9 +110,9 @@ async def test_no_field_acts_on_any_page(site: Site, text: str) -> None:
         assert Acting(answer.text).found == [], path
         assert f"x-{MARK}" not in answer.headers
         assert MARK not in answer.headers.get("set-cookie", "")
-        assert "1337" not in answer.text, path
+        assert "62615533" not in answer.text, path
         shown += answer.text
-    assert MARK in shown or "7*191" in shown
+    assert MARK in shown or "7919*7907" in shown
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
