@@ -29,8 +29,8 @@ from soonish.ops import installation
 from soonish.ops.garbage import collect_rarely
 from soonish.ops.heartbeats import HeartbeatInterceptor
 from soonish.ops.keys import KeyWatch
+from soonish.ops.lifeline import notify_ready, watch_parent
 from soonish.ops.logging import configure_logging
-from soonish.ops.supervisor import notify_ready, watch_parent
 from soonish.ops.temporal_logs import LogInterceptor
 from soonish.outbox.reconcile import Reconcile
 from soonish.parts import Parts, make_parts

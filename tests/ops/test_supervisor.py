@@ -17,7 +17,8 @@ import pytest
 
 from soonish.errors import ConfigurationError
 from soonish.ops import supervisor as module
-from soonish.ops.supervisor import Part, Supervisor, check_port, only_one
+from soonish.ops.exclusive import check_port, only_one
+from soonish.ops.supervisor import Part, Supervisor
 from tests.support.wait import eventually, wait_for
 
 GROUPS = ("first", "second")
@@ -25,7 +26,7 @@ GROUPS = ("first", "second")
 # Says that it is ready, and on SIGTERM writes its name into a file, then ends.
 POLITE = """
 import os, signal, sys, time
-from soonish.ops.supervisor import notify_ready, watch_parent
+from soonish.ops.lifeline import notify_ready, watch_parent
 name, log, linger = sys.argv[1], sys.argv[2], float(sys.argv[3])
 def stop(*_):
     time.sleep(linger)

@@ -52,8 +52,9 @@ def _serve() -> None:
     from soonish.app import create_app
     from soonish.cli.running import require_database
     from soonish.config import load_settings
+    from soonish.ops.exclusive import check_port
     from soonish.ops.garbage import collect_rarely
-    from soonish.ops.supervisor import check_port, watch_parent
+    from soonish.ops.lifeline import watch_parent
 
     settings = load_settings()
     require_database(settings)
@@ -111,7 +112,8 @@ def _queues(settings: Settings) -> list[str]:
 
 async def _supervise(processes: int, arguments: list[str]) -> None:
     """Keep the processes running until SIGTERM or SIGINT, then end them together."""
-    from soonish.ops.supervisor import Part, Supervisor, watch_parent
+    from soonish.ops.lifeline import watch_parent
+    from soonish.ops.supervisor import Part, Supervisor
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,7 +15,7 @@ import typer
 
 from soonish.config import SECRET_NAMES, Settings, load_secrets_file, load_settings
 from soonish.errors import ConfigurationError
-from soonish.ops import supervisor
+from soonish.ops.exclusive import check_port, only_one
 from soonish.ops.starting import NOT_YET
 from soonish.ops.supervisor import Part, Supervisor
 
@@ -30,7 +30,7 @@ def up() -> None:
     """Run everything on this machine, in the foreground, until Ctrl-C."""
     try:
         settings = prepare()
-        with supervisor.only_one(settings.soonish_home):
+        with only_one(settings.soonish_home):
             make_secrets(settings)
             check_ports(settings)
             binary = _temporal_binary(settings)
@@ -104,7 +104,7 @@ def check_ports(settings: Settings) -> None:
             raise ConfigurationError(
                 f"{variable} and {seen[port]} are both {port}. Set {variable} to another one."
             )
-        supervisor.check_port(settings.host if variable == "PORT" else "127.0.0.1", port, variable)
+        check_port(settings.host if variable == "PORT" else "127.0.0.1", port, variable)
 
 
 def _temporal_binary(settings: Settings) -> Path | None:

@@ -198,7 +198,7 @@ def protocol(handler: Any, loop: asyncio.AbstractEventLoop) -> SMTP:
 
 async def serve(folder: Path, port: int, stop: asyncio.Event) -> None:
     """Catch mail on 127.0.0.1:`port` until `stop` is set; raises OSError if the port is taken."""
-    from soonish.ops.supervisor import notify_ready
+    from soonish.ops.lifeline import notify_ready
 
     loop = asyncio.get_running_loop()
     factory = partial(protocol, Catcher(folder), loop)
@@ -211,7 +211,7 @@ async def serve(folder: Path, port: int, stop: asyncio.Event) -> None:
 
 
 async def _main() -> None:
-    from soonish.ops.supervisor import watch_parent
+    from soonish.ops.lifeline import watch_parent
 
     settings = load_settings()
     stop = asyncio.Event()

@@ -1,11 +1,9 @@
 """Keeps the parts of one `soonish up` running, and ends them in order.
 
 A part is a direct child in a session of its own, so that Ctrl-C reaches only the supervisor.
-Each of our own parts reads a pipe whose other end only the supervisor holds (`watch_parent`); it
-ends when that closes, however the supervisor went. Programs that are not ours run under
-`soonish.ops.leash` to the same end.
-
-Standard library only: every worker imports this.
+Each of our own parts reads a pipe whose other end only the supervisor holds (`ops.lifeline`); it
+ends when that closes, however the supervisor went. Programs that are not ours run under `ops.leash`
+to the same end.
 """
 
 from __future__ import annotations
@@ -13,25 +11,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
 import signal
-import socket
 import sys
-import threading
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soonish.errors import ConfigurationError
+from soonish.ops.lifeline import PARENT_FD, READY_FD
 
 FIRST_DELAY = 0.5  # seconds before a part that died is started again; doubles up to LAST_DELAY
 LAST_DELAY = 30.0
 HEALTHY_AFTER = 60.0  # a part that ran this long starts again with FIRST_DELAY
-ORPHAN_SECONDS = 18.0  # what a part gets to end by itself after the supervisor is gone
-PARENT_FD = "SOONISH_PARENT_FD"
-READY_FD = "SOONISH_READY_FD"
 PARENT_PID = "SOONISH_PARENT_PID"
 LEASH = Path(__file__).with_name("leash.py")
 
@@ -239,82 +231,3 @@ def show_only_title(pid: int) -> None:
 
 def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-# What a part calls
-
-
-def notify_ready() -> None:
-    """Tell the supervisor that this process does its work now; nothing happens without one."""
-    descriptor = os.environ.pop(READY_FD, "")
-    if descriptor:
-        with contextlib.suppress(BrokenPipeError):
-            os.write(int(descriptor), b"ready\n")
-        os.close(int(descriptor))
-
-
-def watch_parent(on_orphaned: Callable[[], None] | None = None) -> None:
-    """End this process when the supervisor is gone; nothing happens without one.
-
-    Calls `on_orphaned` from a thread (default: SIGTERM to oneself), and leaves the hard way if the
-    process is still there ORPHAN_SECONDS later.
-    """
-    descriptor = os.environ.pop(PARENT_FD, "")
-    if descriptor:
-        stop = on_orphaned or (lambda: os.kill(os.getpid(), signal.SIGTERM))
-        threading.Thread(
-            target=_wait_for_end, args=(int(descriptor), stop), name="watch-parent", daemon=True
-        ).start()
-
-
-def _wait_for_end(descriptor: int, stop: Callable[[], None]) -> None:
-    while os.read(descriptor, 1):
-        pass
-    stop()
-    time.sleep(ORPHAN_SECONDS)
-    os._exit(1)
-
-
-# What has to be so before anything starts
-
-
-@contextlib.contextmanager
-def only_one(home: Path) -> Generator[None]:
-    """Hold the home for this process; raises ConfigurationError that names the holder."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        file = (home / "up.lock").open("a+")
-    except OSError as error:
-        raise ConfigurationError(
-            f"{home} cannot be used: {error.strerror}. Set SOONISH_HOME to another folder."
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise ConfigurationError(
-                f"Soonish already runs in {home} (process {holder})."
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def check_port(host: str, port: int, variable: str) -> None:
-    """Raise ConfigurationError, with the variable that moves it, if `port` cannot be bound."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except PermissionError:
-            message = f"Port {port} may not be used by this user. Set {variable} to another one."
-            raise ConfigurationError(message) from None
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise ConfigurationError(f"{host} is no address of this machine.") from error
-            message = f"Port {port} is taken. Set {variable} to another one."
-            raise ConfigurationError(message) from None
