@@ -30,8 +30,8 @@ from soonish.subscriptions import bulk
 from soonish.subscriptions.api import StatusFilter, subscriber_out
 from soonish.subscriptions.bulk_api import BODY as BULK_BODY
 from soonish.subscriptions.bulk_api import BulkOut, CsvAction, read_rows, row_out, stamps
+from soonish.subscriptions.listing import subscribers_of
 from soonish.subscriptions.schemas import SubscriberOut
-from soonish.subscriptions.service import subscribers_of
 from soonish.web.rate_limits import MeterDep
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])

@@ -105,13 +105,13 @@ def show_subscribers(as_json: bool, event_id: int) -> None:
 async def _subscribers(parts: Parts, event_id: int) -> list[dict[str, Any]]:
     from soonish.events import operators
     from soonish.schemas import as_z
-    from soonish.subscriptions import service
+    from soonish.subscriptions import listing
 
     rows: list[dict[str, Any]] = []
     before: int | None = None
     async with parts.db.read() as session:
         event, organizer = await operators.with_owner(session, event_id)
-        while found := await service.subscribers(
+        while found := await listing.subscribers(
             session, event.id, organizer, limit=500, before_id=before
         ):
             before = found[-1].subscription.id

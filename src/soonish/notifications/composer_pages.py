@@ -24,10 +24,10 @@ from soonish.i18n import _
 from soonish.notifications import api
 from soonish.notifications.schemas import ManualMessage
 from soonish.params import RowId
-from soonish.subscriptions import service as subscriptions
+from soonish.subscriptions import listing
 from soonish.subscriptions.api import SearchText
 from soonish.subscriptions.audience import Audience, last_failed_count, reach
-from soonish.subscriptions.queries_api import Subscriber
+from soonish.subscriptions.listing import Subscriber
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.frames import mail_frame
 from soonish.web.rate_limits import MeterDep
@@ -206,10 +206,8 @@ async def _people(
     """(chosen ones, some others who match the search)."""
     ids = form.numbers("to")[:MOST_CHOSEN]
     async with db.read() as session:
-        picked = await subscriptions.subscribers(
-            session, event_id, user, ids=ids, limit=MOST_CHOSEN
-        )
-        found = await subscriptions.subscribers(
+        picked = await listing.subscribers(session, event_id, user, ids=ids, limit=MOST_CHOSEN)
+        found = await listing.subscribers(
             session, event_id, user, query=form.value("pick"), status="active", limit=OFFERED
         )
     chosen = {one.subscription.id for one in picked}

@@ -20,9 +20,9 @@ from soonish.notifications.models import Delivery, Notification, State
 from soonish.notifications.safe_text import one_line
 from soonish.paging import id_cursor
 from soonish.schemas import encode_cursor
+from soonish.subscriptions.listing import matches
 from soonish.subscriptions.models import ACTIVE, Subscription
 from soonish.subscriptions.queries import MAIL
-from soonish.subscriptions.queries_api import matches
 
 _channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
 

@@ -31,7 +31,7 @@ from soonish.ops.rate_limits import SUBSCRIBE, Meter
 from soonish.paging import id_cursor
 from soonish.params import CursorText, Limit, RowId
 from soonish.schemas import Page, Text, encode_cursor
-from soonish.subscriptions import confirmation, service
+from soonish.subscriptions import confirmation, listing, service
 from soonish.subscriptions import queries_api as queries
 from soonish.subscriptions.acting import ActingUser
 from soonish.subscriptions.models import Subscription
@@ -133,7 +133,7 @@ async def list_subscribers(
     cursor: CursorText = None,
 ) -> Page[SubscriberOut]:
     async with db.read() as session:
-        rows = await service.subscribers(
+        rows = await listing.subscribers(
             session,
             event_id,
             user,
@@ -170,7 +170,7 @@ async def list_own(
 ) -> Page[OwnSubscription]:
     before = id_cursor(cursor)
     async with db.read() as session:
-        rows = await service.of_user(session, user, limit + 1, before)
+        rows = await listing.of_user(session, user, limit + 1, before)
         items = await _own_out(session, rows[:limit], settings)
     more = len(rows) > limit
     following = encode_cursor(items[-1].subscription_id) if more else None
@@ -264,7 +264,7 @@ async def _own_out(
     ]
 
 
-def subscriber_out(one: queries.Subscriber) -> SubscriberOut:
+def subscriber_out(one: listing.Subscriber) -> SubscriberOut:
     return SubscriberOut(
         id=one.subscription.id,
         name=one.name,

@@ -17,7 +17,7 @@ from soonish.errors import InvalidInput
 from soonish.events import policy
 from soonish.params import RowId
 from soonish.schemas import MAX_ID, Input, Output, Text
-from soonish.subscriptions import bulk, requests, service
+from soonish.subscriptions import bulk, listing, requests
 from soonish.subscriptions.api import subscriber_out
 from soonish.subscriptions.bulk import MAX_ROWS, Action, Result, Row
 from soonish.subscriptions.schemas import SubscriberOut
@@ -171,7 +171,7 @@ async def approve(
     async with db.write() as session:
         event = await policy.require_organizer(session, event_id, user, lock="share")
         await requests.approve(session, event, user, subscription_id, utc_now())
-        return subscriber_out(await service.subscriber(session, event, subscription_id))
+        return subscriber_out(await listing.subscriber(session, event, subscription_id))
 
 
 @router.post("/{subscription_id}/reject", status_code=204)

@@ -11,7 +11,7 @@ from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.events.organizer import PAGE_SIZE, next_url, own_event, section
 from soonish.i18n import _
 from soonish.params import CursorText, RowId
-from soonish.subscriptions import api, queries_api
+from soonish.subscriptions import api, listing
 from soonish.subscriptions.api import SearchText
 from soonish.subscriptions.models import ACTIVE, PENDING_APPROVAL
 from soonish.web.forms import read_form
@@ -36,7 +36,7 @@ async def people(
     event = await own_event(event_id, user, db, settings)
     found = await api.list_subscribers(event_id, user, db, query, wanted, PAGE_SIZE, cursor)
     async with db.read() as session:
-        waiting = await queries_api.waiting_for_approval(session, [event_id])
+        waiting = await listing.waiting_for_approval(session, [event_id])
     return section(
         request,
         user,

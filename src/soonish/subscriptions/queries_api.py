@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, String, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Select, String, and_, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ColumnElement
 
-from soonish.accounts.addresses import searched_fingerprint
 from soonish.accounts.models import User
-from soonish.db.sql import core_insert, id_list, insert, is_sqlite
+from soonish.db.sql import core_insert, insert, is_sqlite
 from soonish.db.types import UtcDateTime
 from soonish.errors import NotFound
 from soonish.events.models import Event
@@ -27,7 +26,6 @@ from soonish.subscriptions.models import (
     Subscription,
     SubscriptionSelector,
 )
-from soonish.subscriptions.queries import targets_select
 
 
 def not_subscribed() -> NotFound:
@@ -238,82 +236,3 @@ async def channels_of(session: AsyncSession, user_id: int) -> Sequence[Integrati
     """The user's integrations, deleted ones too."""
     query = select(Integration).where(Integration.user_id == user_id).order_by(Integration.id)
     return (await session.scalars(query)).all()
-
-
-async def waiting_for_approval(session: AsyncSession, event_ids: Iterable[int]) -> dict[int, int]:
-    """How many subscriptions of each event wait for its organizer; events without any are left
-    out."""
-    query = (
-        select(Subscription.event_id, func.count())
-        .where(
-            Subscription.event_id.in_(id_list(session, event_ids)),
-            Subscription.ended_at.is_(None),
-            Subscription.status == PENDING_APPROVAL,
-        )
-        .group_by(Subscription.event_id)
-    )
-    return dict((await session.execute(query)).all())
-
-
-@dataclass(frozen=True)
-class Subscriber:
-    """A subscription of an event with what its organizer may know of the person."""
-
-    subscription: Subscription
-    name: str | None
-    address: str | None
-    channels: list[str] = field(default_factory=list[str])
-
-
-async def subscribers(
-    session: AsyncSession, limit: int, *conditions: ColumnElement[bool]
-) -> list[Subscriber]:
-    """Confirmed subscriptions with name, address and the kinds of channels they reach, newest
-    first."""
-    query = (
-        select(Subscription, User.name, User.email)
-        .join(User, User.id == Subscription.user_id)
-        .where(Subscription.ended_at.is_(None), is_confirmed(), *conditions)
-        .order_by(Subscription.id.desc())
-        .limit(limit)
-    )
-    rows = (await session.execute(query)).all()
-    kinds = await _kinds(session, [subscription.id for subscription, _, _ in rows])
-    return [Subscriber(s, name, address, kinds.get(s.id, [])) for s, name, address in rows]
-
-
-def matches(text: str) -> ColumnElement[bool]:
-    """The name of the User contains the text, or their address is exactly that."""
-    text = text.strip()
-    by_name = func.lower(User.name).contains(text.lower(), autoescape=True)
-    fingerprint = searched_fingerprint(text)
-    return or_(by_name, User.email_fingerprint == fingerprint) if fingerprint else by_name
-
-
-async def _kinds(session: AsyncSession, subscription_ids: list[int]) -> dict[int, list[str]]:
-    reached = targets_select(Subscription.id.in_(subscription_ids)).subquery()
-    query = (
-        select(reached.c.subscription_id, func.coalesce(Integration.kind, reached.c.target_key))
-        .join(Integration, Integration.id == reached.c.integration_id, isouter=True)
-        .where(reached.c.outcome.is_(None))
-        .distinct()
-    )
-    made: dict[int, list[str]] = {}
-    for subscription_id, kind in sorted(await session.execute(query)):
-        made.setdefault(subscription_id, []).append(kind)
-    return made
-
-
-async def of_user(
-    session: AsyncSession, user_id: int, limit: int, before: int | None
-) -> Sequence[tuple[Subscription, Event]]:
-    """The user's subscriptions that have not ended, with their events, newest first."""
-    query = (
-        select(Subscription, Event)
-        .join(Event, Event.id == Subscription.event_id)
-        .where(Subscription.user_id == user_id, Subscription.ended_at.is_(None), is_confirmed())
-    )
-    if before is not None:
-        query = query.where(Subscription.id < before)
-    rows = await session.execute(query.order_by(Subscription.id.desc()).limit(limit))
-    return [(subscription, event) for subscription, event in rows]

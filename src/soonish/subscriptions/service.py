@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -14,7 +13,6 @@ from soonish.accounts.models import User
 from soonish.accounts.queries import find_by_address, require_live
 from soonish.accounts.service import find_or_create_by_address
 from soonish.audit import service as audit
-from soonish.db.sql import id_list
 from soonish.errors import Gone, NotFound
 from soonish.events import invitation_queries
 from soonish.events.models import Event
@@ -243,68 +241,6 @@ async def end(
         payload = {"subscription_id": ended.subscription_id, **others}
         outbox.add(session, ended.stream, streams.PARTICIPANT_REMOVED, payload)
     return True
-
-
-async def subscribers(
-    session: AsyncSession,
-    event_id: int,
-    organizer: User,
-    *,
-    query: str = "",
-    status: str | None = None,
-    ids: Collection[int] | None = None,
-    limit: int = 50,
-    before_id: int | None = None,
-) -> list[queries.Subscriber]:
-    """An event's subscribers, newest first, with addresses in full: for its organizers only.
-
-    Only those among the subscription `ids`, where they are given. `query` is looked for in names
-    and compared with whole addresses. Errors as require_organizer.
-    """
-    event = await require_organizer(session, event_id, organizer)
-    return await subscribers_of(
-        session, event, query=query, status=status, ids=ids, limit=limit, before_id=before_id
-    )
-
-
-async def subscribers_of(
-    session: AsyncSession,
-    event: Event,
-    *,
-    query: str = "",
-    status: str | None = None,
-    ids: Collection[int] | None = None,
-    limit: int = 50,
-    before_id: int | None = None,
-) -> list[queries.Subscriber]:
-    """The same for whoever may see them; that is the caller's business."""
-    conditions = [Subscription.event_id == event.id]
-    if query.strip():
-        conditions.append(queries.matches(query))
-    if status:
-        conditions.append(Subscription.status == status)
-    if ids is not None:
-        conditions.append(Subscription.id.in_(id_list(session, ids)))
-    if before_id is not None:
-        conditions.append(Subscription.id < before_id)
-    return await queries.subscribers(session, limit, *conditions)
-
-
-async def subscriber(
-    session: AsyncSession, event: Event, subscription_id: int
-) -> queries.Subscriber:
-    """One of them. NotFound for a subscription that is not this event's, or has ended."""
-    found = await queries.subscribers(session, 1, of_event(event, subscription_id))
-    if not found:
-        raise NotFound("There is no such subscription.")
-    return found[0]
-
-
-async def of_user(
-    session: AsyncSession, user: User, limit: int, before_id: int | None = None
-) -> Sequence[tuple[Subscription, Event]]:
-    """The user's subscriptions that have not ended, with their events, newest first."""
-    return await queries.of_user(session, user.id, limit, before_id)
 
 
 def _record(
