@@ -14,7 +14,7 @@ from sqlalchemy import select
 from soonish.db.types import utc_now
 from soonish.events.advance import Advance
 from soonish.events.models import Event
-from soonish.notifications import ledger
+from soonish.notifications import settling
 from soonish.notifications.models import Notification
 from tests.notifications.delivering import Delivering, delivering
 from tests.support.scene import (
@@ -87,7 +87,7 @@ class Party:
         for notification_id in waiting:
             await self.post.first.run(notification_id, str(uuid4()), 1, lambda: False)
             async with self.scene.db.write() as session:
-                await ledger.settle(session, notification_id, utc_now())
+                await settling.settle(session, notification_id, utc_now())
 
     def mails(self, address: str, title: str = "") -> list[EmailMessage]:
         """What arrived at an address, with this in the subject."""

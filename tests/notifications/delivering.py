@@ -16,7 +16,7 @@ from soonish.delivery.mail import ServiceMail
 from soonish.delivery.sender import Sender
 from soonish.events.models import Event
 from soonish.integrations.models import Integration
-from soonish.notifications import ledger
+from soonish.notifications import settling
 from soonish.notifications.deliver import Deliverer
 from soonish.notifications.messages import BroadcastState, DeliveryReport
 from soonish.notifications.models import Delivery, Notification
@@ -58,7 +58,7 @@ class Delivering:
 
     async def settle(self, notification: Notification) -> BroadcastState:
         async with self.world.db.write() as session:
-            return await ledger.settle(session, notification.id, utc_now())
+            return await settling.settle(session, notification.id, utc_now())
 
     async def through(self, event: Event, path: str, **channel: object) -> Subscription:
         """A new subscriber with a channel that POSTs to the sink's path."""

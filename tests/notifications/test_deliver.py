@@ -19,7 +19,7 @@ from soonish.delivery.sender import Sender
 from soonish.errors import InvalidInput
 from soonish.events.models import Event
 from soonish.integrations.models import Integration
-from soonish.notifications import deliver, ledger, sends
+from soonish.notifications import deliver, ledger, sends, settling
 from soonish.notifications.deliver import Deliverer
 from soonish.notifications.messages import BroadcastState, DeliveryReport
 from soonish.notifications.models import Delivery, Notification
@@ -48,7 +48,7 @@ class Office:
 
     async def settle(self, notice: Notification) -> BroadcastState:
         async with self.world.db.write() as session:
-            return await ledger.settle(session, notice.id, utc_now())
+            return await settling.settle(session, notice.id, utc_now())
 
     async def claim(self, notice: Notification, token: str, limit: int) -> list[int]:
         async with self.world.db.write() as session:

@@ -36,7 +36,7 @@ from soonish.delivery.outcome import Outcome, SendResult
 from soonish.errors import Conflict
 from soonish.events import service as events
 from soonish.events.models import Event
-from soonish.notifications import expansion, ledger
+from soonish.notifications import expansion, ledger, settling
 from soonish.notifications.ledger import Claimed
 from soonish.notifications.models import Delivery, Notification
 from soonish.notifications.service import retry_failed
@@ -211,7 +211,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def settle(self, data: Any) -> None:
         chosen = data.draw(st.sampled_from(sorted(self.expected)))
-        state = self.write(ledger.settle, chosen, self.now)
+        state = self.write(settling.settle, chosen, self.now)
         rows = self.run(self.world.deliveries(chosen))
         busy = [r for r in rows if r.state in ("sending", "retrying")]
         ready = [r for r in rows if r.state == "pending" and r.outcome is None]
@@ -246,7 +246,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.expected:
             self.now += timedelta(days=4)
             for chosen in self.expected:
-                assert self.write(ledger.settle, chosen, self.now).completed
+                assert self.write(settling.settle, chosen, self.now).completed
                 assert self.write(ledger.claim, chosen, "last:1", limit=_CHUNK, now=self.now) == []
         self.run(self.world.db.close())
         self.loop.close()

@@ -8,7 +8,7 @@ from typing import Any
 from soonish.db.types import utc_now
 from soonish.delivery.outcome import Outcome
 from soonish.integrations.models import Integration
-from soonish.notifications import ledger, reroute
+from soonish.notifications import ledger, reroute, settling
 from soonish.notifications.models import Delivery, Notification
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
@@ -39,7 +39,7 @@ async def waiting(world: World) -> tuple[Subscription, Integration, Notification
     person = await world.through(event, HERE, is_active=False)
     notice = await world.expanded(event)
     async with world.db.write() as session:
-        assert (await ledger.settle(session, notice.id, utc_now())).completed
+        assert (await settling.settle(session, notice.id, utc_now())).completed
     return person, await world.one(Integration), notice
 
 

@@ -14,7 +14,7 @@ from soonish.errors import Unauthorized
 from soonish.events import service as events
 from soonish.events.models import Event
 from soonish.events.schemas import EventCreate
-from soonish.notifications import ledger
+from soonish.notifications import ledger, settling
 from soonish.notifications.models import Delivery, Notification, State
 from soonish.outbox.models import OutboxRow
 from soonish.reminders.models import Reminder
@@ -141,7 +141,7 @@ async def test_failed_messages_are_not_sent_again_to_nobody(
     await world.change(Delivery, row.id, state=State.FAILED, outcome="rejected")
     await erase(world, subscription.user_id)
     async with world.db.write() as session:
-        await ledger.revive_failed(session, notification.id, utc_now())
+        await settling.revive_failed(session, notification.id, utc_now())
     await delivering.deliver(notification)
     assert delivering.mail.mails == []
     assert await world.states(notification.id) == [State.SUPPRESSED]

@@ -13,7 +13,7 @@ from soonish.db.types import utc_now
 from soonish.events.advance import Advance
 from soonish.events.messages import AdvanceInput, EventPlan, EventRef
 from soonish.events.models import Event
-from soonish.notifications import ledger
+from soonish.notifications import settling
 from soonish.outbox import service as outbox
 
 
@@ -40,7 +40,7 @@ class EventActivities:
             if event is None:
                 return True
             rows = await outbox.undone(session, event.temporal_workflow_id, limit=1)
-            if rows or await ledger.open_broadcasts(session, event.id, utc_now(), limit=1):
+            if rows or await settling.open_broadcasts(session, event.id, utc_now(), limit=1):
                 return False
             event.completed_at = utc_now()
             return True

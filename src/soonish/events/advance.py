@@ -23,7 +23,7 @@ from soonish.events import announcements
 from soonish.events.messages import EventPlan, HandItem
 from soonish.events.models import Event
 from soonish.events.service import status_of
-from soonish.notifications import ledger
+from soonish.notifications import settling
 from soonish.notifications.completion import complete_idle
 from soonish.outbox import service as outbox
 from soonish.outbox.models import OutboxRow
@@ -132,7 +132,7 @@ async def plan(
         exists=True,
         more=more,
         sync_reminders=await _reminders_differ(session, event),
-        broadcasts=await ledger.open_broadcasts(session, event.id, now),
+        broadcasts=await settling.open_broadcasts(session, event.id, now),
         status=status_of(event, now),
         subscriber_count=await _count_subscribers(session, event.id),
         over_at=as_z(event.over_at),

@@ -22,7 +22,7 @@ from soonish.events.policy import require_integration
 from soonish.integrations import channel_health, queries
 from soonish.integrations.models import Integration
 from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch
-from soonish.notifications import ledger
+from soonish.notifications import settling
 from soonish.notifications.content import Content
 from soonish.notifications.texts import compose
 from soonish.outbox import service as outbox
@@ -138,7 +138,7 @@ async def start_afresh(session: AsyncSession, integration: Integration) -> None:
     integration.failing_since = integration.open_until = None
     await channel_health.forget(session, [integration.id])
     user_id, target_key = integration.user_id, integration.url_fingerprint
-    for notification_id in await ledger.hurry(session, user_id, target_key, utc_now()):
+    for notification_id in await settling.hurry(session, user_id, target_key, utc_now()):
         outbox.add(session, streams.broadcast(notification_id), streams.WAKE, {})
 
 

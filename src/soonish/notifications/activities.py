@@ -8,7 +8,7 @@ from temporalio import activity
 
 from soonish.db.session import Database
 from soonish.db.types import utc_now
-from soonish.notifications import ledger, reroute
+from soonish.notifications import reroute, settling
 from soonish.notifications.deliver import Deliverer
 from soonish.notifications.messages import BroadcastState, DeliverInput, Pass
 
@@ -31,7 +31,7 @@ class BroadcastActivities:
             expected=work.claimable,
         )
         async with self.db.write() as session:
-            state = await ledger.settle(session, work.notification_id, utc_now())
+            state = await settling.settle(session, work.notification_id, utc_now())
         return Pass(report, state)
 
     @activity.defn
@@ -39,4 +39,4 @@ class BroadcastActivities:
         """Take the broadcast's outbox rows (channels that came back) and say what is open."""
         async with self.db.write() as session:
             await reroute.take(session, work.notification_id, utc_now())
-            return await ledger.settle(session, work.notification_id, utc_now())
+            return await settling.settle(session, work.notification_id, utc_now())

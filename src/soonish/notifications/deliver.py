@@ -21,7 +21,7 @@ from soonish.delivery.sender import NOT_STARTED, Sender
 from soonish.errors import InvalidInput
 from soonish.integrations import channel_health
 from soonish.integrations.health import Leave
-from soonish.notifications import ledger, recipients
+from soonish.notifications import ledger, recipients, settling
 from soonish.notifications.ledger import Claimed
 from soonish.notifications.marks import Marks
 from soonish.notifications.messages import DeliveryReport
@@ -125,7 +125,7 @@ class Deliverer:
     async def _look_and_claim(self, run: Run) -> list[Claimed]:
         async with self.db.read() as session:
             now = utc_now()
-            if not await ledger.has_claimable(session, run.notification_id, run.previous, now):
+            if not await settling.has_claimable(session, run.notification_id, run.previous, now):
                 return []
         return await self._claim(run)
 

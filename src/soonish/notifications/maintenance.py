@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from soonish.db.session import Database
 from soonish.integrations import channel_health
-from soonish.notifications import ledger
+from soonish.notifications import settling
 from soonish.notifications.models import Delivery, State
 
 AT_ONCE = 500  # notifications, and channels, of one turn
@@ -36,7 +36,7 @@ async def expire_overdue(db: Database, now: datetime) -> int:
     expired = 0
     for notification_id in await _overdue(db, now):
         async with db.write() as session:
-            expired += await ledger.expire_overdue(session, notification_id, now)
+            expired += await settling.expire_overdue(session, notification_id, now)
         await asyncio.sleep(PAUSE_SECONDS)
     return expired
 

@@ -16,7 +16,7 @@ from soonish.db.sql import id_list
 from soonish.errors import Conflict, InvalidInput
 from soonish.events import policy
 from soonish.events.models import Event, EventUpdate
-from soonish.notifications import ledger, queries
+from soonish.notifications import queries, settling
 from soonish.notifications.models import Delivery, Notification, State
 from soonish.outbox import service as outbox
 from soonish.outbox import streams
@@ -68,7 +68,7 @@ async def retry_failed(session: AsyncSession, notification: Notification, now: d
 
     Raises Conflict `notification_expired` where it is too late for every one of them.
     """
-    revived = await ledger.revive_failed(session, notification.id, now)
+    revived = await settling.revive_failed(session, notification.id, now)
     mine = (Delivery.notification_id == notification.id, Delivery.state == State.FAILED)
     if revived:
         outbox.add(session, streams.broadcast(notification.id), streams.WAKE, {})

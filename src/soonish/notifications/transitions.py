@@ -6,6 +6,7 @@ a transition that is not in the table changes no row.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Update, update
@@ -34,3 +35,8 @@ def moving(to: State, *conditions: ColumnElement[bool], **values: Any) -> Update
         .values(state=to, **values)
         .execution_options(synchronize_session=False)
     )
+
+
+def over(now: datetime) -> dict[str, Any]:
+    """The values of a row that is done with."""
+    return {"finished_at": now, "next_attempt_at": None, **NO_LEASE}

@@ -17,7 +17,7 @@ from soonish.config import Settings
 from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.events.messages import EventRef
-from soonish.notifications import ledger
+from soonish.notifications import settling
 from soonish.notifications.activities import BroadcastActivities
 from soonish.notifications.broadcast import LARGE
 from soonish.notifications.messages import BroadcastState, DeliverInput
@@ -113,7 +113,7 @@ class ReminderActivities:
             notification_id = await write(session)
             if notification_id is None:
                 return Fired(None)
-            ready = await ledger.count_claimable(session, notification_id, utc_now())
+            ready = await settling.count_claimable(session, notification_id, utc_now())
         if ready > LARGE:
             return Fired(notification_id, state=BroadcastState(False, ready, None))
         first = await self.broadcasts.deliver(DeliverInput(notification_id, ready))
