@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from soonish.audit.models import AuditEntry
 from soonish.db.types import utc_now
 from soonish.events import advance, announcements, service
 from soonish.events.messages import HandItem
@@ -343,6 +344,7 @@ async def test_reminders_go_when_the_event_is_over_but_no_remind_me(world: World
 
 
 HAND = "3b1e"
+SAID = {"title": "x", "body": "y"}
 
 
 async def test_a_message_by_hand_is_sent_once_per_key(world: World) -> None:
@@ -355,6 +357,38 @@ async def test_a_message_by_hand_is_sent_once_per_key(world: World) -> None:
     notice = await world.one(Notification, Notification.kind == "manual")
     assert (notice.dedup_key, notice.title, notice.body) == (f"hand:{HAND}", "Hi", "There")
     assert [row.subscription_id for row in await world.deliveries(notice.id)] == [chosen.id]
+
+
+async def test_a_message_by_hand_to_all_is_in_the_updates_once(world: World) -> None:
+    event = await world.event()
+    await world.subscribe(event)
+    item = HandItem(streams.SEND_MANUAL_NOTIFICATION, {"title": "Hi", "body": "There"}, HAND)
+    for _ in range(2):
+        await world.advance(event, [item])
+    update = await world.one(EventUpdate)
+    assert (update.category, update.title, update.body) == ("announcement", "Hi", "There")
+    entry = await world.one(AuditEntry, AuditEntry.action == "event.notify")
+    assert (entry.actor_user_id, entry.event_id) == (None, event.id)
+
+
+async def test_a_message_by_hand_to_chosen_ones_is_in_no_updates(world: World) -> None:
+    event = await world.event()
+    own = await world.subscribe(event)
+    payload = {"title": "Hi", "body": "There", "subscription_ids": [own.id]}
+    await world.advance(event, [HandItem(streams.SEND_MANUAL_NOTIFICATION, payload, HAND)])
+    assert (await world.one(Notification, Notification.kind == "manual")).audience == [own.id]
+    assert await world.rows(EventUpdate) == []
+
+
+async def test_a_message_by_hand_about_a_cancelled_event_is_refused(world: World) -> None:
+    event = await world.event()
+    await world.subscribe(event)
+    await cancel(world, event)
+    item = HandItem(streams.SEND_MANUAL_NOTIFICATION, {"title": "Hi", "body": "There"}, HAND)
+    with structlog.testing.capture_logs() as lines:
+        await world.advance(event, [item])
+    assert [line.get("code") for line in lines] == ["event_cancelled"]
+    assert await world.rows(Notification, Notification.kind == "manual") == []
 
 
 async def test_other_signals_by_hand(world: World) -> None:
@@ -380,9 +414,12 @@ async def test_other_signals_by_hand(world: World) -> None:
 @pytest.mark.parametrize(
     ("kind", "payload"),
     [
-        (streams.SEND_MANUAL_NOTIFICATION, {"title": "x", "subscription_ids": 5}),
-        (streams.SEND_MANUAL_NOTIFICATION, {"title": "x", "subscription_ids": [10**30]}),
-        (streams.SEND_MANUAL_NOTIFICATION, {"title": "x", "subscription_ids": [None]}),
+        (streams.SEND_MANUAL_NOTIFICATION, {**SAID, "subscription_ids": 5}),
+        (streams.SEND_MANUAL_NOTIFICATION, {**SAID, "subscription_ids": [10**30]}),
+        (streams.SEND_MANUAL_NOTIFICATION, {**SAID, "subscription_ids": [None]}),
+        (streams.SEND_MANUAL_NOTIFICATION, {**SAID, "subscription_ids": [4711]}),
+        (streams.SEND_MANUAL_NOTIFICATION, {"title": "no body"}),
+        (streams.SEND_MANUAL_NOTIFICATION, {"title": 5, "body": "There"}),
         (streams.SEND_MANUAL_NOTIFICATION, {"notification_id": 4711}),
         (streams.EVENT_UPDATED, {"update_id": "soon"}),
         (streams.PARTICIPANT_ADDED, {"subscription_id": {"id": 1}}),

@@ -149,10 +149,30 @@ async def test_failed_messages_are_not_sent_again_to_nobody(
 
 async def test_the_password_is_asked_for(site: Site, world: World) -> None:
     ana = await signed_in(site, world, "ana@example.org", PASSWORD)
-    for body in ({}, {"current_password": "wrong horse battery"}):
+    [row] = await site.rows(Session)
+    await world.change(Session, row.id, created_at=utc_now() - timedelta(minutes=16))
+    for body in ({}, {"current_password": ""}, {"current_password": "wrong horse battery"}):
         answer = await api(ana, "DELETE", ME, **body)
         assert answer.status_code == 422
         assert [e["field"] for e in answer.json()["errors"]] == ["current_password"]
+    assert (await api(ana, "GET", ME)).status_code == 200
+
+
+async def test_a_fresh_sign_in_stands_for_the_password_but_not_for_a_wrong_one(
+    site: Site, world: World
+) -> None:
+    ana = await signed_in(site, world, "ana@example.org", PASSWORD)
+    for wrong in ("", "wrong horse battery"):
+        assert (await api(ana, "DELETE", ME, current_password=wrong)).status_code == 422
+    assert (await api(ana, "DELETE", ME)).status_code == 204
+
+
+async def test_the_page_asks_for_the_password_whatever_the_sign_in(
+    site: Site, world: World
+) -> None:
+    ana = await signed_in(site, world, "ana@example.org", PASSWORD)
+    page = await ana.post("/account/erase", current_password="")
+    assert page.status_code == 422
     assert (await api(ana, "GET", ME)).status_code == 200
 
 

@@ -192,6 +192,29 @@ async def test_a_remind_me(world: World) -> None:
     assert len(await world.deliveries(notice_id or 0)) == 1
 
 
+@pytest.mark.parametrize(
+    ("starts_in", "ends_in", "distance", "anchor"),
+    [
+        (7200, None, 7200, START),
+        (30, None, 60, START),
+        (-30, 3600, 3600, END),
+        (-7200, -3600, -3600, END),
+        (-7200, None, -7200, START),
+    ],
+)
+async def test_a_remind_me_says_how_far_off_the_event_is(
+    world: World, starts_in: int, ends_in: int | None, distance: int, anchor: str
+) -> None:
+    now = utc_now()
+    end = None if ends_in is None else now + timedelta(seconds=ends_in)
+    event = await world.event(end_date=end)
+    await world.change(Event, event.id, start_date=now + timedelta(seconds=starts_in))
+    person = await world.subscribe(event)
+    await fire_remind_me(world, await world.add(RemindMe(subscription_id=person.id, at=now)))
+    said = (await world.one(Notification)).content
+    assert said == {"distance_seconds": distance, "anchor": anchor}
+
+
 @pytest.mark.parametrize("why", ["withdrawn", "left", "cancelled"])
 async def test_a_remind_me_that_is_not_wanted(world: World, why: str) -> None:
     event = await world.event()

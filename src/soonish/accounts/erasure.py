@@ -50,8 +50,9 @@ async def erase_account(
 ) -> None:
     """Erase whoever asks, for good.
 
-    Raises InvalidInput (`current_password` is missing or wrong), Forbidden `sign_in_again`
-    (there is no password, and the sign-in is older than 15 minutes), TooManyRequests.
+    A sign-in of the last 15 minutes stands for a password that is None. Raises InvalidInput
+    (`current_password` is missing or wrong), Forbidden `sign_in_again` (there is no password,
+    and the sign-in is older), TooManyRequests.
     """
     await _require_proof(guard, access, current_password)
     async with db.write() as session:
@@ -62,10 +63,11 @@ async def _require_proof(
     guard: LoginGuard, access: SessionAccess, current_password: str | None
 ) -> None:
     hashed = access.user.password_hash
-    if hashed is None:
-        if utc_now() - access.session.created_at > FRESH:
+    if hashed is None or current_password is None:
+        if utc_now() - access.session.created_at <= FRESH:
+            return
+        if hashed is None:
             raise Forbidden("Please sign in again first.", code="sign_in_again")
-        return
     if not current_password:
         raise InvalidInput("current_password", "Your password is needed for this.")
     try:

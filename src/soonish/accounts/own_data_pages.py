@@ -32,7 +32,7 @@ async def erase(
     form = await read_form(request)
     response = redirect("/", "erased")
     try:
-        wanted = parse(ErasureInput, {"current_password": form.secret("current_password") or None})
+        wanted = parse(ErasureInput, {"current_password": form.secret("current_password")})
         await own_data_api.erase_me(response, db, settings, guard, access, wanted)
     except SoonishError as error:
         return _page(request, access, form.failed(error), error.status)

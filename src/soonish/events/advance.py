@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
 from soonish.db.errors import is_passing
-from soonish.errors import InvalidInput
+from soonish.errors import InvalidInput, SoonishError
 from soonish.events import announcements
 from soonish.events.messages import EventPlan, HandItem
 from soonish.events.models import Event
@@ -65,6 +65,10 @@ class Advance:
         more = len(rows) == outbox.TAKE or len(taken) < len(rows)
         return await plan(self.session, self.event, self.settings, self.now, more=more)
 
+    @property
+    def grace(self) -> timedelta:
+        return timedelta(days=self.settings.event_grace_days)
+
     async def _drop_reminders(self) -> None:
         """Their schedules go as soon as the event is over; a remind-me has no anchor to lose."""
         if self.event.cancelled_at:
@@ -85,10 +89,13 @@ class Advance:
     async def _take_by_hand(self, item: HandItem) -> None:
         try:
             async with self.session.begin_nested():
-                await announcements.by_hand(self.session, self.event, item, self.now)
-        except InvalidInput as error:
-            fields = [entry.field for entry in error.errors]
-            log.warning("a signal sent by hand is refused", kind=item.kind, fields=fields)
+                await announcements.by_hand(
+                    self.session, self.event, item, self.now, grace=self.grace
+                )
+        except SoonishError as error:
+            fields = [one.field for one in error.errors] if isinstance(error, InvalidInput) else []
+            refused = {"kind": item.kind, "code": error.code, "fields": fields}
+            log.warning("a signal sent by hand is refused", **refused)
             await self.session.refresh(self.event)
         except Exception as error:
             if is_passing(error):

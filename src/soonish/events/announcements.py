@@ -7,25 +7,30 @@ same ones: notifications have a deterministic `dedup_key`, ledger rows a unique 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.db import sql
-from soonish.errors import InvalidInput
+from soonish.errors import FieldError, InvalidInput
+from soonish.events import policy
 from soonish.events.messages import HandItem
 from soonish.events.models import Event, EventUpdate
 from soonish.events.service import cancel
 from soonish.notifications import expansion
+from soonish.notifications import service as messages
 from soonish.notifications.models import Delivery, Notification, State
+from soonish.notifications.schemas import ManualMessage
 from soonish.outbox import streams
 from soonish.schemas import MAX_ID
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import MAIL
 
 Payloads = Sequence[dict[str, Any]]
+_MESSAGE = ("title", "body", "subscription_ids")  # what a message by hand may say (CONTRACT)
 
 
 async def nothing(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
@@ -140,9 +145,12 @@ HANDLERS = {
 TO_ALL = (streams.EVENT_UPDATED, streams.SEND_MANUAL_NOTIFICATION, streams.CANCEL_EVENT)
 
 
-async def by_hand(session: AsyncSession, event: Event, item: HandItem, now: datetime) -> None:
-    """A signal that did not come from the outbox; refused content is logged by the caller."""
+async def by_hand(
+    session: AsyncSession, event: Event, item: HandItem, now: datetime, *, grace: timedelta
+) -> None:
+    """A signal that did not come from the outbox; what is refused is logged by the caller."""
     if item.kind == streams.SEND_MANUAL_NOTIFICATION and "notification_id" not in item.payload:
+        policy.require_open_for_messages(event, grace, now)
         await _manual_by_hand(session, event, item, now)
     elif item.kind == streams.CANCEL_EVENT and event.cancelled_at is None:
         await session.refresh(event, with_for_update=True)
@@ -155,19 +163,31 @@ async def by_hand(session: AsyncSession, event: Event, item: HandItem, now: date
 async def _manual_by_hand(
     session: AsyncSession, event: Event, item: HandItem, now: datetime
 ) -> None:
-    if not (item.payload.get("title") or item.payload.get("body")):
-        raise InvalidInput("title", "is missing")
+    message = _message(item.payload)
+    await messages.check_audience(session, event.id, message.audience())
     notification = await _ensure(
         session,
         event,
         "manual",
         f"hand:{item.key}",
         now,
-        title=str(item.payload.get("title", ""))[:300],
-        body=str(item.payload.get("body", "")),
-        audience=item.payload.get("subscription_ids"),
+        title=message.title,
+        body=message.body,
+        audience=message.subscription_ids,
     )
-    await _expand_as_of(session, event, notification, now)
+    if notification.expanded_at is None:
+        messages.note(session, notification)
+        await _expand_as_of(session, event, notification, now)
+
+
+def _message(payload: dict[str, Any]) -> ManualMessage:
+    """As over HTTP. Raises InvalidInput."""
+    named = {name: payload[name] for name in _MESSAGE if name in payload}
+    try:
+        return ManualMessage.model_validate(named)
+    except ValidationError as error:
+        fields = {str(entry["loc"][0]): entry["msg"] for entry in error.errors()}
+        raise InvalidInput(errors=[FieldError(*one) for one in fields.items()]) from None
 
 
 async def _expand_as_of(

@@ -145,20 +145,26 @@ def _manual(
 
 async def _accept(session: AsyncSession, event: Event, notification: Notification) -> None:
     session.add(notification)
-    if notification.audience is None:
+    await session.flush()
+    note(session, notification)
+    payload = {"notification_id": notification.id}
+    outbox.add(session, event.temporal_workflow_id, streams.SEND_MANUAL_NOTIFICATION, payload)
+
+
+def note(session: AsyncSession, notification: Notification) -> None:
+    """Write an organizer's message into the audit log and, if it is to all, into the event's
+    public update log."""
+    to_all = notification.audience is None
+    if to_all:
         session.add(
             EventUpdate(
-                event_id=event.id,
+                event_id=notification.event_id,
                 category="announcement",
                 title=notification.title,
                 body=notification.body,
                 created_at=notification.created_at,
             )
         )
-    await session.flush()
-    payload = {"notification_id": notification.id}
-    outbox.add(session, event.temporal_workflow_id, streams.SEND_MANUAL_NOTIFICATION, payload)
-    to_all = notification.audience is None
     _record(session, "event.notify", notification, notification.requested_by, to_all=to_all)
 
 

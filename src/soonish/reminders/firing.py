@@ -13,7 +13,7 @@ from soonish.events.models import Event
 from soonish.notifications import expansion
 from soonish.notifications.models import Notification
 from soonish.reminders.messages import ReminderInput
-from soonish.reminders.models import END, Reminder, RemindMe
+from soonish.reminders.models import END, START, Reminder, RemindMe
 from soonish.schemas import as_z
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import is_active
@@ -143,17 +143,12 @@ async def fire_remind_me(session: AsyncSession, remind_me_id: int, now: datetime
     remind_me, subscription, event = await remind_me_state(session, remind_me_id)
     if remind_me is None or subscription is None or event is None:
         return None
-    to_start = event.start_date > now
-    anchor_at = event.start_date if to_start else event.over_at
     notification = await expansion.ensure(
         session,
         event_id=event.id,
         kind="reminder",
         dedup_key=f"remind-me:{remind_me.id}",
-        content={
-            "distance_seconds": max(60, int((anchor_at - now).total_seconds())),
-            "anchor": "start" if to_start else END,
-        },
+        content=_distance(event, now),
         created_at=now,
     )
     if notification.expanded_at is None:
@@ -167,6 +162,16 @@ async def fire_remind_me(session: AsyncSession, remind_me_id: int, now: datetime
         )
         remind_me.fired_at = now
     return notification.id
+
+
+def _distance(event: Event, now: datetime) -> dict[str, Any]:
+    """What a remind-me says: how far off the start is, or the end; below 0 once that is over."""
+    to_end = event.end_date is not None and event.start_date <= now
+    seconds = int(((event.over_at if to_end else event.start_date) - now).total_seconds())
+    return {
+        "distance_seconds": seconds if seconds <= 0 else max(60, seconds),
+        "anchor": END if to_end else START,
+    }
 
 
 async def remind_me_state(
