@@ -15,6 +15,7 @@ from soonish.accounts.own_data_api import router as own_data_router
 from soonish.admin.api import router as admin_router
 from soonish.audit.api import router as audit_router
 from soonish.config import Settings, load_settings
+from soonish.errors import ConfigurationError
 from soonish.events.api import router as events_router
 from soonish.events.invitations_api import router as invitations_router
 from soonish.events.organizers_api import router as organizers_router
@@ -96,6 +97,9 @@ def __getattr__(name: str) -> FastAPI:
     """`app` is made when it is first asked for, so that importing this module starts nothing."""
     if name != "app":
         raise AttributeError(name)
-    made = create_app()
+    try:
+        made = create_app()
+    except ConfigurationError as error:
+        raise SystemExit(error.detail) from None  # one line, where a server imports us
     globals()["app"] = made
     return made

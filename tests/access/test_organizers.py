@@ -125,6 +125,23 @@ async def test_there_is_a_limit(party: Party, monkeypatch: Any) -> None:
     assert len(await party.scene.rows(EventOrganizer)) == 2
 
 
+async def test_the_list_comes_in_pages(party: Party) -> None:
+    event = await party.private()
+    for number in (1, 2, 3):
+        await add(party, event, f"p{number}@example.org")
+    seen: list[str] = []
+    cursor: dict[str, Any] | None = {}
+    while cursor is not None:
+        answer = await party.ask("owner", "GET", path(event), params={"limit": 2, **cursor})
+        page = answer.json()
+        assert len(page["items"]) <= 2
+        seen += [one["role"] for one in page["items"]]
+        cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else None
+    assert seen == ["owner"] + ["co_organizer"] * 3
+    answer = await party.ask("owner", "GET", path(event), params={"limit": 201})
+    assert fields_of(answer) == ["limit"]
+
+
 async def test_the_same_address_twice_at_once_is_one_co_organizer(party: Party) -> None:
     event = await party.private()
     answers = await asyncio.gather(*(add(party, event) for _ in range(5)))

@@ -108,6 +108,18 @@ async def test_the_schema_that_the_tests_use_is_the_migrations(database: Databas
         assert wanted <= await connection.run_sync(index_names)
 
 
+def test_a_server_that_imports_the_app_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
+    outside = {k: v for k, v in os.environ.items() if k not in SECRET_NAMES}
+    environment = outside | {"SOONISH_HOME": str(tmp_path), "DATABASE_URL": ""}
+    command = [Path(sys.executable).with_name("uvicorn"), "soonish.app:app", "--port", "0"]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("SECRET_KEY is missing.")
+    assert done.stderr.count("\n") == 1
+
+
 def test_alembic_alone_prepares_a_home_for_api_and_workers(tmp_path: Path) -> None:
     """`uv run alembic upgrade head`, then `uvicorn soonish.app:app`, as CONTRIBUTING has it."""
     outside = {k: v for k, v in os.environ.items() if k not in SECRET_NAMES}

@@ -16,8 +16,11 @@ from soonish.db.session import Database
 from soonish.events.advance import Advance
 from soonish.events.models import Event, Invitation
 from soonish.notifications.models import Delivery, Notification
+from soonish.ops import health
 from soonish.ops.rate_limits import WRITTEN_TO
+from soonish.parts import make_parts
 from soonish.subscriptions.models import Subscription
+from tests.support.ports import free_port
 from tests.web.site import Site, Visitor, text_of
 
 ADDRESS = "ada@example.org"
@@ -251,9 +254,13 @@ async def test_a_page_says_when_to_try_again(site: Site) -> None:
     assert answer.headers["retry-after"]
 
 
-async def test_health_says_where_limits_are_counted(site: Site) -> None:
-    part = (await site.visitor().client.get("/api/health")).json()["parts"]["limits"]
-    assert (part["ok"], part["detail"]) == (True, "counted in this process")
+async def test_redis_is_a_part_of_health_where_it_is_used(site: Site) -> None:
+    assert "limits" not in (await health.check(site.parts)).parts
+    gone = {"redis_url": f"redis://127.0.0.1:{free_port()}"}
+    parts = make_parts(site.parts.settings.model_copy(update=gone))
+    part = (await health.check(parts)).parts["limits"]
+    assert (part.ok, part.detail) == (False, "Redis does not answer: each process counts by itself")
+    await parts.close(0)
 
 
 async def test_somebody_signed_in_mails_nobody_more_than_five_times_an_hour(site: Site) -> None:

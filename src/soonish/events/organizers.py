@@ -27,11 +27,13 @@ MAIL_LIFETIME = timedelta(days=3)
 
 @dataclass(frozen=True)
 class Organizer:
-    """Somebody who organizes the event, since when, as `owner` or `co_organizer`."""
+    """Somebody who organizes the event, since when, as `owner` or `co_organizer`; `row_id` 0 is
+    the owner's."""
 
     user: User
     role: str
     since: datetime
+    row_id: int = 0
 
 
 async def listed(session: AsyncSession, event: Event) -> list[Organizer]:
@@ -44,7 +46,7 @@ async def listed(session: AsyncSession, event: Event) -> list[Organizer]:
         .order_by(EventOrganizer.id)
     )
     found = (await session.execute(query)).all()
-    helpers = [Organizer(user, row.role, row.created_at) for row, user in found]
+    helpers = [Organizer(user, row.role, row.created_at, row.id) for row, user in found]
     return [Organizer(owner, OWNER, event.created_at), *helpers]
 
 
@@ -85,7 +87,7 @@ async def add(
             event_id=event.id,
         )
     row = (await session.scalars(_row(event.id, user.id))).one()
-    return Organizer(user, row.role, row.created_at), is_new
+    return Organizer(user, row.role, row.created_at, row.id), is_new
 
 
 async def remove(session: AsyncSession, event: Event, owner: User, user_id: int) -> None:

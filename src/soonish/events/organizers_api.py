@@ -12,8 +12,9 @@ from soonish.events.api import event_out
 from soonish.events.organizers import Organizer
 from soonish.events.schemas import EventOut
 from soonish.ops.rate_limits import TRANSFER
-from soonish.params import RowId
-from soonish.schemas import Page
+from soonish.paging import id_cursor
+from soonish.params import CursorText, Limit, RowId
+from soonish.schemas import Page, encode_cursor
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["organizers"])
 
@@ -29,12 +30,19 @@ def organizer_out(one: Organizer) -> OrganizerOut:
 
 
 @router.get("/organizers")
-async def list_organizers(event_id: RowId, user: CurrentUser, db: DbDep) -> Page[OrganizerOut]:
-    """The owner, then the co-organizers; all of them on one page."""
+async def list_organizers(
+    event_id: RowId, user: CurrentUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
+) -> Page[OrganizerOut]:
+    """The owner, then the co-organizers as they were added."""
+    before = id_cursor(cursor)
     async with db.read() as session:
         event = await policy.require_owner(session, event_id, user)
         found = await organizers.listed(session, event)
-    return Page(items=[organizer_out(one) for one in found])
+    rest = [one for one in found if before is None or one.row_id > before]
+    return Page(
+        items=[organizer_out(one) for one in rest[:limit]],
+        next_cursor=encode_cursor(rest[limit - 1].row_id) if len(rest) > limit else None,
+    )
 
 
 @router.post(

@@ -48,15 +48,16 @@ class TemporalConnection(BaseModel):
 
 
 async def check(parts: Parts) -> Health:
-    """Look at database, Temporal, workers, mail, outbox and rate limits, all at once."""
+    """Look at database, Temporal, workers, mail, outbox and Redis (where it is used) at once."""
     checks: dict[str, Callable[[Parts], Awaitable[tuple[bool, str]]]] = {
         "database": _database,
         "temporal": _temporal,
         "worker": _worker,
         "mail": _mail,
         "outbox": _outbox,
-        "limits": _limits,
     }
+    if parts.settings.redis_url:
+        checks["limits"] = _limits
     judged = await asyncio.gather(*(_judge(one, parts) for one in checks.values()))
     found = dict(zip(checks, judged, strict=True))
     status = "ok" if all(part.ok for part in found.values()) else "degraded"
@@ -81,7 +82,10 @@ async def _database(parts: Parts) -> tuple[bool, str]:
 
 
 async def _temporal(parts: Parts) -> tuple[bool, str]:
-    version = await server_version(parts)
+    try:
+        version = await server_version(parts)
+    except (RPCError, RuntimeError):  # the latter: there is no connection
+        return False, "cannot be reached"
     return True, f"Temporal {version}"
 
 
