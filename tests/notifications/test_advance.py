@@ -391,6 +391,21 @@ async def test_a_message_by_hand_about_a_cancelled_event_is_refused(world: World
     assert await world.rows(Notification, Notification.kind == "manual") == []
 
 
+async def test_a_removal_by_hand_ends_the_subscription_and_tells_it_once(world: World) -> None:
+    event = await world.event()
+    gone, stays = await world.subscribe(event), await world.subscribe(event)
+    other = await world.subscribe(await world.event())
+    for one in (gone, other):
+        payload = {"subscription_id": one.id}
+        for key in ("k1", "k2"):
+            await world.advance(event, [HandItem(streams.PARTICIPANT_REMOVED, payload, key)])
+    rows = {row.id: row for row in await world.rows(Subscription)}
+    assert (rows[gone.id].end_reason, rows[stays.id].ended_at) == ("removed", None)
+    assert rows[other.id].ended_at is None, "of another event"
+    farewell = await world.one(Notification, Notification.kind == "removed")
+    assert [row.subscription_id for row in await world.deliveries(farewell.id)] == [gone.id]
+
+
 async def test_other_signals_by_hand(world: World) -> None:
     event = await world.event()
     subscription = await world.subscribe(event)

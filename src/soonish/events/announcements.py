@@ -26,6 +26,7 @@ from soonish.notifications.models import Delivery, Notification, State
 from soonish.notifications.schemas import ManualMessage
 from soonish.outbox import streams
 from soonish.schemas import MAX_ID
+from soonish.subscriptions import service as subscriptions
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.queries import MAIL
 
@@ -155,9 +156,21 @@ async def by_hand(
     elif item.kind == streams.CANCEL_EVENT and event.cancelled_at is None:
         await session.refresh(event, with_for_update=True)
         await cancel(session, event, now)
+    elif item.kind == streams.PARTICIPANT_REMOVED:
+        await _remove_by_hand(session, event, item, now)
     else:
         handler = HANDLERS.get(item.kind, nothing)
         await handler(session, event, [item.payload], now)
+
+
+async def _remove_by_hand(
+    session: AsyncSession, event: Event, item: HandItem, now: datetime
+) -> None:
+    """As an organizer's removal; one that has ended is told that it has, if it was not yet."""
+    for subscription_id in _ids([item.payload], "subscription_id"):
+        this = policy.of_event(event, subscription_id)
+        if not await subscriptions.end(session, "removed", now, this, by=None):
+            await removed(session, event, [{"subscription_id": subscription_id}], now)
 
 
 async def _manual_by_hand(
