@@ -11,7 +11,7 @@ from playwright.async_api import Browser, expect
 from soonish.db.types import utc_now
 from soonish.events.models import Event
 from soonish.notifications.models import Notification
-from soonish.ops.mail_catcher import mail_folder
+from soonish.ops.mail_files import mail_folder
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.tokens import Purpose, make_token
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab

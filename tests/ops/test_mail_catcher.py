@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import smtplib
 import socket
@@ -18,7 +17,9 @@ import pytest
 from aiosmtpd.smtp import Envelope
 
 from soonish.errors import NotFound
-from soonish.ops.mail_catcher import Catcher, list_mails, mail_folder, read_mail
+from soonish.ops.caught_mail import list_mails, read_mail
+from soonish.ops.mail_catcher import Catcher
+from soonish.ops.mail_files import mail_folder
 from tests.support.ports import accepts
 from tests.support.wait import wait_for
 
@@ -26,10 +27,8 @@ from tests.support.wait import wait_for
 @pytest.fixture
 def catcher_port(tmp_path: Path, free_port: Callable[[], int]) -> Generator[int]:
     port = free_port()
-    environment = {**os.environ, "SOONISH_HOME": str(tmp_path), "MAIL_CATCHER_PORT": str(port)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "soonish.ops.mail_catcher"], env=environment, cwd=tmp_path
-    )
+    command = [sys.executable, "-m", "soonish.ops.mail_catcher", mail_folder(tmp_path), str(port)]
+    process = subprocess.Popen(command, cwd=tmp_path)
     wait_for(lambda: accepts(port))
     yield port
     process.send_signal(signal.SIGTERM)

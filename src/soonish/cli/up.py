@@ -16,6 +16,7 @@ import typer
 from soonish.config import SECRET_NAMES, Settings, load_secrets_file, load_settings
 from soonish.errors import ConfigurationError
 from soonish.ops.exclusive import check_port, only_one
+from soonish.ops.mail_files import mail_folder
 from soonish.ops.starting import NOT_YET
 from soonish.ops.supervisor import Part, Supervisor
 
@@ -232,11 +233,12 @@ def _temporal(settings: Settings, binary: Path) -> Part:
 
 
 def _catcher(settings: Settings) -> Part:
+    folder, port = str(mail_folder(settings.soonish_home)), str(settings.mail_catcher_port)
     return Part(
         name="Mail catcher",
         group="catcher",
-        command=[sys.executable, "-m", "soonish.ops.mail_catcher"],
-        address=f"127.0.0.1:{settings.mail_catcher_port}, read it at {settings.base_url}/dev/mail",
+        command=[sys.executable, "-m", "soonish.ops.mail_catcher", folder, port],
+        address=f"127.0.0.1:{port}, read it at {settings.base_url}/dev/mail",
         stop_seconds=1.0,
     )
 

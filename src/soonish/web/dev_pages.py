@@ -11,7 +11,7 @@ from soonish.accounts.clients import is_this_machine
 from soonish.config import Settings
 from soonish.deps import OptionalUser, SettingsDep
 from soonish.errors import NotFound
-from soonish.ops.mail_catcher import list_mails, read_mail
+from soonish.ops.caught_mail import list_mails, read_mail
 from soonish.web.frames import mail_frame
 from soonish.web.templating import render
 
