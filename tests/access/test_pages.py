@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from soonish.db.types import utc_now
+from soonish.events.organizers import MAX_CO_ORGANIZERS
 from soonish.subscriptions.models import Subscription
 from soonish.subscriptions.tokens import make_token
 from tests.web.site import Site, Visitor, text_of
@@ -122,3 +123,14 @@ async def test_a_co_organizer_finds_the_event_but_no_way_to_cancel_it(site: Site
     assert (await nina.get(f"/events/{event_id}/edit")).status_code == 200
     assert (await nina.get(f"/events/{event_id}/cancel")).status_code == 403
     assert (await nina.post(f"/events/{event_id}/cancel")).status_code == 403
+
+
+async def test_the_owner_sees_as_many_co_organizers_as_there_may_be(site: Site) -> None:
+    owner, event_id, _, _ = await party(site)
+    path, headers = f"/api/events/{event_id}/organizers", {"sec-fetch-site": "same-origin"}
+    for number in range(MAX_CO_ORGANIZERS):
+        body = {"email": f"helper{number}@example.org"}
+        made = await owner.client.post(path, json=body, headers=headers)
+        assert made.status_code == 201
+    page = await owner.get(f"/events/{event_id}/access")
+    assert all(f"helper{number}@" in page.text for number in range(MAX_CO_ORGANIZERS))

@@ -23,7 +23,7 @@ from soonish.events.access_schemas import (
 )
 from soonish.events.organizer import PAGE_SIZE, own_event, section
 from soonish.i18n import _
-from soonish.params import RowId
+from soonish.params import MAX_PAGE, RowId
 from soonish.subscriptions import bulk, bulk_api
 from soonish.web.forms import Form, parse, read_form
 from soonish.web.templating import redirect
@@ -188,7 +188,9 @@ async def _page(
     event = await own_event(event_id, user, db, settings)
     is_owner = event.owner_user_id == user.id
     found = await invitations_api.list_invitations(event_id, user, db, PAGE_SIZE)
-    helpers = await organizers_api.list_organizers(event_id, user, db) if is_owner else None
+    helpers = (
+        await organizers_api.list_organizers(event_id, user, db, MAX_PAGE) if is_owner else None
+    )
     return section(
         request,
         user,
