@@ -158,13 +158,40 @@ async def test_a_countdown_fires_at_each_of_its_instants(world: World) -> None:
     for number in range(3):
         due_at = event.start_date - timedelta(hours=3 - number)
         assert (await world.one(Reminder)).due_at == due_at
-        # clocks differ: one that is asked a moment early means the instant that comes
-        keys.append(await fire(world, row, due_at + timedelta(seconds=(-2, 0, 2)[number])))
+        with pytest.raises(firing.TooEarly) as early:  # clocks differ
+            await fire(world, row, due_at - timedelta(seconds=2))
+        assert early.value.left == timedelta(seconds=2)
+        at = due_at + timedelta(seconds=2 * number)
+        keys.append(await fire(world, row, at))
+        assert await fire(world, row, at) == keys[-1]
     assert len(set(keys)) == 3
     assert None not in keys
     distances = [n.content["distance_seconds"] for n in await world.rows(Notification)]
     assert distances == [3 * HOUR, 2 * HOUR, HOUR]
     assert (await world.one(Reminder)).fired_at is not None
+
+
+@pytest.mark.parametrize("every", [None, HOUR])
+async def test_before_its_instant_nothing_is_written(world: World, every: int | None) -> None:
+    event = await world.event()
+    person = await world.subscribe(event)
+    row = await reminder(world, event, 3 * HOUR, subscription_id=person.id, every_seconds=every)
+    with pytest.raises(firing.TooEarly) as early:
+        await fire(world, row, row.due_at - timedelta(days=1))
+    assert early.value.left == timedelta(days=1)
+    assert await world.rows(Notification) == []
+    assert await fire(world, row) is not None
+
+
+async def test_a_countdown_that_has_moved_does_not_tell_its_old_instants(world: World) -> None:
+    event = await world.event()
+    person = await world.subscribe(event)
+    row = await reminder(world, event, 3 * HOUR, subscription_id=person.id, every_seconds=HOUR)
+    now = row.due_at + timedelta(minutes=30)
+    await world.change(Reminder, row.id, due_at=row.due_at + timedelta(hours=1))
+    with pytest.raises(firing.TooEarly) as early:
+        await fire(world, row, now)
+    assert early.value.left == timedelta(minutes=30)
 
 
 async def test_a_countdown_of_another_interval_is_another(world: World) -> None:

@@ -116,6 +116,51 @@ async def test_an_old_schedule_writes_nothing_after_a_move(running: Running) -> 
 
 
 @SQLITE
+async def test_a_schedule_moved_while_it_fires_does_not_send_at_the_old_instant(
+    running: Running,
+) -> None:
+    """Temporal then starts its workflow at once, with the new arguments."""
+    event = await running.create(starts_in=timedelta(hours=2), reminders=[3_600])
+    await running.welcome(event)
+    await running.titles(1)
+    row = await running.world.one(Reminder)
+    answer = await running.client.execute_workflow(
+        "ReminderWorkflow",
+        schedules.input_of(row),
+        id="an-hour-too-early",
+        task_queue=running.parts.settings.workflow_queue,
+    )
+    assert answer == "not wanted any more"
+    assert await running.world.rows(Notification, Notification.kind == "reminder_1hour") == []
+    assert (await running.world.one(Reminder)).fired_at is None
+
+
+@SQLITE
+async def test_a_little_too_early_a_reminder_waits_for_its_instant(running: Running) -> None:
+    event = await running.create()
+    await running.welcome(event)
+    await running.titles(1)
+    row = await remind(running, event, utc_now() + timedelta(seconds=5))
+    answer = await running.client.execute_workflow(
+        "ReminderWorkflow",
+        schedules.input_of(row),
+        id="seconds-too-early",
+        task_queue=running.parts.settings.workflow_queue,
+    )
+    assert answer == "delivered 1, failed 0"
+    notice = await running.world.one(Notification, Notification.kind == "reminder")
+    assert notice.created_at >= row.due_at
+
+    async def both() -> list[str]:
+        ids = await running.workflow_ids("ReminderWorkflow")
+        return ids if len(ids) == 2 else []
+
+    for workflow_id in await eventually(both, 20, "its own schedule"):
+        await running.result(workflow_id)
+    assert len(running.http.at("/hook")) == 2, "which adds nothing"
+
+
+@SQLITE
 async def test_schedules_follow_their_rows(running: Running) -> None:
     event = await running.create(reminders=[3_600, 7_200])
     wanted = [f"event-{event.id}-reminder-{offset}s" for offset in (3_600, 7_200)]

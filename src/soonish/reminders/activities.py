@@ -88,8 +88,18 @@ class ReminderActivities:
 
     @activity.defn
     async def fire_reminder(self, work: ReminderInput) -> Fired:
-        """Write the reminder's notification and its ledger rows, and send it if they are few."""
-        return await self._fire(lambda session: firing.fire(session, work, utc_now()))
+        """Write the reminder's notification and its ledger rows, and send it if they are few.
+
+        A little too early it waits. Much too early it is nothing: the schedule has moved in this
+        very second and comes again; should it not, reconcile starts what is overdue.
+        """
+        while True:
+            try:
+                return await self._fire(lambda session: firing.fire(session, work, utc_now()))
+            except firing.TooEarly as early:
+                if early.left > firing.AHEAD:
+                    return Fired(None)
+                await asyncio.sleep(early.left.total_seconds())
 
     @activity.defn
     async def load_remind_me(self, work: RemindMeWork) -> RemindMePlan:

@@ -24,11 +24,23 @@ REMIND_ME_LIFETIME = timedelta(hours=24)
 DAY, HOUR = 86_400, 3_600
 
 
+class TooEarly(Exception):
+    """The reminder is due in `left`.
+
+    A schedule that is moved in the very second in which it fires starts its workflow at the old
+    instant with the new arguments. Or Temporal's clock is ahead of this machine's.
+    """
+
+    def __init__(self, left: timedelta) -> None:
+        super().__init__(f"due in {left}")
+        self.left = left
+
+
 async def fire(session: AsyncSession, work: ReminderInput, now: datetime) -> int | None:
     """Write the reminder's notification; its id, or None where it is not (or no longer) wanted.
 
     The anchor instant decides: a schedule of before a move writes nothing and eats no key.
-    Called again it answers the same id.
+    Called again it answers the same id. Raises TooEarly.
     """
     query = select(Event).where(Event.id == work.event_id).with_for_update(read=True)
     event = await session.scalar(query)
@@ -39,7 +51,10 @@ async def fire(session: AsyncSession, work: ReminderInput, now: datetime) -> int
     if row is None or now >= anchor_at:
         return None
     due_at = _due_at(work, anchor_at, now)
-    notification = await _notification(session, work, event, due_at, anchor_at, now)
+    key = _key(work, due_at)
+    if row.due_at > now and not await _is_written(session, key):
+        raise TooEarly(row.due_at - now)
+    notification = await _notification(session, work, key, due_at, anchor_at, now)
     if notification.expanded_at is None:
         conditions = [Subscription.event_id == event.id, *_audience(work)]
         await expansion.expand(
@@ -90,10 +105,22 @@ def _kind(work: ReminderInput) -> str:
     return {DAY: "reminder_1day", HOUR: "reminder_1hour"}.get(work.offset_seconds, "reminder")
 
 
+def _key(work: ReminderInput, due_at: datetime) -> str:
+    whose = f"{work.event_id}:{work.subscription_id or 0}"
+    key = f"reminder:{whose}:{work.anchor}:{work.offset_seconds}:{work.anchor_at}"
+    return f"{key}:{as_z(due_at)}" if work.every_seconds else key
+
+
+async def _is_written(session: AsyncSession, key: str) -> bool:
+    """A countdown's row names its next instant as soon as one has fired."""
+    query = select(Notification.id).where(Notification.dedup_key == key)
+    return await session.scalar(query) is not None
+
+
 async def _notification(
     session: AsyncSession,
     work: ReminderInput,
-    event: Event,
+    key: str,
     due_at: datetime,
     anchor_at: datetime,
     now: datetime,
@@ -101,15 +128,11 @@ async def _notification(
     late = now - due_at > LATE
     nominal = anchor_at - due_at
     distance = (anchor_at - now) if late else nominal
-    key = (
-        f"reminder:{event.id}:{work.subscription_id or 0}:{work.anchor}:{work.offset_seconds}"
-        f":{as_z(anchor_at)}"
-    )
     return await expansion.ensure(
         session,
-        event_id=event.id,
+        event_id=work.event_id,
         kind=_kind(work),
-        dedup_key=f"{key}:{as_z(due_at)}" if work.every_seconds else key,
+        dedup_key=key,
         content={
             "distance_seconds": int(distance.total_seconds()),
             "anchor": work.anchor,
