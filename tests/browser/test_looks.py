@@ -92,6 +92,26 @@ async def test_a_page_on_a_phone_and_on_a_desk(shared_tab: Tab, name: str):
     assert tab.complaints == []
 
 
+async def test_headings_have_their_face(shared_tab: Tab):
+    await shared_tab.page.goto("/sample/event")
+    load = "document.fonts.load('700 24px Heading').then((faces) => faces.map((one) => one.status))"
+    assert await shared_tab.page.evaluate(load) == ["loaded"]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+async def test_pages_fit_any_width(browser: Browser, samples_url: str, language: str):
+    """Between the phones and the desk of the samples, and with longer words."""
+    too_wide: list[str] = []
+    async with open_tab(browser, samples_url, locale=language) as tab:
+        for name in EVERY_SAMPLE:
+            await tab.page.goto(f"/sample/{name}?lang={language}")
+            for width in (320, 360, 390, 430, 640, 768):
+                await tab.page.set_viewport_size({"width": width, "height": 800})
+                if await width_over(tab.page) > 0:
+                    too_wide.append(f"{name} at {width}")
+    assert not too_wide, ", ".join(too_wide)
+
+
 @pytest.mark.parametrize("name", ["event", "start", "organize"])
 async def test_first_visit_is_small(browser: Browser, samples_url: str, name: str):
     sizes: list[int] = []

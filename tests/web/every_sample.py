@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from soonish.errors import Conflict
+from soonish.i18n import ENGLISH
 from soonish.web.templating import TEMPLATES, environment, render
 from tests.web.samples import NOW, SAMPLES
 from tests.web.samples_account import ACCOUNT_SAMPLES
@@ -64,12 +65,15 @@ PATHS = {
 
 
 def render_sample(request: Request, name: str) -> Response:
-    """The sample of that name as its page."""
+    """The sample of that name as its page; `?lang=` is its user's language."""
     template, context = EVERY_SAMPLE[name]
+    language, user = request.query_params.get("lang"), context.get("user")
+    if language and user:
+        context = {**context, "user": Row(**vars(user) | {"locale": language})}
     request = Request({**request.scope, "path": PATHS.get(name, "/sample")})
     if name not in FRAGMENTS:
         return render(request, template, **context)
-    page = environment().from_string(_AROUND % template)
+    page = environment(language or ENGLISH).from_string(_AROUND % template)
     everywhere: dict[str, Any] = {"user": None, "token_page": False, "flash": None}
     return HTMLResponse(page.render(request=request, path="/sample", **(everywhere | context)))
 

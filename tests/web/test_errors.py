@@ -68,6 +68,36 @@ async def test_browser_gets_a_page_and_htmx_a_fragment(client: httpx2.AsyncClien
     assert "<html" in boosted.text
 
 
+HTMX = {"hx-request": "true"}
+BOOSTED = HTMX | {"hx-boosted": "true"}
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [("GET", HTMX), ("POST", BOOSTED), ("GET", BOOSTED | {"hx-target": "organizer"})],
+)
+async def test_what_is_on_the_page_stays_there(
+    client: httpx2.AsyncClient, method: str, headers: dict[str, str]
+):
+    """A form keeps what was typed, and a section that cannot be had leaves the present one."""
+    answer = await client.request(method, "/fail/gone", headers=headers)
+    assert "<html" not in answer.text
+    assert "Used already." in answer.text
+    placed = [answer.headers[f"hx-{name}"] for name in ("retarget", "reswap", "reselect")]
+    assert placed == ["#notices", "innerHTML", "unset"]
+
+
+async def test_htmx_without_a_session(client: httpx2.AsyncClient):
+    link = await client.get("/fail/who?a=1", headers=BOOSTED)
+    assert link.headers["hx-redirect"] == "/login?next=/fail/who%3Fa%3D1"
+    here = HTMX | {"hx-current-url": "https://soonish.example/events/7?b=2"}
+    fragment = await client.get("/fail/who", headers=here)
+    assert fragment.headers["hx-redirect"] == "/login?next=/events/7%3Fb%3D2"
+    form = await client.post("/fail/who", headers=BOOSTED)
+    assert (form.status_code, form.headers["hx-retarget"]) == (401, "#notices")
+    assert 'href="/login"' in form.text
+
+
 async def test_browser_without_a_session_goes_to_login_and_back(client: httpx2.AsyncClient):
     response = await client.get("/fail/who?a=1", headers=HTML)
     assert response.status_code == 303

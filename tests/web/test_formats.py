@@ -38,12 +38,21 @@ def test_durations(seconds: int, text: str):
     [
         (timedelta(days=3), "in 3 days"),
         (timedelta(days=1), "in 1 day"),
+        (timedelta(days=9), "in 9 days"),
+        (timedelta(days=20), "in 3 weeks"),
         (timedelta(hours=-2), "2 hours ago"),
         (timedelta(minutes=40), "in 40 minutes"),
     ],
 )
 def test_distances_from_now(distance: timedelta, text: str):
     assert ENGLISH.relative(NOW + distance) == text
+
+
+@time_machine.travel(datetime(2026, 11, 29, 1, 0, tzinfo=UTC), tick=False)
+def test_days_are_those_of_the_calendar():
+    tomorrow = datetime(2026, 11, 30, 17, 0, tzinfo=UTC)
+    assert ENGLISH.relative(tomorrow, "Europe/Berlin") == "in 1 day"
+    assert ENGLISH.relative(tomorrow, "America/New_York") == "in 2 days"  # Saturday evening there
 
 
 def test_the_same_instant_in_other_zones_and_languages():

@@ -35,8 +35,10 @@ function compileStyles(folder) {
   return readFileSync(output);
 }
 
+// Scripts are apart by a line; a file that stands alone stays as it is (a font has no byte to spare).
 function joined(paths) {
-  return Buffer.concat(paths.flatMap((path) => [readFileSync(join(modules, path)), Buffer.from("\n")]));
+  const files = paths.map((path) => readFileSync(join(modules, path)));
+  return Buffer.concat(files.flatMap((file, n) => (n ? [Buffer.from("\n"), file] : [file])));
 }
 
 function sources(folder) {

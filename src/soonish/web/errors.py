@@ -10,6 +10,7 @@ from urllib.parse import quote
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -126,26 +127,39 @@ def _length_message(entry: Mapping[str, Any]) -> Said:
 
 def error_response(request: Request, error: SoonishError) -> Response:
     """`error` for whoever asked: the API, HTMX, a browser, or anything else (as the API)."""
+    by_htmx = request.headers.get("hx-request") == "true"
     wants_page = "text/html" in request.headers.get("accept", "")
-    if request.url.path.startswith("/api") or not (wants_page or is_htmx(request)):
+    if request.url.path.startswith("/api") or not (wants_page or by_htmx):
         return problem_response(error)
-    if error.status == 401:
-        return _to_login(request)
-    template = "partials/error.html" if is_htmx(request) else "error.html"
+    stays = by_htmx and not _replaces_the_page(request)
+    if error.status == 401 and not (stays and request.method == "POST"):
+        return _to_login(request, by_htmx)
+    template = "partials/error.html" if stays else "error.html"
     response = render(request, template, status=error.status, error=error)
-    response.headers.update(error_headers(error))
-    if is_htmx(request):
-        response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"})
+    response.headers.update(error_headers(error) | (_IN_PLACE if stays else {}))
     return response
 
 
-def _to_login(request: Request) -> Response:
+# What is on the page stays, with what was typed there; the error stands above it.
+_IN_PLACE = {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML", "HX-Reselect": "unset"}
+
+
+def _replaces_the_page(request: Request) -> bool:
+    """A boosted link to another page, or the history. A form, or a link that swaps a section of
+    its page, does not."""
+    headers = request.headers
+    link = "hx-boosted" in headers and request.method == "GET" and "hx-target" not in headers
+    return link or "hx-history-restore-request" in headers
+
+
+def _to_login(request: Request, by_htmx: bool) -> Response:
     """Somebody who is not signed in comes back to the page after signing in."""
-    back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    url = request.url
+    if is_htmx(request):  # a fragment is no page to come back to
+        url = URL(request.headers.get("hx-current-url", "/dashboard"))
+    back = url.path + (f"?{url.query}" if url.query else "")
     login = f"/login?next={quote(back)}" if request.method == "GET" else "/login"
-    if is_htmx(request):
-        return Response(headers={"HX-Redirect": login})
-    return redirect(login)
+    return Response(headers={"HX-Redirect": login}) if by_htmx else redirect(login)
 
 
 class UnexpectedErrorMiddleware:

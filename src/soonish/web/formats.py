@@ -12,7 +12,7 @@ from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_time, format_timedelta
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 from markupsafe import Markup
 
@@ -95,10 +95,17 @@ class Formats:
             return self.duration(int(value))
         return format_unit(round(value, 1), "duration-second", locale=self._locale)
 
-    def relative(self, moment: datetime) -> str:
-        """`in 3 days`, `2 hours ago`."""
-        distance = moment - now_utc()
-        return format_timedelta(distance, add_direction=True, threshold=0.99, locale=self._locale)
+    def relative(self, moment: datetime, timezone: str = "UTC") -> str:
+        """`in 3 days`, `2 hours ago`; from a day on by the calendar of the zone."""
+        now = now_utc()
+        distance, threshold = moment - now, 0.99
+        if abs(distance) >= timedelta(days=1):
+            zone = ZoneInfo(timezone)
+            days = (moment.astimezone(zone).date() - now.astimezone(zone).date()).days
+            distance, threshold = timedelta(days=days), 2.0 if abs(days) > 1 else 0.99
+        return format_timedelta(
+            distance, add_direction=True, threshold=threshold, locale=self._locale
+        )
 
     def elsewhere(self, moment: datetime, timezone: str, other: str | None) -> str:
         """`Sat 13 Dec, 02:00`: the instant in the `other` zone; empty where clocks agree."""
@@ -133,8 +140,12 @@ class Formats:
             seconds, granularity=fitting[0], threshold=9999, locale=self._locale
         )
 
-    def number(self, value: int) -> str:
+    def number(self, value: float) -> str:
         return format_decimal(value, locale=self._locale)
+
+    def percent(self, share: float) -> str:
+        """`99.7%`"""
+        return format_percent(round(share, 3), locale=self._locale, decimal_quantization=False)
 
     @staticmethod
     def host(url: str) -> str:

@@ -127,14 +127,23 @@
       (wrong ?? section).focus();
       return;
     }
-    if (event.target !== document.body) return;
-    const invalid = document.querySelector("[aria-invalid=true]");
+    if (event.target !== document.body) return followUp(event);
+    const invalid = firstInvalid();
     const heading = invalid ?? document.querySelector("main h1");
-    if (heading && !document.activeElement?.autofocus) {
+    if (heading && (invalid || !document.activeElement?.autofocus)) {
       if (!invalid) heading.tabIndex = -1;
       heading.focus({ preventScroll: !invalid });
     }
   });
+  const firstInvalid = () => document.querySelector("[aria-invalid=true]");
+  // A button that was pressed and replaced takes the focus with it: what came instead gets it.
+  function followUp(event) {
+    const by = event.detail.requestConfig?.triggeringEvent?.type;
+    if (!["submit", "click"].includes(by) || document.activeElement !== document.body) return;
+    const place = event.target.querySelector("[aria-invalid=true]") ?? event.target;
+    if (!place.matches("input, textarea, select, button, a[href]")) place.tabIndex = -1;
+    place.focus({ preventScroll: true });
+  }
 
   // What is followed live: a lost stream is said and comes back by itself, its end is said once.
   function sayLive(element, text) {
@@ -142,7 +151,10 @@
     if (status && status.textContent !== text) status.textContent = text;
   }
   document.addEventListener("htmx:sseError", (event) => sayLive(event.target, event.target.dataset.lost));
-  document.addEventListener("htmx:sseOpen", (event) => sayLive(event.target, ""));
+  document.addEventListener("htmx:sseOpen", (event) => {
+    sayLive(event.target, "");
+    connected();
+  });
   document.addEventListener("htmx:sseClose", (event) => {
     if (event.detail.type === "message") sayLive(event.target, event.target.dataset.done);
   });
@@ -182,4 +194,9 @@
     }));
   });
   enhance(document);
+  firstInvalid()?.focus(); // autofocus would be elsewhere
+  // The menu on a phone closes as menus do.
+  const closeMenu = () => document.querySelector("details[data-menu][open]")?.removeAttribute("open");
+  document.addEventListener("click", (event) => event.target.closest("details[data-menu]") || closeMenu());
+  document.addEventListener("keydown", (event) => event.key === "Escape" && closeMenu());
 })();
