@@ -343,6 +343,17 @@ async def test_whoever_has_the_account_confirms_on_the_page(scene: Scene) -> Non
     assert (await browser.get("/api/users/me")).json()["email"] == NEW
 
 
+async def test_a_dead_link_says_so_before_anything_is_typed(scene: Scene) -> None:
+    browser = await scene.account(ADDRESS)
+    token = await change_address(scene, browser)
+    assert (await browser.post("/verify", data={"token": token})).status_code == 303
+    html = {"accept": "text/html"}
+    for path, again in ((f"/verify?token={token}", "/login"), ("/reset?token=none", "/forgot")):
+        page = await browser.get(path, headers=html)
+        assert (page.status_code, "<form" in page.text) == (410, False)
+        assert f'href="{again}"' in page.text
+
+
 async def test_on_another_device_the_password_confirms(scene: Scene) -> None:
     browser = await scene.account(ADDRESS)
     token = await change_address(scene, browser)

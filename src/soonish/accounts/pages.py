@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from soonish.accounts import api, claims, cookies, flows
+from soonish.accounts import api, claims, cookies, flows, tokens
 from soonish.accounts.claims import Claim
 from soonish.accounts.oidc import provider_name
 from soonish.accounts.schemas import LoginInput, ResetInput, VerifyInput
+from soonish.accounts.tokens import SIGN_IN, Purpose
 from soonish.config import Settings
+from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.deps import (
     BrowserDep,
@@ -96,7 +99,8 @@ async def logout(db: DbDep, settings: SettingsDep, access: CurrentSession) -> Re
 async def ask_to_verify(
     request: Request, db: DbDep, settings: SettingsDep, browser: BrowserDep, token: str = ""
 ) -> Response:
-    """One click, because mail programs and scanners open every link."""
+    """One click, because mail programs and scanners open every link. Gone for a dead one."""
+    await _require_usable(db, SIGN_IN, token)
     claim = await claims.find_claim(db, settings, browser, token)
     return _verify_page(request, Form(), token, claim)
 
@@ -120,7 +124,9 @@ async def verify(
 
 
 @router.get("/reset")
-async def reset_form(request: Request, token: str = "") -> Response:
+async def reset_form(request: Request, db: DbDep, token: str = "") -> Response:
+    """A new password. Gone for a dead link, before anything is typed."""
+    await _require_usable(db, (Purpose.PASSWORD_RESET,), token)
     return _reset_page(request, Form(), token)
 
 
@@ -167,6 +173,12 @@ async def dashboard(
         reminders=reminders,
         next_url=next_url("/dashboard", mine.next_cursor),
     )
+
+
+async def _require_usable(db: Database, purposes: Collection[str], token: str) -> None:
+    if token:
+        async with db.read() as session:
+            await tokens.find(session, purposes, token)
 
 
 def _verify_page(
