@@ -14,7 +14,7 @@ from soonish.notifications.models import Delivery, Notification, State
 from soonish.reminders.models import Reminder
 from soonish.subscriptions.models import Subscription
 from tests.support.world import World
-from tests.web.site import Site, text_of
+from tests.web.site import Site, local_in, text_of
 
 pytestmark = pytest.mark.usefixtures("database")
 NEWS = {"title": "Rain plan", "body": "We go **inside**."}
@@ -245,6 +245,68 @@ async def test_a_change_is_previewed_with_old_and_new_and_how_many_hear_of_it(si
         f"/api/events/{event_id}/preview", json={"start_date": "2020-01-01T10:00:00Z"}
     )
     assert past.json()["errors"][0]["field"] == "start_date"
+
+
+def fields_of(page: httpx2.Response) -> dict[str, list[str]]:
+    """What the form of an event holds, as a browser would send it."""
+    found = hidden_fields(page, page.url.path)
+    for name, value in re.findall(
+        r'<input class="control" id="(\w+)"[^>]* value="([^"]*)"', page.text
+    ):
+        found.setdefault(name, []).append(value)
+    timezone = re.search(r'<option value="([^"]*)" selected>', page.text)
+    assert timezone
+    return found | {"timezone": [timezone[1]], "description": [""], "is_public": ["0", "1"]}
+
+
+async def test_a_form_that_was_opened_before_undoes_nothing(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event(location="Park")
+    edit = f"/events/{event_id}/edit"
+    first, second = [fields_of(await ana.get(edit)) for _ in range(2)]
+    moved = first | {"location": ["Lake"], "start_date": [local_in(days=9)], "step": ["save"]}
+    await ana.follow(await ana.post(edit, **moved))
+    checked = await ana.post(edit, **second | {"name": ["Feast"]})
+    assert "This event was changed meanwhile." in text_of(checked)
+    assert re.findall(r'<dt class="font-medium">(.*?)</dt>', checked.text) == ["Name"]
+    await ana.follow(await ana.post(edit, **hidden_fields(checked, edit)))
+    [event] = await site.rows(Event)
+    assert (event.name, event.location) == ("Feast", "Lake")
+    assert event.start_date.strftime("%Y-%m-%dT%H:%M") == moved["start_date"][0]
+    changed = [[one["field"] for one in row.changes or []] for row in await site.rows(EventUpdate)]
+    assert changed == [["start_date", "location"], ["name"]]
+
+
+async def test_a_change_between_preview_and_saving_is_shown_before_anything_is_saved(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event(location="Park")
+    edit = f"/events/{event_id}/edit"
+    mine = fields_of(await ana.get(edit)) | {"location": ["Beach"]}
+    checked = await ana.post(edit, **mine)
+    assert "Park" in text_of(checked)
+    theirs = fields_of(await ana.get(edit)) | {"location": ["Lake"], "step": ["save"]}
+    await ana.follow(await ana.post(edit, **theirs))
+    shown = await ana.post(edit, **hidden_fields(checked, edit))
+    assert "This event was changed meanwhile." in text_of(shown)
+    assert "was Lake now Beach" in text_of(shown)
+    assert (await site.rows(Event))[0].location == "Lake"
+    again = await ana.post(edit, **hidden_fields(shown, edit) | {"step": ["edit"]})
+    assert 'value="Beach"' in again.text
+    await ana.follow(await ana.post(edit, **hidden_fields(shown, edit)))
+    assert (await site.rows(Event))[0].location == "Beach"
+
+
+async def test_an_end_before_the_start_is_said_at_the_end(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event(end_date=local_in(days=4))
+    edit = f"/events/{event_id}/edit"
+    late = fields_of(await ana.get(edit)) | {"start_date": [local_in(days=5)]}
+    for path in (edit, "/new"):
+        answer = await ana.post(path, **late)
+        assert answer.status_code == 422
+        error = re.search(r'id="end_date-error".*?</p>', answer.text, re.DOTALL)
+        assert error and "The end must be after the start." in error[0]
+        assert 'id="start_date-error"' not in answer.text
 
 
 async def test_requests_are_approved_and_declined_on_the_page(site: Site):
