@@ -170,7 +170,29 @@ async def test_recipients_by_state_channel_and_name(site: Site):
     assert [await shown(f"channel={one}") for one in ("mail", "json", "ntfy")] == [1, 1, 0]
     assert [await shown(f"query={one}") for one in ("chen", "nobody")] == [1, 0]
     assert "no answer in time" in text_of(await ana.get(f"{page}?state=failed"))
+    everybody = await ana.get(page)
+    assert "Webhook (JSON)" in text_of(everybody)
+    assert "2 messages: 1 waiting 1 failed" in text_of(everybody)
+    assert f'hx-get="{page}?state=failed"' in (await ana.get(f"{page}?state=failed")).text
+    await world.change(Notification, row.id, completed_at=utc_now())
+    assert 'hx-trigger="htmx:sseMessage' in everybody.text
+    assert 'hx-trigger="htmx:sseMessage' not in (await ana.get(page)).text
     assert by_mail.state == State.PENDING
+
+
+async def test_an_organizer_sees_who_is_who_and_the_api_masks(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    world = world_of(site)
+    event = await world.one(Event, Event.id == event_id)
+    await world.subscribe(event, await world.user("pia@example.org", name=None))
+    await world.subscribe(event, await world.user("pit@example.org", name="Pit"))
+    row = await world.expanded(event)
+    page = text_of(await ana.get(f"/events/{event_id}/notifications/{row.id}"))
+    assert "pia@example.org Mail" in page
+    assert "Pit pit@example.org · Mail" in page
+    answer = await ana.client.get(f"/api/events/{event_id}/notifications/{row.id}/deliveries")
+    assert {one["address"] for one in answer.json()["items"]} == {"p***@e***.org"}
 
 
 async def test_reminders_say_how_punctual_they_were(site: Site):
@@ -228,6 +250,54 @@ async def test_cancelling_says_who_will_be_told(site: Site):
     asked = text_of(await ana.get(f"/events/{event_id}/cancel"))
     assert "1 person over 1 kind of channel" in asked
     assert "Cancel the event and tell 1 person" in asked
+    await ana.post(f"/events/{event_id}/cancel")
+    again = await ana.get(f"/events/{event_id}/cancel")
+    assert "This event is cancelled already." in text_of(again)
+    assert f'action="/events/{event_id}/cancel"' not in again.text
+
+
+async def test_a_private_event_is_not_to_be_shared_by_its_bare_link(site: Site):
+    ana = await site.member("ana")
+    made = await ana.post(
+        "/new", name="Secret", start_date=local_in(days=3), timezone="UTC", is_public="0"
+    )
+    created = await ana.follow(made)
+    assert "Your event is ready. Only people you invite see it." in text_of(created)
+    assert "hare this link" not in created.text
+    assert "Whoever opens it" not in created.text
+    assert f'href="{made.headers["location"]}/access"' in created.text
+    people = text_of(await ana.get(f"{made.headers['location']}/subscribers"))
+    assert "Nobody yet Only people you invite see this event." in people
+
+
+async def test_a_message_to_nobody_is_not_offered(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    checked = await ana.post(f"/events/{event_id}/review", **NEWS)
+    assert "Nobody would get it now." in text_of(checked)
+    assert "Send to" not in text_of(checked)
+    changed = await ana.post(f"/events/{event_id}/edit", name="Feast")
+    assert "Nobody would get it now. Save Change it" in text_of(changed)
+
+
+async def test_an_empty_message_is_to_be_filled_in(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    answer = await ana.post(f"/events/{event_id}/review", title=" ", body="", audience="all")
+    assert answer.status_code == 422
+    assert text_of(answer).count("Please fill this in.") == 2
+    long = await ana.post(f"/events/{event_id}/review", title="x" * 201, body="Yes")
+    assert "At most 200 characters, please." in text_of(long)
+
+
+async def test_a_saved_change_brings_its_header_along(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    page = await ana.get(f"/events/{event_id}/edit")
+    assert page.text.count('id="event-head"') == 1
+    form = re.search(r'<form method="post" action="[^"]*/edit"[^>]*>', page.text)
+    assert form
+    assert 'hx-select-oob="#notices:innerHTML,#event-head:outerHTML"' in form[0]
 
 
 async def test_a_change_is_previewed_with_old_and_new_and_how_many_hear_of_it(site: Site):
@@ -305,7 +375,8 @@ async def test_an_end_before_the_start_is_said_at_the_end(site: Site):
         answer = await ana.post(path, **late)
         assert answer.status_code == 422
         error = re.search(r'id="end_date-error".*?</p>', answer.text, re.DOTALL)
-        assert error and "The end must be after the start." in error[0]
+        assert error
+        assert "The end must be after the start." in error[0]
         assert 'id="start_date-error"' not in answer.text
 
 
@@ -319,7 +390,8 @@ async def test_requests_are_approved_and_declined_on_the_page(site: Site):
     dashboard = text_of(await ana.get("/dashboard"))
     assert "2 people wait for your approval: Picnic." in dashboard
     page = f"/events/{event_id}/subscribers"
-    assert "2 people wait for your approval." in text_of(await ana.get(page))
+    for path in (page, f"/events/{event_id}"):
+        assert "2 people wait for your approval. Look at them" in text_of(await ana.get(path))
     await ana.follow(await ana.post(f"{page}/{bo.id}/approve"))
     await ana.follow(await ana.post(f"{page}/{cy.id}/reject"))
     assert "your approval" not in text_of(await ana.get(page))
