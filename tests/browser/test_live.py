@@ -121,7 +121,9 @@ async def test_whoever_is_signed_out_elsewhere_sees_no_more(
     message, deliveries = await sent_message(world, event_id)
     async with open_tab(browser, served_site.parts.settings.base_url, viewport=PHONE) as tab:
         await tab.sign_in(served_site, "ana")
-        await tab.page.goto(f"/events/{event_id}/notifications/{message}")
+        refreshed = tab.page.expect_response(lambda one: "hx-request" in one.request.headers)
+        async with refreshed:  # the list once more, as soon as the stream is there
+            await tab.page.goto(f"/events/{event_id}/notifications/{message}")
         await expect(tab.page.get_by_text("3 waiting")).to_be_visible()
         person = await served_site.user("ana")
         async with served_site.parts.db.write() as session:
