@@ -89,7 +89,7 @@ async def test_the_organizers_get_one_mail_for_all_who_wait(party: Party) -> Non
     await party.work()
     for address in (OWNER, "co@example.org"):
         [mail] = party.mails(address, WANTED)
-        assert f"/events/{event['id']}" in text_of(mail)
+        assert f"/events/{event['id']}/subscribers" in text_of(mail)
     waiting = await party.ask("owner", "GET", base(event, "/subscriptions?status=pending_approval"))
     assert len(waiting.json()["items"]) == 5
     for one in waiting.json()["items"]:

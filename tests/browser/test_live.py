@@ -71,6 +71,46 @@ async def test_two_browsers_watch_a_message_arrive(browser: Browser, served_site
     await eventually(lambda: not served_site.app.state.progress.is_watched)
 
 
+async def test_the_list_of_recipients_follows_and_keeps_its_filter(
+    browser: Browser, served_site: Site
+):
+    ana = await served_site.member("ana")
+    event_id, _ = await ana.create_event()
+    world = World(served_site.parts.db, served_site.parts.settings)
+    message, deliveries = await sent_message(world, event_id)
+    async with open_tab(browser, served_site.parts.settings.base_url, viewport=DESKTOP) as tab:
+        await tab.sign_in(served_site, "ana")
+        await tab.page.goto(f"/events/{event_id}/notifications/{message}")
+        rows = tab.page.locator("#delivery-list li")
+        await expect(rows).to_have_count(3)
+        state = tab.page.get_by_label("State")
+        await state.select_option("sent")
+        await expect(tab.page.get_by_text("Nobody in this list.")).to_be_visible()
+        await state.focus()
+        await arrive(world, deliveries[:2])
+        await expect(rows).to_have_count(2)
+        await expect(state).to_have_value("sent")
+        await expect(state).to_be_focused()
+        await arrive(world, deliveries[2:])
+        await world.change(Notification, message, completed_at=utc_now())
+        await expect(rows).to_have_count(3)
+        assert await tab.axe() == []
+
+
+async def test_a_saved_change_is_in_the_header_at_once(browser: Browser, served_site: Site):
+    ana = await served_site.member("ana")
+    event_id, _ = await ana.create_event()
+    async with open_tab(browser, served_site.parts.settings.base_url, viewport=DESKTOP) as tab:
+        await tab.sign_in(served_site, "ana")
+        await tab.page.goto(f"/events/{event_id}/edit")
+        await tab.page.get_by_label("Name", exact=True).fill("Feast")
+        await tab.page.get_by_role("button", name="Check the changes").click()
+        await tab.page.get_by_role("button", name="Save", exact=True).click()
+        await expect(tab.page.get_by_text("Saved.")).to_be_visible()
+        await expect(tab.page.get_by_role("heading", level=1, name="Feast")).to_be_visible()
+        await expect(tab.page.locator("#event-head")).to_have_count(1)
+
+
 async def test_whoever_is_signed_out_elsewhere_sees_no_more(
     browser: Browser, served_site: Site, monkeypatch: pytest.MonkeyPatch
 ):
@@ -81,7 +121,9 @@ async def test_whoever_is_signed_out_elsewhere_sees_no_more(
     message, deliveries = await sent_message(world, event_id)
     async with open_tab(browser, served_site.parts.settings.base_url, viewport=PHONE) as tab:
         await tab.sign_in(served_site, "ana")
-        await tab.page.goto(f"/events/{event_id}/notifications/{message}")
+        refreshed = tab.page.expect_response(lambda one: "hx-request" in one.request.headers)
+        async with refreshed:  # the list once more, as soon as the stream is there
+            await tab.page.goto(f"/events/{event_id}/notifications/{message}")
         await expect(tab.page.get_by_text("3 waiting")).to_be_visible()
         person = await served_site.user("ana")
         async with served_site.parts.db.write() as session:
@@ -93,7 +135,8 @@ async def test_whoever_is_signed_out_elsewhere_sees_no_more(
 
 async def test_a_message_by_keyboard_alone(browser: Browser, served_site: Site):
     ana = await served_site.member("ana")
-    event_id, _ = await ana.create_event()
+    event_id, slug = await ana.create_event()
+    await served_site.visitor().post(f"/e/{slug}/subscribe", email="bo@example.org")
     async with open_tab(browser, served_site.parts.settings.base_url, viewport=DESKTOP) as tab:
         await tab.sign_in(served_site, "ana")
         await tab.page.goto(f"/events/{event_id}")
@@ -104,7 +147,7 @@ async def test_a_message_by_keyboard_alone(browser: Browser, served_site: Site):
         await tab_to(tab, "Check before sending")
         await tab.page.keyboard.press("Enter")
         await expect(tab.page.get_by_role("heading", name="Ready to send?")).to_be_focused()
-        await tab_to(tab, "Send to 0 people")
+        await tab_to(tab, "Send to 1 person")
         await tab.page.keyboard.press("Enter")
         await expect(tab.page.get_by_role("heading", name="Rain plan")).to_be_focused()
     [row] = await served_site.rows(Notification)

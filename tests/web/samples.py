@@ -17,6 +17,7 @@ from soonish.errors import (
     Unavailable,
 )
 from soonish.events import charts
+from soonish.events.event_forms import FIELDS, ORIGINALS
 from soonish.events.facets import Facets
 from soonish.events.start_page import Wanted
 from soonish.integrations.kinds import all_kinds, search
@@ -153,10 +154,12 @@ CHANNELS = [
 MESSAGE: dict[str, Any] = {
     "form": Form(),
     "idempotency_key": "k",
+    "refused": False,
     "takes_messages": True,
     "latest": NOTIFICATIONS,
     "channels": CHANNELS,
     "last_failed": 2,
+    "waiting": 1,
     "picked": [],
     "found": PICKED,
 }
@@ -233,8 +236,9 @@ def health(status: str, waiting: int, days: int = 30) -> dict[str, Any]:
 
 
 DELIVERIES = [
-    Row(address="b***@example.org", channel="mail", state=state, outcome=outcome, attempts=2,
-        next_attempt_at=NOW + timedelta(minutes=2), finished_at=NOW)
+    Row(name=None, address="bo@example.org", channel="mail",
+        delivery=Row(state=state, outcome=outcome, attempts=2,
+                     next_attempt_at=NOW + timedelta(minutes=2), finished_at=NOW))
     for state, outcome in (("sent", "ok"), ("failed", "rejected"), ("retrying", "timeout"))
 ]  # fmt: skip
 NOTIFICATION: dict[str, Any] = {
@@ -246,6 +250,7 @@ NOTIFICATION: dict[str, Any] = {
     "channel": "",
     "query": "",
     "sent_now": False,
+    "list_url": "?state=",
     "next_url": "?cursor=x",
 }
 FACETS = Facets(["Film", "Sports"], ["cinema", "outdoor"])
@@ -282,6 +287,12 @@ ACCESS: dict[str, Any] = {
         Row(user_id=2, name=None, address="cy@example.org", role="co_organizer"),
     ],
 }  # fmt: skip
+EDIT: dict[str, Any] = {
+    "timezones": ZONES,
+    "browser_zone": False,
+    "originals": ORIGINALS,
+    "stale": False,
+}
 FILLED = Form.filled(name="Picnic", start_date="2027-06-01T12:00", timezone="Europe/Berlin")
 
 
@@ -401,13 +412,16 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
                       "next_url": None},
     ),
     "settings": organizer("settings", {"updates": UPDATES}),
-    "edit": organizer("edit", {"form": FILLED, "timezones": ZONES, "browser_zone": False}),
-    "edit-wrong": organizer("edit", {"form": wrong(), "timezones": ZONES, "browser_zone": False}),
+    "edit": organizer("edit", EDIT | {"form": FILLED}),
+    "edit-wrong": organizer("edit", EDIT | {"form": wrong(), "stale": True}),
     "announcement": organizer(
-        "announcement", {"form": FILLED, "told": PREVIEW,
+        "announcement", {"form": FILLED, "told": PREVIEW, "kept": FIELDS, "stale": True,
                          "changes": [("Where", "The park", "The lake"), ("Ends", "(none)", LONG)]},
     ),
     "cancel": organizer("cancel", {"told": PREVIEW}),
+    "cancel-again": organizer(
+        "cancel", {"told": PREVIEW, "open": False, "event": event(status="cancelled")},
+    ),
     "health": organizer("health", health("running", 0)),
     "health-away": organizer("health", health("unreachable", 3)),
     "health-behind": organizer("health", health("running", 2)),

@@ -34,7 +34,7 @@ async def test_errors_beside_fields_are_translated_and_the_api_stays_english(sit
     ana = await site.member("ana")
     ana.client.headers.update(GERMAN)
     page = await ana.post("/new", name="x" * 300, start_date=local_in(days=-3), timezone="UTC")
-    assert "Darf höchstens 200 Zeichen haben." in page.text
+    assert "Bitte höchstens 200 Zeichen." in page.text
     late = await ana.post("/new", name="x", start_date=local_in(days=-3), timezone="UTC")
     assert "Muss in der Zukunft liegen." in late.text
     event = {"name": "x", "start_date": "2020-01-01T10:00:00Z"}

@@ -14,7 +14,7 @@ from soonish.notifications.models import Delivery, Notification, State
 from soonish.reminders.models import Reminder
 from soonish.subscriptions.models import Subscription
 from tests.support.world import World
-from tests.web.site import Site, text_of
+from tests.web.site import Site, local_in, text_of
 
 pytestmark = pytest.mark.usefixtures("database")
 NEWS = {"title": "Rain plan", "body": "We go **inside**."}
@@ -170,7 +170,29 @@ async def test_recipients_by_state_channel_and_name(site: Site):
     assert [await shown(f"channel={one}") for one in ("mail", "json", "ntfy")] == [1, 1, 0]
     assert [await shown(f"query={one}") for one in ("chen", "nobody")] == [1, 0]
     assert "no answer in time" in text_of(await ana.get(f"{page}?state=failed"))
+    everybody = await ana.get(page)
+    assert "Webhook (JSON)" in text_of(everybody)
+    assert "2 messages: 1 waiting 1 failed" in text_of(everybody)
+    assert f'hx-get="{page}?state=failed"' in (await ana.get(f"{page}?state=failed")).text
+    await world.change(Notification, row.id, completed_at=utc_now())
+    assert 'hx-trigger="htmx:sseMessage' in everybody.text
+    assert 'hx-trigger="htmx:sseMessage' not in (await ana.get(page)).text
     assert by_mail.state == State.PENDING
+
+
+async def test_an_organizer_sees_who_is_who_and_the_api_masks(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    world = world_of(site)
+    event = await world.one(Event, Event.id == event_id)
+    await world.subscribe(event, await world.user("pia@example.org", name=None))
+    await world.subscribe(event, await world.user("pit@example.org", name="Pit"))
+    row = await world.expanded(event)
+    page = text_of(await ana.get(f"/events/{event_id}/notifications/{row.id}"))
+    assert "pia@example.org Mail" in page
+    assert "Pit pit@example.org · Mail" in page
+    answer = await ana.client.get(f"/api/events/{event_id}/notifications/{row.id}/deliveries")
+    assert {one["address"] for one in answer.json()["items"]} == {"p***@e***.org"}
 
 
 async def test_reminders_say_how_punctual_they_were(site: Site):
@@ -228,6 +250,54 @@ async def test_cancelling_says_who_will_be_told(site: Site):
     asked = text_of(await ana.get(f"/events/{event_id}/cancel"))
     assert "1 person over 1 kind of channel" in asked
     assert "Cancel the event and tell 1 person" in asked
+    await ana.post(f"/events/{event_id}/cancel")
+    again = await ana.get(f"/events/{event_id}/cancel")
+    assert "This event is cancelled already." in text_of(again)
+    assert f'action="/events/{event_id}/cancel"' not in again.text
+
+
+async def test_a_private_event_is_not_to_be_shared_by_its_bare_link(site: Site):
+    ana = await site.member("ana")
+    made = await ana.post(
+        "/new", name="Secret", start_date=local_in(days=3), timezone="UTC", is_public="0"
+    )
+    created = await ana.follow(made)
+    assert "Your event is ready. Only people you invite see it." in text_of(created)
+    assert "hare this link" not in created.text
+    assert "Whoever opens it" not in created.text
+    assert f'href="{made.headers["location"]}/access"' in created.text
+    people = text_of(await ana.get(f"{made.headers['location']}/subscribers"))
+    assert "Nobody yet Only people you invite see this event." in people
+
+
+async def test_a_message_to_nobody_is_not_offered(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    checked = await ana.post(f"/events/{event_id}/review", **NEWS)
+    assert "Nobody would get it now." in text_of(checked)
+    assert "Send to" not in text_of(checked)
+    changed = await ana.post(f"/events/{event_id}/edit", name="Feast")
+    assert "Nobody would get it now. Save Change it" in text_of(changed)
+
+
+async def test_an_empty_message_is_to_be_filled_in(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    answer = await ana.post(f"/events/{event_id}/review", title=" ", body="", audience="all")
+    assert answer.status_code == 422
+    assert text_of(answer).count("Please fill this in.") == 2
+    long = await ana.post(f"/events/{event_id}/review", title="x" * 201, body="Yes")
+    assert "At most 200 characters, please." in text_of(long)
+
+
+async def test_a_saved_change_brings_its_header_along(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event()
+    page = await ana.get(f"/events/{event_id}/edit")
+    assert page.text.count('id="event-head"') == 1
+    form = re.search(r'<form method="post" action="[^"]*/edit"[^>]*>', page.text)
+    assert form
+    assert 'hx-select-oob="#notices:innerHTML,#event-head:outerHTML"' in form[0]
 
 
 async def test_a_change_is_previewed_with_old_and_new_and_how_many_hear_of_it(site: Site):
@@ -247,6 +317,69 @@ async def test_a_change_is_previewed_with_old_and_new_and_how_many_hear_of_it(si
     assert past.json()["errors"][0]["field"] == "start_date"
 
 
+def fields_of(page: httpx2.Response) -> dict[str, list[str]]:
+    """What the form of an event holds, as a browser would send it."""
+    found = hidden_fields(page, page.url.path)
+    for name, value in re.findall(
+        r'<input class="control" id="(\w+)"[^>]* value="([^"]*)"', page.text
+    ):
+        found.setdefault(name, []).append(value)
+    timezone = re.search(r'<option value="([^"]*)" selected>', page.text)
+    assert timezone
+    return found | {"timezone": [timezone[1]], "description": [""], "is_public": ["0", "1"]}
+
+
+async def test_a_form_that_was_opened_before_undoes_nothing(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event(location="Park")
+    edit = f"/events/{event_id}/edit"
+    first, second = [fields_of(await ana.get(edit)) for _ in range(2)]
+    moved = first | {"location": ["Lake"], "start_date": [local_in(days=9)], "step": ["save"]}
+    await ana.follow(await ana.post(edit, **moved))
+    checked = await ana.post(edit, **second | {"name": ["Feast"]})
+    assert "This event was changed meanwhile." in text_of(checked)
+    assert re.findall(r'<dt class="font-medium">(.*?)</dt>', checked.text) == ["Name"]
+    await ana.follow(await ana.post(edit, **hidden_fields(checked, edit)))
+    [event] = await site.rows(Event)
+    assert (event.name, event.location) == ("Feast", "Lake")
+    assert event.start_date.strftime("%Y-%m-%dT%H:%M") == moved["start_date"][0]
+    changed = [[one["field"] for one in row.changes or []] for row in await site.rows(EventUpdate)]
+    assert changed == [["start_date", "location"], ["name"]]
+
+
+async def test_a_change_between_preview_and_saving_is_shown_before_anything_is_saved(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event(location="Park")
+    edit = f"/events/{event_id}/edit"
+    mine = fields_of(await ana.get(edit)) | {"location": ["Beach"]}
+    checked = await ana.post(edit, **mine)
+    assert "Park" in text_of(checked)
+    theirs = fields_of(await ana.get(edit)) | {"location": ["Lake"], "step": ["save"]}
+    await ana.follow(await ana.post(edit, **theirs))
+    shown = await ana.post(edit, **hidden_fields(checked, edit))
+    assert "This event was changed meanwhile." in text_of(shown)
+    assert "was Lake now Beach" in text_of(shown)
+    assert (await site.rows(Event))[0].location == "Lake"
+    again = await ana.post(edit, **hidden_fields(shown, edit) | {"step": ["edit"]})
+    assert 'value="Beach"' in again.text
+    await ana.follow(await ana.post(edit, **hidden_fields(shown, edit)))
+    assert (await site.rows(Event))[0].location == "Beach"
+
+
+async def test_an_end_before_the_start_is_said_at_the_end(site: Site):
+    ana = await site.member("ana")
+    event_id, _ = await ana.create_event(end_date=local_in(days=4))
+    edit = f"/events/{event_id}/edit"
+    late = fields_of(await ana.get(edit)) | {"start_date": [local_in(days=5)]}
+    for path in (edit, "/new"):
+        answer = await ana.post(path, **late)
+        assert answer.status_code == 422
+        error = re.search(r'id="end_date-error".*?</p>', answer.text, re.DOTALL)
+        assert error
+        assert "The end must be after the start." in error[0]
+        assert 'id="start_date-error"' not in answer.text
+
+
 async def test_requests_are_approved_and_declined_on_the_page(site: Site):
     ana = await site.member("ana")
     event_id, _ = await ana.create_event()
@@ -257,7 +390,8 @@ async def test_requests_are_approved_and_declined_on_the_page(site: Site):
     dashboard = text_of(await ana.get("/dashboard"))
     assert "2 people wait for your approval: Picnic." in dashboard
     page = f"/events/{event_id}/subscribers"
-    assert "2 people wait for your approval." in text_of(await ana.get(page))
+    for path in (page, f"/events/{event_id}"):
+        assert "2 people wait for your approval. Look at them" in text_of(await ana.get(path))
     await ana.follow(await ana.post(f"{page}/{bo.id}/approve"))
     await ana.follow(await ana.post(f"{page}/{cy.id}/reject"))
     assert "your approval" not in text_of(await ana.get(page))

@@ -100,6 +100,18 @@ async def test_the_qr_code_is_a_file_and_stands_in_the_printed_page(site: Site):
     assert 'class="qr"' in (await site.visitor().get(f"/e/{slug}")).text
 
 
+async def test_only_what_strangers_can_open_is_to_be_shared(site: Site):
+    ana = await site.member("ana")
+    event_id, slug = await ana.create_event()
+    _, private = await ana.create_event(is_public="0")
+    shared = await ana.get(f"/e/{slug}")
+    await ana.post(f"/events/{event_id}/cancel")
+    for page in (await ana.get(f"/e/{private}"), await ana.get(f"/e/{slug}")):
+        for sign in ("Tell others", "qr.svg", "data-share", 'class="qr"'):
+            assert sign in shared.text
+            assert sign not in page.text
+
+
 async def test_a_long_log_is_paged_and_in_the_readers_language(site: Site):
     ana = await site.member("ana")
     event_id, slug = await ana.create_event()

@@ -9,10 +9,13 @@ from zoneinfo import available_timezones
 
 from soonish.errors import InvalidInput
 from soonish.events.schemas import EventOut, EventPatch
+from soonish.i18n import _
 from soonish.web.formats import Formats
 from soonish.web.forms import Form, parse
 
 _TEXTS = ("name", "location", "contact", "category", "description")
+FIELDS = (*_TEXTS, "timezone", "start_date", "end_date", "tags", "is_public")
+ORIGINALS = (*(f"was_{name}" for name in FIELDS), "seen")
 
 
 def timezones(chosen: str) -> list[tuple[str, str]]:
@@ -40,7 +43,10 @@ def event_from(form: Form, schema: type[Any]) -> Any:
         "tags": [tag.strip() for tag in form.value("tags").split(",") if tag.strip()],
         "is_public": "1" in form.values("is_public"),
     }
-    return parse(schema, values)
+    made = parse(schema, values)
+    if made.end_date and made.end_date <= made.start_date:
+        raise InvalidInput("end_date", _("The end must be after the start."))
+    return made
 
 
 def _required(start: datetime | None) -> datetime:
@@ -60,11 +66,39 @@ def changed_only(patch: EventPatch, before: EventOut) -> EventPatch:
 
 
 def form_of(event: EventOut) -> Form:
+    """The event in the fields of its form, with what they show as `was_...`, and `seen`."""
     zone = event.timezone
-    return Form.filled(
-        **{name: getattr(event, name) for name in (*_TEXTS, "timezone")},
-        start_date=Formats.local_input(event.start_date, zone),
-        end_date=event.end_date and Formats.local_input(event.end_date, zone),
-        tags=", ".join(event.tags),
-        is_public="1" if event.is_public else "0",
-    )
+    values = {name: getattr(event, name) or "" for name in (*_TEXTS, "timezone")} | {
+        "start_date": Formats.local_input(event.start_date, zone),
+        "end_date": Formats.local_input(event.end_date, zone) if event.end_date else "",
+        "tags": ", ".join(event.tags),
+        "is_public": "1" if event.is_public else "0",
+    }
+    was = {f"was_{name}": value for name, value in values.items()}
+    return Form.filled(**values, **was, seen=event.updated_at.isoformat())
+
+
+def brought_up_to_date(form: Form, event: EventOut) -> Form:
+    """The posted form for the event as it is now.
+
+    What somebody else changed meanwhile stays, except for what this form's sender changed too.
+    """
+    now = form_of(event)
+    for name in form.names().intersection(FIELDS):
+        typed = _typed(form, name)
+        if typed != form.value(f"was_{name}", now.value(name)):
+            now.put(name, typed)
+    return now
+
+
+def _typed(form: Form, name: str) -> str:
+    """A field's text; the box of a public event comes after the `0` of a box without a tick."""
+    if name == "is_public":
+        return "1" if "1" in form.values(name) else "0"
+    return form.value(name)
+
+
+def is_stale(form: Form, event: EventOut) -> bool:
+    """Whether the event has changed since the form was filled from it."""
+    seen = form.value("seen")
+    return bool(seen) and seen != event.updated_at.isoformat()

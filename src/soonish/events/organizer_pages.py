@@ -13,7 +13,16 @@ from soonish.db.session import Database
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.errors import Forbidden, NotFound, SoonishError
 from soonish.events import api, charts, policy, queries
-from soonish.events.event_forms import changed_only, event_from, form_of, timezones
+from soonish.events.event_forms import (
+    FIELDS,
+    ORIGINALS,
+    brought_up_to_date,
+    changed_only,
+    event_from,
+    form_of,
+    is_stale,
+    timezones,
+)
 from soonish.events.organizer import PAGE_SIZE, next_url, own_event, section
 from soonish.events.schemas import ChangePreview, EventOut, EventPatch
 from soonish.i18n import _
@@ -50,22 +59,24 @@ async def edit(
 async def update(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
-    """First what would be announced to whom; with `step=save` the change itself."""
+    """First what would be announced to whom; with `step=save` the change itself, unless somebody
+    else changed the event after that was shown."""
     before = await own_event(event_id, user, db, settings)
-    form = await read_form(request)
-    step = form.value("step")
+    posted = await read_form(request)
+    step, stale = posted.value("step"), is_stale(posted, before)
+    form = brought_up_to_date(posted, before)
     if step == "edit":
-        return _edit_page(request, user, form, before)
+        return _edit_page(request, user, form, before, stale=stale)
     try:
         patch = changed_only(event_from(form, EventPatch), before)
-        if step != "save":
+        if step != "save" or stale:
             told = await api.preview_update(event_id, patch, user, db)
-            return _announcement_page(request, user, form, before, told)
+            return _announcement_page(request, user, form, before, told, stale=stale)
         after = await api.update_event(event_id, patch, user, db, settings)
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
-        return _edit_page(request, user, form.failed(error), before, error.status)
+        return _edit_page(request, user, form.failed(error), before, error.status, stale=stale)
     notice = "event_updated" if after.updated_at != before.updated_at else "event_unchanged"
     return redirect(f"/events/{event_id}/settings", notice)
 
@@ -149,7 +160,13 @@ async def _charts(event_id: int, user: User, db: Database) -> dict[str, Any]:
 
 
 def _edit_page(
-    request: Request, user: User, form: Form, event: EventOut, status: int = 200
+    request: Request,
+    user: User,
+    form: Form,
+    event: EventOut,
+    status: int = 200,
+    *,
+    stale: bool = False,
 ) -> Response:
     return section(
         request,
@@ -160,13 +177,15 @@ def _edit_page(
         tab="settings",
         status=status,
         form=form,
+        originals=ORIGINALS,
+        stale=stale,
         browser_zone=False,
         timezones=timezones(form.value("timezone", "UTC")),
     )
 
 
 def _announcement_page(
-    request: Request, user: User, form: Form, event: EventOut, told: ChangePreview
+    request: Request, user: User, form: Form, event: EventOut, told: ChangePreview, *, stale: bool
 ) -> Response:
     if not told.changes:
         return redirect(f"/events/{event.id}/settings", "event_unchanged")
@@ -180,6 +199,8 @@ def _announcement_page(
         _("Tell everybody?"),
         tab="settings",
         form=form,
+        kept=(*FIELDS, *ORIGINALS),
+        stale=stale,
         told=told,
         changes=describe_changes(changes, timezone, locale_of(request, user)),
     )

@@ -38,7 +38,8 @@ async def create(request: Request, user: CurrentUser, db: DbDep, settings: Setti
         event = await api.create_event(event_from(form, EventCreate), user, db, settings)
     except SoonishError as error:
         return _form_page(request, user, form.failed(error), status=error.status)
-    return redirect(f"/events/{event.id}", "event_created")
+    notice = "event_created" if event.is_public else "private_event_created"
+    return redirect(f"/events/{event.id}", notice)
 
 
 def _form_page(

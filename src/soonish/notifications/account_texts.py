@@ -316,8 +316,8 @@ ACCOUNT_KINDS: dict[str, Wording] = {
 }
 
 
-# their button leads to the organizer's page of the event
-FOR_ORGANIZERS = ("co_organizer", "new_owner", "approval_wanted")
+# where on the organizer's page of the event their button leads
+FOR_ORGANIZERS = {"co_organizer": "", "new_owner": "", "approval_wanted": "/subscribers"}
 
 
 def _works_once_for(content: Content, t: Language, default_seconds: int) -> str:

@@ -11,6 +11,7 @@ from soonish.db.types import utc_now
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.events import policy
 from soonish.events.models import Event
+from soonish.masking import mask_address
 from soonish.notifications import queries, service
 from soonish.notifications.models import State
 from soonish.notifications.preview import preview
@@ -52,7 +53,8 @@ def notification_out(event: Event, found: Counted) -> NotificationOut:
 def delivery_out(found: Recipient) -> DeliveryOut:
     row = found.delivery
     fields = {name: getattr(row, name, None) for name in DeliveryOut.model_fields}
-    return DeliveryOut.model_validate(fields | {"address": found.address, "channel": found.channel})
+    own = {"address": mask_address(found.address), "channel": found.channel}
+    return DeliveryOut.model_validate(fields | own)
 
 
 @router.post("/notify", status_code=status.HTTP_202_ACCEPTED)

@@ -174,6 +174,7 @@ async def _composer(
     async with db.read() as session:
         reached = await reach(session, event_id, Audience())
         failed = await last_failed_count(session, event_id)
+        waiting = await listing.waiting_for_approval(session, [event_id])
     picked, found = await _people(event_id, user, db, form)
     return section(
         request,
@@ -184,11 +185,13 @@ async def _composer(
         tab="message",
         status=status,
         form=form,
+        refused=status not in (200, 422),  # what is wrong with a field stands beside it
         idempotency_key=form.value("idempotency_key") or str(uuid.uuid4()),
         takes_messages=_takes_messages(event, settings),
         latest=latest.items,
         channels=reached.channels,
         last_failed=failed,
+        waiting=waiting.get(event_id, 0),
         picked=picked,
         found=found,
     )

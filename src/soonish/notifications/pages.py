@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -58,17 +59,26 @@ async def detail(
     cursor: CursorText = None,
     sent: bool = False,
 ) -> Response:
-    """One message and what became of it for each recipient; `sent`: it was sent just now."""
+    """One message and what became of it for each recipient, whose addresses organizers see in
+    full; `sent`: it was sent just now."""
     states = [State(state)] if state in set(State) else None
     kind = (channel or "").strip() or None
     event = await own_event(event_id, user, db, settings)
     item = await api.get_notification(event_id, notification_id, user, db)
-    found = await api.list_deliveries(
-        event_id, notification_id, user, db, states, kind, query, PAGE_SIZE, cursor
-    )
     async with db.read() as session:
         _event, row = await policy.require_notification(session, event_id, notification_id, user)
         channels = await queries.channels_of(session, notification_id)
+        found, following = await queries.list_deliveries(
+            session,
+            notification_id,
+            states=states or (),
+            channel=kind,
+            text=query,
+            limit=PAGE_SIZE,
+            cursor=cursor,
+        )
+    wanted = {"state": state, "channel": kind or "", "query": query}
+    shown = {name: value for name, value in (wanted | {"cursor": cursor}).items() if value}
     return section(
         request,
         user,
@@ -78,13 +88,14 @@ async def detail(
         tab="sent",
         item=item,
         body=row.body if item.kind == "manual" else None,
-        deliveries=found.items,
+        deliveries=found,
         channels=channels,
+        sent_now=sent,
         state=state,
         channel=kind or "",
         query=query,
-        sent_now=sent,
-        next_url=next_url("", found.next_cursor, state=state, channel=kind or "", query=query),
+        list_url=f"?{urlencode(shown)}",
+        next_url=next_url("", following, **wanted),
     )
 
 

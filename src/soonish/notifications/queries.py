@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Row, Select, case, func, or_, select
+from sqlalchemy import Select, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.accounts.models import User
@@ -13,7 +13,6 @@ from soonish.db.sql import id_list
 from soonish.events.models import Event
 from soonish.i18n import language
 from soonish.integrations.models import Integration
-from soonish.masking import mask_address
 from soonish.notifications.content import Content, EventFacts
 from soonish.notifications.event_texts import EVENT_KINDS, event_draft
 from soonish.notifications.models import Delivery, Notification, State
@@ -37,9 +36,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class Recipient:
-    """A ledger row with its masked address and the kind of its channel (`mail`, ..., or None)."""
+    """A ledger row with its recipient and the kind of its channel (`mail`, ..., or None)."""
 
     delivery: Delivery
+    name: str | None
     address: str | None
     channel: str | None
 
@@ -102,7 +102,7 @@ async def list_deliveries(
         query = query.where(Delivery.id > after)
     rows = (await session.execute(query.order_by(Delivery.id).limit(limit + 1))).all()
     following = encode_cursor(rows[limit - 1][0].id) if len(rows) > limit else None
-    return [_recipient(row) for row in rows[:limit]], following
+    return [Recipient(*row) for row in rows[:limit]], following
 
 
 async def audience_size(session: AsyncSession, notification: Notification) -> int:
@@ -154,14 +154,9 @@ async def channels_of(session: AsyncSession, notification_id: int) -> list[str]:
     return sorted(await session.scalars(query.distinct()))
 
 
-def _recipients() -> Select[Delivery, str | None, str | None]:
+def _recipients() -> Select[Delivery, str | None, str | None, str | None]:
     return (
-        select(Delivery, User.email, _channel)
+        select(Delivery, User.name, User.email, _channel)
         .join(User, User.id == Delivery.user_id)
         .outerjoin(Integration, Integration.id == Delivery.integration_id)
     )
-
-
-def _recipient(row: Row[Delivery, str | None, str | None]) -> Recipient:
-    delivery, email, channel = row
-    return Recipient(delivery, mask_address(email), channel)

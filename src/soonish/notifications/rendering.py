@@ -61,8 +61,8 @@ async def content_of(session: AsyncSession, notification: Notification, base_url
     content = replace(Content.from_json(own | (notification.content or {})), facts=facts)
     if notification.kind == "created":
         content.extra["url"] = f"{base_url}/events/{notification.event_id}"
-    if notification.kind in FOR_ORGANIZERS:
-        content.extra["url"] = f"{base_url}/events/{content.extra['event_id']}"
+    if (section := FOR_ORGANIZERS.get(notification.kind)) is not None:
+        content.extra["url"] = f"{base_url}/events/{content.extra['event_id']}{section}"
     if notification.kind in ("channel_failing", "channel_off"):
         content.extra["url"] = f"{base_url}/integrations"
     return content

@@ -54,6 +54,10 @@ class Form:
             if value is not None:
                 self._values.setdefault(name, [str(value)])
 
+    def put(self, name: str, value: str) -> None:
+        """Set a field, whatever it held."""
+        self._values[name] = [value]
+
     def optional(self, name: str) -> str | None:
         return self.value(name) or None
 
@@ -114,17 +118,26 @@ def parse(schema: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        entries = [{**entry, "msg": _plain_message(entry)} for entry in error.errors()]
+        entries = [_in_plain_words(entry) for entry in error.errors()]
         raise InvalidInput(errors=field_errors(entries)) from None
 
 
+def _in_plain_words(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was wrong, to somebody who filled in a form; lists and numbers keep their words."""
+    message = _plain_message(entry)
+    return {**entry, "type": "said", "msg": message} if message else entry
+
+
 def _plain_message(entry: Mapping[str, Any]) -> str:
-    """What was wrong, to somebody who filled in a form."""
-    match entry["type"]:
-        case "missing" | "string_too_short":
+    kind, limits = entry["type"], entry.get("ctx", {})
+    if not isinstance(entry.get("input"), str) and kind != "missing":
+        return ""
+    match kind:
+        case "missing":
             return _("Please fill this in.")
-        case "string_too_long":
-            count = entry["ctx"]["max_length"]
-            return _("At most %(count)s characters, please.", count=count)
+        case "string_too_short" | "too_short" if limits["min_length"] == 1 or not entry["input"]:
+            return _("Please fill this in.")
+        case "string_too_long" | "too_long":
+            return _("At most %(count)s characters, please.", count=limits["max_length"])
         case _other:
-            return str(entry["msg"])
+            return ""

@@ -25,6 +25,7 @@ NOTICES = {
     "address_asked": _("Open the link in the mail that we send there. Until then nothing changes."),
     "login_disconnected": _("That login is no longer connected."),
     "event_created": _("Your event is ready. Share its link, and people can subscribe."),
+    "private_event_created": _("Your event is ready. Only people you invite see it."),
     "event_updated": _("Saved. Subscribers are being told what changed."),
     "event_unchanged": _("Nothing changed, so nobody was told."),
     "event_cancelled": _("The event is cancelled. Everybody is being told."),

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from soonish.i18n import ENGLISH, accepted, language, served
+from soonish.integrations.kinds import all_kinds
 from soonish.web.assets import asset
 from soonish.web.formats import Formats
 from soonish.web.notices import NOTICE_COOKIE, notice_text, read_notice
@@ -33,8 +34,15 @@ def environment(locale: str = ENGLISH) -> Environment:
     made.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
     own: dict[str, Any] = {"asset": asset, "lang": str(words.locale).replace("_", "-")}
     made.globals.update(own)
-    made.filters.update(Formats(words).filters(), translated=words.translate)
+    own_filters = {"translated": words.translate, "service_name": _service_name}
+    made.filters.update(Formats(words).filters(), **own_filters)
     return made
+
+
+def _service_name(kind: str) -> str:
+    """A kind of channel as its service is called: `json` as `Webhook (JSON)`."""
+    known = all_kinds().get(kind)
+    return known.label if known else kind
 
 
 def is_htmx(request: Request) -> bool:
