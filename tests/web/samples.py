@@ -98,6 +98,7 @@ INTEGRATIONS = [
     Row(id=3, name=LONG, kind="json", target="hooks.example.org/***", tag="work",
         is_active=False, circuit="closed", failing_since=None, last_delivery_at=None),
 ]  # fmt: skip
+UNTRIED: dict[str, Any] = {"tested": None, "wrong": [], "again": [], "parts_used": False}
 PAGE: dict[str, Any] = {
     "must_confirm": False,
     "event": event(),
@@ -467,20 +468,18 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     **{
         f"service-{name}": (
             "integrations/new.html",
-            {"user": USER, "kind": all_kinds()[name], "form": Form(), "tested": None,
-             "parts_used": False},
+            {"user": USER, "kind": all_kinds()[name], "form": Form(), **UNTRIED},
         )
         for name in ("discord", "json", "mailto", "matrix", "ntfy")
     },
     "service-wrong": (
         "integrations/new.html",
         {"user": USER, "kind": all_kinds()["gotify"], "form": channel_wrong(),
-         "parts_used": True,
+         "parts_used": True, "wrong": [], "again": ["f-password"],
          "tested": Row(ok=False, detail="The service answered with status 404.")},
     ),
     "service-url": (
-        "integrations/new.html", {"user": USER, "kind": None, "form": wrong(), "tested": None,
-         "parts_used": False},
+        "integrations/new.html", {"user": USER, "kind": None, "form": wrong(), **UNTRIED},
     ),
     "integration-edit": (
         "integrations/edit.html",

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError
+from soonish.i18n import _
 from soonish.integrations import api
 from soonish.integrations.api import SenderDep
 from soonish.integrations.kind_urls import url_from
@@ -22,6 +23,8 @@ from soonish.web.templating import is_htmx, redirect, render
 
 PREFIX = "f-"  # of the service's own fields, which may be called `name` or `tag` as well
 EXPERT = "url"  # the form for a whole Apprise URL
+AGAIN = "again"  # names the hidden fields that were filled in when the page was made anew
+_ENTER_AGAIN = _("Please enter this again.")
 
 router = APIRouter(prefix="/integrations", include_in_schema=False)
 
@@ -72,7 +75,7 @@ async def try_out(
     sender: SenderDep,
     meter: MeterDep,
 ) -> Response:
-    """Send a test message to what is filled in, and keep nothing."""
+    """Send a test message to what is filled in, and keep nothing; HTMX leaves the form as it is."""
     kind, form = _kind(name), await read_form(request)
     tested, status = None, 200
     try:
@@ -80,6 +83,9 @@ async def try_out(
         tested = await api.try_out(url, title, user, settings, sender, meter)
     except SoonishError as error:
         form, status = _failed(form, error), error.status
+    if is_htmx(request):
+        context = {"user": user, "tested": tested, "wrong": _in_words(kind, form)}
+        return render(request, "integrations/tested.html", status=status, **context)
     return _form_page(request, user, kind, form, tested=tested, status=status)
 
 
@@ -128,9 +134,33 @@ def _fresh(kind: Kind | None) -> Form:
 def _url(kind: Kind | None, form: Form) -> str:
     if kind is None:
         return form.value("apprise_url")
+    if lost := [name for name in _entered_hidden(kind, form) if not form.value(name)]:
+        raise InvalidInput(errors=[FieldError(name, _ENTER_AGAIN) for name in lost])
     names = [PASTED, *(field.name for field in (*kind.tokens, *kind.options))]
     values = {name: form.value(f"{PREFIX}{name}") for name in names}
     return url_from(kind, values, encrypted=form.value("encrypted") != "0")
+
+
+def _entered_hidden(kind: Kind | None, form: Form) -> list[str]:
+    """The fields that no page shows again and that were filled in, now or on an earlier page.
+
+    Without this a value that the page has lost would be missing from what is saved, unnoticed.
+    """
+    fields = (*kind.tokens, *kind.options) if kind else ()
+    names = [f"{PREFIX}{field.name}" for field in fields if field.is_hidden]
+    return [name for name in names if form.value(name) or name in form.values(AGAIN)]
+
+
+def _in_words(kind: Kind | None, form: Form) -> list[tuple[str, str, str]]:
+    """(id, label, message) of each wrong field; without an id and a label where there is none."""
+    fields = (*kind.tokens, *kind.options) if kind else ()
+    labels = {f"{PREFIX}{field.name}": field.label for field in fields}
+    labels |= {f"{PREFIX}{PASTED}": _("Web address"), "name": _("Name"), "tag": _("Tag")}
+    labels |= {} if kind else {"apprise_url": _("Address")}
+    return [
+        (name if name in labels else "", labels.get(name, ""), message)
+        for name, message in form.errors.items()
+    ]
 
 
 def _failed(form: Form, error: SoonishError) -> Form:
@@ -140,7 +170,8 @@ def _failed(form: Form, error: SoonishError) -> Form:
     ours = {"name", "tag", "apprise_url", "body"}
     entries = [
         entry
-        if entry.field in ours and f"{PREFIX}{entry.field}" not in form.names()
+        if entry.field.startswith(PREFIX)
+        or (entry.field in ours and f"{PREFIX}{entry.field}" not in form.names())
         else FieldError(f"{PREFIX}{entry.field}", entry.message)
         for entry in error.errors
     ]
@@ -157,11 +188,16 @@ def _form_page(
     status: int = 200,
 ) -> Response:
     names = [f"{PREFIX}{field.name}" for field in kind.tokens] if kind else []
+    again = _entered_hidden(kind, form)
+    for name in again:
+        form.errors.setdefault(name, _ENTER_AGAIN)
     context: Mapping[str, Any] = {
         "user": user,
         "kind": kind,
         "form": form,
         "tested": tested,
+        "wrong": [],
+        "again": again,
         "parts_used": any(form.value(name) or form.error(name) for name in names),
     }
     return render(request, "integrations/new.html", status=status, **context)

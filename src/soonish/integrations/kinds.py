@@ -114,6 +114,11 @@ class Field:
     maximum: float | None = None
 
     @property
+    def is_hidden(self) -> bool:
+        """Whether no page shows again what was typed."""
+        return self.name == "password"
+
+    @property
     def pairs(self) -> list[tuple[str, str]]:
         """The choices as a select field takes them."""
         return [(choice, choice) for choice in self.choices]
