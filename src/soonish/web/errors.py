@@ -26,7 +26,7 @@ from soonish.errors import (
     Unavailable,
 )
 from soonish.i18n import Said, _
-from soonish.web.methods import allowed_methods
+from soonish.web.methods import allowed_methods, page_above
 from soonish.web.problems import error_headers, problem_response
 from soonish.web.templating import is_htmx, redirect, render
 
@@ -56,7 +56,11 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    response = error_response(request, as_soonish_error(error))
+    found = as_soonish_error(error)
+    if found.status == 405 and request.method == "GET" and _wants_page(request):
+        if above := page_above(request):  # a reload of what a form was answered with
+            return redirect(above)
+    response = error_response(request, found)
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     if response.status_code == 405:  # the router names the methods of one route only
@@ -126,8 +130,7 @@ def _length_message(entry: Mapping[str, Any]) -> Said:
 
 def error_response(request: Request, error: SoonishError) -> Response:
     """`error` for whoever asked: the API, HTMX, a browser, or anything else (as the API)."""
-    wants_page = "text/html" in request.headers.get("accept", "")
-    if request.url.path.startswith("/api") or not (wants_page or is_htmx(request)):
+    if not _wants_page(request):
         return problem_response(error)
     if error.status == 401:
         return _to_login(request)
@@ -137,6 +140,11 @@ def error_response(request: Request, error: SoonishError) -> Response:
     if is_htmx(request):
         response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"})
     return response
+
+
+def _wants_page(request: Request) -> bool:
+    asks = "text/html" in request.headers.get("accept", "") or is_htmx(request)
+    return asks and not request.url.path.startswith("/api")
 
 
 def _to_login(request: Request) -> Response:
