@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from soonish.delivery.classify import told
+from soonish.delivery.urls import check_url
+from soonish.errors import InvalidInput
+from soonish.i18n import Said
 from soonish.integrations.models import Integration
 from tests.support.http_sink import HttpSink
 from tests.web.site import Site, Visitor, text_of
@@ -60,3 +66,44 @@ async def test_only_hidden_fields_are_asked_for_again(site: Site, http_sink: Htt
     values = NAMED | place(http_sink) | {"again": "f-user"}
     await bo.follow(await bo.post("/integrations/new/json", **values))
     assert len(await site.rows(Integration)) == 1
+
+
+async def test_an_error_of_the_host_stands_at_the_host(site: Site):
+    bo = await site.member("bo")
+    for host in ("169.254.169.254", "a..b", "two words"):
+        for action in ("json", "json/test"):
+            refused = await bo.post(f"/integrations/new/{action}", **NAMED, **{"f-host": host})
+            assert refused.status_code == 422
+            assert 'id="f-host-error"' in refused.text, host
+
+
+async def test_a_whole_address_reaches_its_path(site: Site, http_sink: HttpSink):
+    bo = await site.member("bo")
+    address = f"http://127.0.0.1:{http_sink.port}/hooks/7?key=abc"
+    await bo.follow(await bo.post("/integrations/new/json", **NAMED, **{"f-host": address}))
+    sent = http_sink.requests[-1]
+    assert (sent.path, sent.query) == ("/hooks/7", {"key": ["abc"]})
+
+
+@pytest.mark.parametrize(
+    "url", ["json://a..b", "json://10.0.0.1", "file://x", "nonsense://x", "x", "json://h/?retry=5"]
+)
+def test_what_is_wrong_with_a_url_is_marked_for_translation(site: Site, url: str):
+    with pytest.raises(InvalidInput) as caught:
+        check_url(url, site.parts.settings.model_copy(update={"egress_allowed_networks": []}))
+    assert isinstance(caught.value.errors[0].message, Said)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "The service answered 404",
+        "The service answered 200 but refused the message",
+        "The mail server answered 550",
+    ],
+)
+def test_a_kept_reason_is_a_text_of_the_catalogue(detail: str):
+    said = told(detail)
+    assert isinstance(said, Said)
+    assert said == detail
+    assert "%(status)s" in said.message

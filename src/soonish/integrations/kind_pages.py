@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from soonish.delivery import schemes
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError
 from soonish.i18n import _
@@ -60,7 +61,7 @@ async def add(
         wanted = parse(IntegrationCreate, named | {"apprise_url": _url(kind, form)})
         made = await api.create(wanted, user, db, settings, sender)
     except SoonishError as error:
-        return _form_page(request, user, kind, _failed(form, error), status=error.status)
+        return _form_page(request, user, kind, _failed(kind, form, error), status=error.status)
     return redirect(
         "/integrations", "integration_added" if made.is_active else "integration_failed"
     )
@@ -82,7 +83,7 @@ async def try_out(
         url, title = _url(kind, form), form.value("name") or "Soonish"
         tested = await api.try_out(url, title, user, settings, sender, meter)
     except SoonishError as error:
-        form, status = _failed(form, error), error.status
+        form, status = _failed(kind, form, error), error.status
     if is_htmx(request):
         context = {"user": user, "tested": tested, "wrong": _in_words(kind, form)}
         return render(request, "integrations/tested.html", status=status, **context)
@@ -163,10 +164,12 @@ def _in_words(kind: Kind | None, form: Form) -> list[tuple[str, str, str]]:
     ]
 
 
-def _failed(form: Form, error: SoonishError) -> Form:
+def _failed(kind: Kind | None, form: Form, error: SoonishError) -> Form:
     """As Form.failed, with the service's fields under their names in the form."""
     if not isinstance(error, InvalidInput):
         return form.failed(error)
+    if kind and _is_of_host(kind, error):
+        error = InvalidInput("host", error.errors[0].message)
     ours = {"name", "tag", "apprise_url", "body"}
     entries = [
         entry
@@ -176,6 +179,14 @@ def _failed(form: Form, error: SoonishError) -> Form:
         for entry in error.errors
     ]
     return form.failed(InvalidInput(errors=entries))
+
+
+def _is_of_host(kind: Kind, error: InvalidInput) -> bool:
+    """Whether what is wrong with the URL can only be its host: of a webhook all else is free."""
+    if not any(field.name == "host" for field in kind.tokens):
+        return False
+    webhook = kind.name in schemes.WEBHOOKS and error.code == "integration_url_invalid"
+    return webhook or error.code == "integration_url_blocked_target"
 
 
 def _form_page(

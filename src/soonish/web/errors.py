@@ -57,9 +57,9 @@ def install_error_handlers(app: FastAPI) -> None:
 
 async def _handle(request: Request, error: Exception) -> Response:
     found = as_soonish_error(error)
-    if found.status == 405 and request.method == "GET" and _wants_page(request):
-        if above := page_above(request):  # a reload of what a form was answered with
-            return redirect(above)
+    is_reload = found.status == 405 and request.method == "GET" and _wants_page(request)
+    if is_reload and (above := page_above(request)):  # of what a form was answered with
+        return redirect(above)
     response = error_response(request, found)
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
