@@ -264,7 +264,7 @@ def _templates(details: Mapping[str, Any], scheme: str) -> tuple[str, ...]:
     named = [t for t in details["templates"] if not _FILES & set(tokens_of(t))]
     aliased = [_TOKEN.sub(lambda m: _alias(m, group), template) for template in named]
     if scheme in schemes.WEBHOOKS:
-        aliased += [f"{template}/{{path}}" for template in aliased]
+        aliased = [form for short in aliased for form in (short, f"{short}/{{path}}")]
     if scheme == "mailto":
         aliased = [template for template in aliased if TARGETS in tokens_of(template)]
     return tuple(dict.fromkeys(aliased))
