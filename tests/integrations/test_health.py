@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +16,7 @@ from soonish.notifications.pacing import CHAT, CHAT_RATE, Rate, Rates, parse_rat
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 OK = SendResult(Outcome.OK)
 BROKEN = SendResult(Outcome.CONNECTION, "The connection failed", retryable=True)
+WHY = BROKEN.detail
 
 
 def answered(
@@ -66,9 +66,9 @@ def test_five_failures_in_a_row_open_the_circuit() -> None:
     state = Health()
     for number in range(1, 5):
         state = health.after(state, BROKEN, NOW, probe=False)
-        assert state == Health(fail_streak=number)
+        assert state == Health(fail_streak=number, last_failure=WHY)
     state = health.after(state, BROKEN, NOW, probe=False)
-    assert state == Health(fail_streak=5, open_until=NOW + seconds(30))
+    assert state == Health(fail_streak=5, open_until=NOW + seconds(30), last_failure=WHY)
 
 
 def test_a_success_in_between_starts_the_count_again() -> None:
@@ -82,7 +82,7 @@ def test_failures_that_began_before_it_opened_do_not_lengthen_the_pause() -> Non
     state = Health()
     for _ in range(50):
         state = health.after(state, BROKEN, NOW, probe=False)
-    assert state == Health(fail_streak=5, open_until=NOW + seconds(30))
+    assert state == Health(fail_streak=5, open_until=NOW + seconds(30), last_failure=WHY)
 
 
 def test_each_failed_probe_doubles_the_pause_up_to_an_hour() -> None:
@@ -222,7 +222,7 @@ def test_any_answers_keep_the_rules(results: list[SendResult]) -> None:
         before = state
         state = health.after(state, result, now, probe=leave.probe)
         if result.ok:
-            assert state == replace(before, fail_streak=0, failing_since=None, open_until=None)
+            assert state == Health(not_before=before.not_before)
         assert (state.open_until is not None) == (state.fail_streak >= 5)
         assert state.open_until is None or state.open_until <= now + timedelta(hours=1)
 

@@ -203,3 +203,46 @@ def test_search_starts_with_the_popular_and_leaves_none_out() -> None:
     assert sorted(found) == KINDS
     assert search("no such service at all") == []
     assert "twilio" in {kind.name for kind in search("sms")}
+
+
+def test_a_webhook_has_a_path() -> None:
+    json = all_kinds()["json"]
+    url = url_from(json, {"host": "hooks.example.org", "path": "/a b/c/"}, encrypted=False)
+    assert url == "json://hooks.example.org/a%20b/c/"
+    assert vet(url).fullpath == "/a%20b/c/"
+
+
+@pytest.mark.parametrize("name", ["json", "xml", "form"])
+def test_a_whole_address_in_the_hosts_field_is_taken_apart(name: str) -> None:
+    address = "https://ana:b%40c@hooks.example.org:8443/x/y%2Fz/?t=1&u=a%26b"
+    values = {"host": address, "params": "v=2"}
+    plugin = vet(url_from(all_kinds()[name], values, encrypted=False))
+    assert (plugin.secure, plugin.host, plugin.port) == (True, "hooks.example.org", 8443)
+    assert (plugin.user, plugin.password, plugin.fullpath) == ("ana", "b@c", "/x/y%2Fz/")
+    assert plugin.params == {"v": "2", "t": "1", "u": "a&b"}
+    plain = url_from(all_kinds()[name], {"host": "http://[2001:db8::1]:8080/a"})
+    assert plain == f"{name}://[2001:db8::1]:8080/a"
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("json", "two words"),
+        ("json", "https://hooks.example.org:99999/"),
+        ("json", "hooks.example.org/path"),
+        ("ntfys", "https://ntfy.example.org/topic"),
+    ],
+)
+def test_a_wrong_host_is_named(name: str, host: str) -> None:
+    kind = all_kinds()[name.removesuffix("s")]
+    with pytest.raises(InvalidInput) as caught:
+        url_from(kind, {"host": host, "targets": "x"})
+    assert [error.field for error in caught.value.errors] == ["host"]
+
+
+def test_ntfy_asks_for_its_topic_and_mail_for_its_recipient() -> None:
+    ntfy, mail = all_kinds()["ntfy"], all_kinds()["mailto"]
+    assert not ntfy.takes_address
+    assert [field.label for field in ntfy.tokens if field.required] == ["Topic"]
+    required = [field.name for field in mail.tokens if field.required]
+    assert required == ["host", "targets"]

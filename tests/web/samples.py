@@ -89,16 +89,20 @@ UPDATES = [
 ]
 INTEGRATIONS = [
     Row(id=1, name="Phone", kind="ntfy", target="ntfy.sh/***", tag="urgent", is_active=True,
-        circuit="closed", failing_since=None,
+        circuit="closed", failing_since=None, last_failure=None,
         last_delivery_at=NOW - timedelta(minutes=20)),
     Row(id=2, name="Film club", kind="discord", target="discord.com/***", tag="friends",
-        is_active=True, circuit="open", failing_since=None, last_delivery_at=None),
+        is_active=True, circuit="open", failing_since=None,
+        last_failure="The service answered 500", last_delivery_at=None),
     Row(id=4, name="Old hook", kind="json", target="hooks.example.org/***", tag="work",
         is_active=True, circuit="closed", failing_since=NOW - timedelta(days=2),
+        last_failure="The certificate is not valid for this host",
         last_delivery_at=None),
     Row(id=3, name=LONG, kind="json", target="hooks.example.org/***", tag="work",
-        is_active=False, circuit="closed", failing_since=None, last_delivery_at=None),
+        is_active=False, circuit="closed", failing_since=None,
+        last_failure="The connection failed", last_delivery_at=None),
 ]  # fmt: skip
+UNTRIED: dict[str, Any] = {"tested": None, "wrong": [], "again": [], "parts_used": False}
 PAGE: dict[str, Any] = {
     "must_confirm": False,
     "event": event(),
@@ -481,20 +485,18 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     **{
         f"service-{name}": (
             "integrations/new.html",
-            {"user": USER, "kind": all_kinds()[name], "form": Form(), "tested": None,
-             "parts_used": False},
+            {"user": USER, "kind": all_kinds()[name], "form": Form(), **UNTRIED},
         )
         for name in ("discord", "json", "mailto", "matrix", "ntfy")
     },
     "service-wrong": (
         "integrations/new.html",
         {"user": USER, "kind": all_kinds()["gotify"], "form": channel_wrong(),
-         "parts_used": True,
+         "parts_used": True, "wrong": [], "again": ["f-password"],
          "tested": Row(ok=False, detail="The service answered with status 404.")},
     ),
     "service-url": (
-        "integrations/new.html", {"user": USER, "kind": None, "form": wrong(), "tested": None,
-         "parts_used": False},
+        "integrations/new.html", {"user": USER, "kind": None, "form": wrong(), **UNTRIED},
     ),
     "integration-edit": (
         "integrations/edit.html",

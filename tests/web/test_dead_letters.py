@@ -75,7 +75,8 @@ async def test_too_late_is_said(site: Site):
 @pytest.mark.parametrize(
     ("values", "badge"),
     [
-        ({}, "Working"),
+        ({}, "Not tried yet"),
+        ({"last_delivery_at": True}, "Working"),
         ({"failing_since": True}, "Failing"),
         ({"open_until": True}, "Not answering"),
         ({"is_active": False, "failing_since": True}, "Off"),
@@ -89,5 +90,5 @@ async def test_a_channel_says_how_it_does(site: Site, values: dict[str, bool], b
     given = {name: soon if value is True else value for name, value in values.items()}
     await world.change(Integration, channel.id, **given)
     shown = text_of(await bo.get("/integrations"))
-    known = ("Working", "Failing", "Not answering", "Off")
+    known = ("Not tried yet", "Working", "Failing", "Not answering", "Off")
     assert [one for one in known if f"#chat {one} " in shown] == [badge]

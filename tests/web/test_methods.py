@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message
 
 from soonish.web.methods import HeadMiddleware
+from tests.web.site import Site
 
 
 @pytest.mark.parametrize("path", ["/page", "/api/items/7", "/nothing", "/api/fail/crash", "/page/"])
@@ -57,3 +58,38 @@ async def test_a_stream_ends_with_its_head():
     }
     await asyncio.wait_for(app(scope, receive, send), 10)
     assert [message.get("body") for message in sent] == [None, b""]
+
+
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        ("/integrations/new/json/test", "/integrations/new/json"),
+        ("/integrations/7/test", "/integrations"),
+        ("/e/picnic/subscribe", "/e/picnic"),
+        ("/e/picnic/channels", "/e/picnic"),
+        ("/e/picnic/remind-me/3/delete", "/e/picnic"),
+        ("/events/7/review", "/events/7"),
+        ("/events/7/compose", "/events/7"),
+        ("/events/7/notify", "/events/7"),
+        ("/events/7/subscribers/3/approve", "/events/7/subscribers"),
+        *((f"/events/7/{name}", "/events/7/access") for name in ("invite", "add", "organizers")),
+        ("/events/7/transfer", "/events/7/access"),
+        ("/u/abc/confirmed", "/u/abc"),
+        ("/manage/abc/leave", "/manage/abc"),
+        ("/account/tokens", "/account"),
+    ],
+)
+async def test_a_reload_of_an_answered_form_finds_its_page(site: Site, address: str, page: str):
+    answer = await site.visitor().get(address)
+    assert (answer.status_code, answer.headers["location"]) == (303, page)
+
+
+async def test_only_browsers_are_led_to_the_page_above(site: Site):
+    client = site.visitor().client
+    answer = await client.get("/e/picnic/subscribe")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    answer = await client.get("/api/auth/login", headers={"accept": "text/html"})
+    assert answer.status_code == 405
+    answer = await client.put("/e/picnic/subscribe", headers={"accept": "text/html"})
+    assert answer.status_code in (403, 405)
+    assert (await site.visitor().get("/logout")).status_code == 405

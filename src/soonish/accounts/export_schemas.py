@@ -79,6 +79,7 @@ class IntegrationData(Output):
     deleted_at: Instant | None
     last_delivery_at: Instant | None
     failing_since: Instant | None
+    last_failure: str | None
 
 
 class UpdateData(Output):

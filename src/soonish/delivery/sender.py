@@ -23,6 +23,7 @@ from soonish.delivery.plugins import AskedToWait, format_of
 from soonish.delivery.schemes import WEBHOOKS
 from soonish.delivery.threads import FairThreads, Mailbox, Mailboxes
 from soonish.errors import InvalidInput
+from soonish.i18n import _
 
 DEFAULT_THREADS: Final = (
     512  # as many as there is to wait for: they come when nothing else is to do
@@ -105,7 +106,7 @@ class Sender:
         except BaseException as error:
             # Whatever a plugin raises, the caller gets a result; its text may hold secrets.
             log.error("delivery_error", error=type(error).__name__)
-            result = SendResult(Outcome.UNKNOWN, "The delivery failed inside the plugin")
+            result = SendResult(Outcome.UNKNOWN, _("The delivery failed inside the plugin"))
         mailbox.post(future, result)
 
     def _attempt(self, url: str, message: Message) -> SendResult:

@@ -15,6 +15,7 @@ from soonish.delivery import schemes
 from soonish.delivery.addresses import is_localhost, is_open, parse_literal
 from soonish.delivery.plugins import InvalidTarget, ManyTargets, build, is_hosted, kind_of, parse
 from soonish.errors import InvalidInput
+from soonish.i18n import _
 
 LONGEST_URL: Final = 2048
 
@@ -75,10 +76,11 @@ def vet(url: str) -> NotifyBase:
         _check_arguments(parts)
         return build(parts)
     except ManyTargets as error:
-        message = "The URL names several recipients; give each a channel of its own."
+        message = _("The URL names several recipients; give each a channel of its own.")
         raise _refusal("multiple_targets", message) from error
     except InvalidTarget as error:
-        raise _refusal("invalid", "Apprise cannot read this URL; check it for a typo.") from error
+        message = _("Apprise cannot read this URL; check it for a typo.")
+        raise _refusal("invalid", message) from error
 
 
 def _refusal(code: str, message: str) -> InvalidInput:
@@ -87,19 +89,21 @@ def _refusal(code: str, message: str) -> InvalidInput:
 
 def _check_text(url: object) -> None:
     if not isinstance(url, str) or not url.strip():
-        raise _refusal("invalid", "Give an Apprise URL such as ntfy://topic.")
+        raise _refusal("invalid", _("Give an Apprise URL such as ntfy://topic."))
     url = url.strip()
     if len(url) > LONGEST_URL:
-        raise _refusal("invalid", f"The URL is longer than {LONGEST_URL} characters.")
+        message = _("The URL is longer than %(count)s characters.", count=LONGEST_URL)
+        raise _refusal("invalid", message)
     match = _SCHEME.match(url)
     if match is None:
-        raise _refusal("invalid", "The URL needs a service in front, such as ntfy:// or json://.")
+        message = _("The URL needs a service in front, such as ntfy:// or json://.")
+        raise _refusal("invalid", message)
     if _NEXT_URL.search(url, match.end()):
-        raise _refusal("multiple_targets", "Give one URL; add further channels one by one.")
+        raise _refusal("multiple_targets", _("Give one URL; add further channels one by one."))
     if _CONTROL.search(unquote(unquote(unquote(url)))):  # plugins decode some parts again
-        raise _refusal("invalid", "The URL holds control characters.")
+        raise _refusal("invalid", _("The URL holds control characters."))
     if re.split(r"[/\\?#]", url[match.end() :], maxsplit=1)[0].count("@") > 1:
-        raise _refusal("invalid", "Write an @ in the user name or password as %40.")
+        raise _refusal("invalid", _("Write an @ in the user name or password as %40."))
     _check_scheme(match[1].lower())
 
 
@@ -108,14 +112,22 @@ def _check_scheme(scheme: str) -> None:
     if scheme in schemes.ALLOWED or scheme in ("http", "https"):
         return
     if scheme in schemes.LOCAL:
-        raise _refusal("local", f"{scheme}:// acts on the server itself and is not allowed.")
+        message = _(
+            "%(service)s acts on the server itself and is not allowed.", service=f"{scheme}://"
+        )
+        raise _refusal("local", message)
+    raise _refusal("scheme_denied", _why_not(scheme))
+
+
+def _why_not(scheme: str) -> str:
+    service = f"{scheme}://"
     if scheme in schemes.RAW_SOCKET:
-        reason = "uses a protocol of its own that Soonish does not open"
-    elif scheme in schemes.LOCAL_FILES:
-        reason = "needs files on the server"
-    else:
-        reason = "is no service that Soonish knows"
-    raise _refusal("scheme_denied", f"{scheme}:// {reason}.")
+        return _(
+            "%(service)s uses a protocol of its own that Soonish does not open.", service=service
+        )
+    if scheme in schemes.LOCAL_FILES:
+        return _("%(service)s needs files on the server.", service=service)
+    return _("%(service)s is no service that Soonish knows.", service=service)
 
 
 def _check_arguments(parts: dict[str, Any]) -> None:
@@ -125,7 +137,9 @@ def _check_arguments(parts: dict[str, Any]) -> None:
     for name, value in arguments.items():
         harmless = _harmless_values(name.strip().lower(), scheme)
         if harmless is not None and value.strip().lower() not in harmless:
-            message = f"The argument “{name[:40]}” is not allowed in a channel's URL."
+            message = _(
+                "The argument “%(name)s” is not allowed in a channel's URL.", name=name[:40]
+            )
             raise _refusal("argument_denied", message)
 
 
@@ -154,11 +168,11 @@ def _check_place(plugin: NotifyBase, settings: Settings) -> None:
         return
     port: object = plugin.port
     if port is not None and not (isinstance(port, int) and 1 <= port <= 65535):
-        raise _refusal("invalid", "The port must be between 1 and 65535.")
+        raise _refusal("invalid", _("The port must be between 1 and 65535."))
     for host in _hosts(plugin):
         address = parse_literal("127.0.0.1" if is_localhost(host) else host)
         if address is not None and not is_open(address, settings.allowed_networks):
-            message = "The address is private or local; Soonish sends to public addresses only."
+            message = _("The address is private or local; Soonish sends to public addresses only.")
             raise _refusal("blocked_target", message)
 
 

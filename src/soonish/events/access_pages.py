@@ -39,6 +39,15 @@ async def access(
     return await _page(request, event_id, user, db, settings, Form())
 
 
+@router.get("/invite")
+@router.get("/add")
+@router.get("/organizers")
+@router.get("/transfer")
+async def back_to_form(event_id: RowId) -> Answer:
+    """A reload of what one of the page's forms was answered with."""
+    return redirect(f"/events/{event_id}/access")
+
+
 @router.post("/subscribers/{subscription_id}/approve")
 async def approve(event_id: RowId, subscription_id: RowId, user: CurrentUser, db: DbDep) -> Answer:
     await bulk_api.approve(event_id, subscription_id, user, db)

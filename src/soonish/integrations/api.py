@@ -15,6 +15,7 @@ from soonish.delivery.sender import Sender
 from soonish.delivery.urls import ChannelInfo, check_url
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.events import policy
+from soonish.i18n import _
 from soonish.integrations import service
 from soonish.integrations.models import Integration
 from soonish.integrations.schemas import (
@@ -121,7 +122,7 @@ async def send_test(
 ) -> SendResult:
     """One attempt at the test message; up to 15 s. Outside of any transaction."""
     if integration.apprise_url is None:
-        return SendResult(Outcome.CHANNEL_GONE, "The channel was deleted")
+        return SendResult(Outcome.CHANNEL_GONE, _("The channel was deleted"))
     message = service.test_message(integration.name, settings.base_url, locale)
     return await sender.send(integration.apprise_url, message)
 

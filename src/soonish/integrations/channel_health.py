@@ -35,6 +35,7 @@ _COLUMNS = (
     Integration.fail_streak,
     Integration.failing_since,
     Integration.open_until,
+    Integration.last_failure,
 )
 log = structlog.get_logger()
 
@@ -96,6 +97,7 @@ def _success(*, sqlite: bool) -> Update:
             fail_streak=0,
             failing_since=None,
             open_until=None,
+            last_failure=None,
         )
         .execution_options(synchronize_session=False, dml_strategy="core_only")
     )
@@ -130,7 +132,7 @@ async def forget(session: AsyncSession, integration_ids: Iterable[int]) -> None:
         .where(
             Integration.id.in_(_siblings(sql.id_list(session, integration_ids)).with_for_update())
         )
-        .values(fail_streak=0, failing_since=None, open_until=None)
+        .values(fail_streak=0, failing_since=None, open_until=None, last_failure=None)
         .execution_options(synchronize_session=False)
     )
 
@@ -204,6 +206,7 @@ def _channel(rows: Sequence[Row[*tuple[Any, ...]]]) -> Channel:
             fail_streak=max(row.fail_streak for row in rows),
             failing_since=min(since, default=None),
             open_until=max((row.open_until for row in rows if row.open_until), default=None),
+            last_failure=next((row.last_failure for row in rows if row.last_failure), None),
         ),
     )
 

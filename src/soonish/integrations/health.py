@@ -15,6 +15,7 @@ FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
 PROBE = timedelta(seconds=30)  # within it a probe's answer is in the database, or its worker died
 OFF_AFTER = timedelta(days=5)
+LONGEST_REASON = 200
 REFUSALS = frozenset((401, 403, 404, 410))
 
 
@@ -36,6 +37,7 @@ class Health:
     fail_streak: int = 0
     failing_since: datetime | None = None
     open_until: datetime | None = None
+    last_failure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,17 +85,26 @@ def after(health: Health, result: SendResult, now: datetime, *, probe: bool) -> 
     """
     effect = effect_of(result)
     if effect is Effect.WORKS:
-        return replace(health, fail_streak=0, failing_since=None, open_until=None)
+        return replace(
+            health, fail_streak=0, failing_since=None, open_until=None, last_failure=None
+        )
     if effect is Effect.WAITS and result.retry_after is not None:
         return _held_back(health, now + asked_to_wait(result.retry_after), probe=probe)
     if effect not in (Effect.FAILS, Effect.REFUSES):
         return health
     if health.open_until is None or probe:
         streak = health.fail_streak + 1
-        health = replace(health, fail_streak=streak, open_until=_open_until(streak, now))
+        why = reason_of(result)
+        open_until = _open_until(streak, now)
+        health = replace(health, fail_streak=streak, open_until=open_until, last_failure=why)
     if effect is Effect.REFUSES or health.fail_streak >= _LONG_STREAK:
         health = replace(health, failing_since=health.failing_since or now)
     return health
+
+
+def reason_of(result: SendResult) -> str | None:
+    """Why it did not arrive, as the rows keep it."""
+    return result.detail[:LONGEST_REASON] or None
 
 
 def _held_back(health: Health, until: datetime, *, probe: bool) -> Health:

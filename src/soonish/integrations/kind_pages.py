@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from soonish.delivery import schemes
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError
+from soonish.i18n import _
 from soonish.integrations import api
 from soonish.integrations.api import SenderDep
 from soonish.integrations.kind_urls import url_from
@@ -22,6 +24,8 @@ from soonish.web.templating import is_htmx, redirect, render
 
 PREFIX = "f-"  # of the service's own fields, which may be called `name` or `tag` as well
 EXPERT = "url"  # the form for a whole Apprise URL
+AGAIN = "again"  # names the hidden fields that were filled in when the page was made anew
+_ENTER_AGAIN = _("Please enter this again.")
 
 router = APIRouter(prefix="/integrations", include_in_schema=False)
 
@@ -57,7 +61,7 @@ async def add(
         wanted = parse(IntegrationCreate, named | {"apprise_url": _url(kind, form)})
         made = await api.create(wanted, user, db, settings, sender)
     except SoonishError as error:
-        return _form_page(request, user, kind, _failed(form, error), status=error.status)
+        return _form_page(request, user, kind, _failed(kind, form, error), status=error.status)
     return redirect(
         "/integrations", "integration_added" if made.is_active else "integration_failed"
     )
@@ -72,14 +76,17 @@ async def try_out(
     sender: SenderDep,
     meter: MeterDep,
 ) -> Response:
-    """Send a test message to what is filled in, and keep nothing."""
+    """Send a test message to what is filled in, and keep nothing; HTMX leaves the form as it is."""
     kind, form = _kind(name), await read_form(request)
     tested, status = None, 200
     try:
         url, title = _url(kind, form), form.value("name") or "Soonish"
         tested = await api.try_out(url, title, user, settings, sender, meter)
     except SoonishError as error:
-        form, status = _failed(form, error), error.status
+        form, status = _failed(kind, form, error), error.status
+    if is_htmx(request):
+        context = {"user": user, "tested": tested, "wrong": _in_words(kind, form)}
+        return render(request, "integrations/tested.html", status=status, **context)
     return _form_page(request, user, kind, form, tested=tested, status=status)
 
 
@@ -128,23 +135,58 @@ def _fresh(kind: Kind | None) -> Form:
 def _url(kind: Kind | None, form: Form) -> str:
     if kind is None:
         return form.value("apprise_url")
+    if lost := [name for name in _entered_hidden(kind, form) if not form.value(name)]:
+        raise InvalidInput(errors=[FieldError(name, _ENTER_AGAIN) for name in lost])
     names = [PASTED, *(field.name for field in (*kind.tokens, *kind.options))]
     values = {name: form.value(f"{PREFIX}{name}") for name in names}
     return url_from(kind, values, encrypted=form.value("encrypted") != "0")
 
 
-def _failed(form: Form, error: SoonishError) -> Form:
+def _entered_hidden(kind: Kind | None, form: Form) -> list[str]:
+    """The fields that no page shows again and that were filled in, now or on an earlier page.
+
+    Without this a value that the page has lost would be missing from what is saved, unnoticed.
+    """
+    fields = (*kind.tokens, *kind.options) if kind else ()
+    names = [f"{PREFIX}{field.name}" for field in fields if field.is_hidden]
+    return [name for name in names if form.value(name) or name in form.values(AGAIN)]
+
+
+def _in_words(kind: Kind | None, form: Form) -> list[tuple[str, str, str]]:
+    """(id, label, message) of each wrong field; without an id and a label where there is none."""
+    fields = (*kind.tokens, *kind.options) if kind else ()
+    labels = {f"{PREFIX}{field.name}": field.label for field in fields}
+    labels |= {f"{PREFIX}{PASTED}": _("Web address"), "name": _("Name"), "tag": _("Tag")}
+    labels |= {} if kind else {"apprise_url": _("Address")}
+    return [
+        (name if name in labels else "", labels.get(name, ""), message)
+        for name, message in form.errors.items()
+    ]
+
+
+def _failed(kind: Kind | None, form: Form, error: SoonishError) -> Form:
     """As Form.failed, with the service's fields under their names in the form."""
     if not isinstance(error, InvalidInput):
         return form.failed(error)
+    if kind and _is_of_host(kind, error):
+        error = InvalidInput("host", error.errors[0].message)
     ours = {"name", "tag", "apprise_url", "body"}
     entries = [
         entry
-        if entry.field in ours and f"{PREFIX}{entry.field}" not in form.names()
+        if entry.field.startswith(PREFIX)
+        or (entry.field in ours and f"{PREFIX}{entry.field}" not in form.names())
         else FieldError(f"{PREFIX}{entry.field}", entry.message)
         for entry in error.errors
     ]
     return form.failed(InvalidInput(errors=entries))
+
+
+def _is_of_host(kind: Kind, error: InvalidInput) -> bool:
+    """Whether what is wrong with the URL can only be its host: of a webhook all else is free."""
+    if not any(field.name == "host" for field in kind.tokens):
+        return False
+    webhook = kind.name in schemes.WEBHOOKS and error.code == "integration_url_invalid"
+    return webhook or error.code == "integration_url_blocked_target"
 
 
 def _form_page(
@@ -157,11 +199,16 @@ def _form_page(
     status: int = 200,
 ) -> Response:
     names = [f"{PREFIX}{field.name}" for field in kind.tokens] if kind else []
+    again = _entered_hidden(kind, form)
+    for name in again:
+        form.errors.setdefault(name, _ENTER_AGAIN)
     context: Mapping[str, Any] = {
         "user": user,
         "kind": kind,
         "form": form,
         "tested": tested,
+        "wrong": [],
+        "again": again,
         "parts_used": any(form.value(name) or form.error(name) for name in names),
     }
     return render(request, "integrations/new.html", status=status, **context)

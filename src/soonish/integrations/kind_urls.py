@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from soonish.errors import FieldError, InvalidInput
+from soonish.i18n import _
 from soonish.integrations.kinds import PASTED, TARGETS, Field, Kind, tokens_of
 
 _WEB_ADDRESS = re.compile(r"^https?://", re.IGNORECASE)
+_OF_PATHS = "/%:@!$&'()*+,;=~"  # RFC 3986, 3.3
+_HOST = re.compile(r"[\w.:\[\]-]+")
 
 
 def url_from(kind: Kind, values: Mapping[str, str], *, encrypted: bool = True) -> str:
@@ -19,6 +22,11 @@ def url_from(kind: Kind, values: Mapping[str, str], *, encrypted: bool = True) -
     InvalidInput with every field that is missing, wrong or cannot stand beside another.
     """
     filled = {name: value.strip() for name, value in values.items() if value.strip()}
+    if kind.asks_for_encryption and _WEB_ADDRESS.match(filled.get("host", "")):
+        encrypted = filled["host"].lower().startswith("https")
+        parts = _parts_of(kind, filled["host"])
+        both = (filled.get("params"), parts.get("params"))
+        filled |= parts | {"params": "\n".join(filter(None, both))}
     if PASTED in filled and kind.takes_address:
         return _pasted(filled[PASTED])
     if kind.takes_address and not any(field.name in filled for field in kind.tokens):
@@ -32,6 +40,36 @@ def url_from(kind: Kind, values: Mapping[str, str], *, encrypted: bool = True) -
     return f"{url}?{query}" if query else url
 
 
+def _parts_of(kind: Kind, address: str) -> dict[str, str]:
+    """A whole web address in the host's field as the fields that it fills in.
+
+    Raises InvalidInput on `host` where it cannot be read, or says more than the service takes.
+    """
+    try:
+        parts = urlsplit(address)
+        port = str(parts.port or "")
+    except ValueError:
+        raise InvalidInput("host", _("This does not look right; check it for a typo.")) from None
+    found = {
+        "host": parts.netloc.rpartition("@")[2].removesuffix(f":{port}"),
+        "port": port,
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "path": parts.path.lstrip("/"),
+        "params": _query_of(parts),
+    }
+    given = {name: value for name, value in found.items() if value}
+    if set(given) - {field.name for field in (*kind.tokens, *kind.options)}:
+        raise InvalidInput("host", _("Please give only the name of the host here."))
+    return given
+
+
+def _query_of(parts: SplitResult) -> str:
+    """The query as the field of pairs has it."""
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    return "\n".join(f"{name}={value}" for name, value in pairs)
+
+
 def _pasted(address: str) -> str:
     if not _WEB_ADDRESS.match(address):
         raise InvalidInput(PASTED, "Paste the whole address, beginning with https://.")
@@ -42,6 +80,8 @@ def _wrong(field: Field, filled: Mapping[str, str]) -> FieldError | None:
     value = filled.get(field.name)
     if value is None:
         return FieldError(field.name, "Please fill this in.") if field.required else None
+    if field.name == "host" and not _HOST.fullmatch(value):
+        return FieldError(field.name, _("This is not the name of a host; check it for a typo."))
     if field.control == "choice" and value not in field.choices:
         return FieldError(field.name, "Choose one of the list.")
     if field.control == "number" and not _fits(field, value):
@@ -65,8 +105,9 @@ def _fits(field: Field, value: str) -> bool:
 
 def _range(field: Field) -> str:
     if field.minimum is not None and field.maximum is not None:
-        return f"Give a number from {field.minimum:g} to {field.maximum:g}."
-    return "Give a number."
+        low, high = f"{field.minimum:g}", f"{field.maximum:g}"
+        return _("Give a number from %(low)s to %(high)s.", low=low, high=high)
+    return _("Give a number.")
 
 
 def _choose(kind: Kind, filled: Mapping[str, str], errors: list[FieldError]) -> str:
@@ -98,8 +139,10 @@ def _token(field: Field, filled: Mapping[str, str], template: str) -> str:
     value = _marked(field, filled.get(field.name, ""))
     if field.name == "host":
         return quote(_WEB_ADDRESS.sub("", value).rstrip("/"), safe=".:[]-_")
+    if field.name == "path" and template.endswith("/{path}"):
+        return quote(value.lstrip("/"), safe=_OF_PATHS)  # the address as it is, with its last slash
     if field.name == "path":
-        inner = quote(value.strip("/"), safe="/")
+        inner = quote(unquote(value.strip("/")), safe="/")
         return (f"/{inner}/" if inner else "/") if "{path}{" in template else inner
     # Where a sender's address stands in the URL's host, plugins look for its plain @.
     host = template.partition("://")[2].partition("/")[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -91,6 +91,59 @@ _ALSO_KNOWN_AS = {
 }
 
 
+# What Apprise calls the most frequent fields, and what people do. The page translates them.
+_FIELD_LABELS = {
+    "Access Token": _("Access token"),
+    "API Key": _("API key"),
+    "API Token": _("API token"),
+    "Auth Token": _("Access token"),
+    "Bot Name": _("Name of the sender"),
+    "Bot Token": _("Bot token"),
+    "Domain": _("Domain"),
+    "Email": _("Email address"),
+    "Email Header": _("Email headers"),
+    "From Email": _("Sender’s email address"),
+    "From Name": _("Name of the sender"),
+    "From Phone No": _("Sender’s phone number"),
+    "GET Params": _("Query parameters"),
+    "Hostname": _("Hostname"),
+    "HTTP Header": _("HTTP headers"),
+    "Include Image": _("Send an icon along"),
+    "Mode": _("Mode"),
+    "Password": _("Password"),
+    "Path": _("Path"),
+    "Payload Extras": _("Extra fields of the message"),
+    "Phone No": _("Phone number"),
+    "Port": _("Port"),
+    "Priority": _("Priority"),
+    "Region": _("Region"),
+    "Region Name": _("Region"),
+    "Reply To": _("Reply to"),
+    "Secret": _("Secret"),
+    "Secure Mode": _("Encryption"),
+    "SMTP Server": _("Mail server"),
+    "Sound": _("Sound"),
+    "Source Email": _("Sender’s email address"),
+    "Tags": _("Tags"),
+    "Token": _("Token"),
+    "Topic": _("Topic"),
+    "URL": _("Web address"),
+    "User": _("Username"),
+    "User Name": _("Username"),
+    "Username": _("Username"),
+    "Webhook ID": _("Webhook ID"),
+    "Webhook Token": _("Webhook token"),
+}
+_TOKEN_LABELS = {
+    ("mailto", "host"): _("Domain of the mail server"),
+    ("mailto", TARGETS): _("Recipient’s email address"),
+}
+# What ntfy hands out is a topic, although Apprise understands its addresses as well.
+_NO_ADDRESS = frozenset(("ntfy",))
+_WHOLE_ADDRESS = _("You can paste a whole web address here, such as https://example.org/hook.")
+_PATH = {"name": "Path", "type": "string"}
+
+
 Control = Literal["text", "secret", "number", "choice", "flag", "pairs"]
 
 
@@ -112,6 +165,11 @@ class Field:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether no page shows again what was typed."""
+        return self.name == "password"
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -174,7 +232,7 @@ def _kind(schema: Mapping[str, Any]) -> Kind | None:
     if not plain and not secure:
         return None
     details, first = schema["details"], (plain or secure)[0]
-    templates = _templates(details)
+    templates = _templates(details, first)
     options = _options(details, first)
     label = _LABELS.get(first) or str(schema["service_name"])
     return Kind(
@@ -183,9 +241,9 @@ def _kind(schema: Mapping[str, Any]) -> Kind | None:
         plain=plain[0] if plain else "",
         secure=secure[0] if secure else "",
         templates=templates,
-        tokens=tuple(_token_fields(details["tokens"], templates)),
+        tokens=tuple(_token_fields(first, {"path": _PATH} | details["tokens"], templates)),
         options=options,
-        takes_address=_takes_address(first),
+        takes_address=first not in _NO_ADDRESS and _takes_address(first),
         help_url=schema["setup_url"],
         how_to=_HOW_TO.get(first, ""),
         words=_words(label, (*plain, *secure), details["tokens"]),
@@ -196,11 +254,19 @@ def _allowed(names: Iterable[str] | None) -> list[str]:
     return [name for name in names or () if name in schemes.ALLOWED]
 
 
-def _templates(details: Mapping[str, Any]) -> tuple[str, ...]:
-    """Those without files; a single recipient's own name is the recipients' field (ntfy)."""
+def _templates(details: Mapping[str, Any], scheme: str) -> tuple[str, ...]:
+    """Those without files; a single recipient's own name is the recipients' field (ntfy).
+
+    Webhooks post to the path behind their host, which Apprise's templates leave out. A mail
+    needs its recipient: without one Apprise would guess an address from the user's name.
+    """
     group = details["tokens"].get(TARGETS, {}).get("group", ())
     named = [t for t in details["templates"] if not _FILES & set(tokens_of(t))]
     aliased = [_TOKEN.sub(lambda m: _alias(m, group), template) for template in named]
+    if scheme in schemes.WEBHOOKS:
+        aliased = [form for short in aliased for form in (short, f"{short}/{{path}}")]
+    if scheme == "mailto":
+        aliased = [template for template in aliased if TARGETS in tokens_of(template)]
     return tuple(dict.fromkeys(aliased))
 
 
@@ -208,15 +274,20 @@ def _alias(match: re.Match[str], group: Iterable[str]) -> str:
     return f"{{{TARGETS}}}" if match[1] in group else match[0]
 
 
-def _token_fields(tokens: Mapping[str, Any], templates: Iterable[str]) -> Iterable[Field]:
+def _token_fields(
+    scheme: str, tokens: Mapping[str, Any], templates: Iterable[str]
+) -> Iterable[Field]:
     """A field for whatever stands in any template; required is what stands in all."""
     used = [tokens_of(template) for template in templates]
     for name in dict.fromkeys(name for names in used for name in names):
         required = all(name in names for names in used)
         if name == TARGETS:
-            yield _targets_field(tokens, required)
+            found = _targets_field(tokens, required)
         else:
-            yield _field(name, tokens[name], required=required)
+            found = _field(name, tokens[name], required=required)
+        label = _TOKEN_LABELS.get((scheme, name), found.label)
+        is_place = scheme in schemes.WEBHOOKS and name == "host"
+        yield replace(found, label=label, hint=_WHOLE_ADDRESS if is_place else found.hint)
 
 
 def _targets_field(tokens: Mapping[str, Any], required: bool) -> Field:
@@ -231,7 +302,7 @@ def _targets_field(tokens: Mapping[str, Any], required: bool) -> Field:
     single = group[0] if len(group) == 1 else {}
     return Field(
         name=TARGETS,
-        label=" / ".join(labels) or str(tokens[TARGETS]["name"]),
+        label=" / ".join(map(_label, labels)) or str(tokens[TARGETS]["name"]),
         control="text",
         required=required,
         hint=" · ".join(marked) if len(group) > 1 else "",
@@ -250,7 +321,7 @@ def _options(details: Mapping[str, Any], scheme: str) -> tuple[Field, ...]:
         and name not in details["tokens"]
     ]
     pairs = [
-        Field(name, str(entry["name"]), "pairs", prefix=str(entry["prefix"]))
+        Field(name, _label(str(entry["name"])), "pairs", prefix=str(entry["prefix"]))
         for name, entry in (details["kwargs"] or {}).items()
         if name != "tokens"  # they fill in a template file
     ]
@@ -262,7 +333,7 @@ def _field(name: str, entry: Mapping[str, Any], *, required: bool = False) -> Fi
     default = entry.get("default")
     return Field(
         name=name,
-        label=str(entry["name"]),
+        label=_label(str(entry["name"])),
         control=_control(kind, private=bool(entry.get("private"))),
         required=required,
         default="" if default is None or kind == "bool" else str(default),
@@ -272,6 +343,10 @@ def _field(name: str, entry: Mapping[str, Any], *, required: bool = False) -> Fi
         minimum=entry.get("min"),
         maximum=entry.get("max"),
     )
+
+
+def _label(name: str) -> str:
+    return _FIELD_LABELS.get(name, name)
 
 
 def _control(kind: str, *, private: bool) -> Control:

@@ -14,7 +14,8 @@ from soonish.db.types import Encrypted
 class Integration(HasId, HasCreatedAt, Base):
     """An Apprise URL with a name and one tag. Soft-deleted: the URL is erased, the row stays.
 
-    `not_before` to `open_until` are the channel's health, shared by all workers (DESIGN 8).
+    `not_before` to `open_until` and `last_failure` are the channel's health, shared by all
+    workers (DESIGN 8).
     """
 
     __tablename__ = "integrations"
@@ -45,3 +46,4 @@ class Integration(HasId, HasCreatedAt, Base):
     failing_since: Mapped[datetime | None]
     open_until: Mapped[datetime | None]
     last_delivery_at: Mapped[datetime | None]
+    last_failure: Mapped[str | None] = mapped_column(String(200))  # why; no secrets, in English

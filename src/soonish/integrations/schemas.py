@@ -50,7 +50,10 @@ class Verification(Output):
 
 
 class IntegrationOut(Output):
-    """A channel as its owner sees it; `target` is masked. `circuit` open: deliveries wait."""
+    """A channel as its owner sees it; `target` is masked. `circuit` open: deliveries wait.
+
+    `last_failure` is why the last message did not arrive, null once one has.
+    """
 
     id: int
     name: str
@@ -60,6 +63,7 @@ class IntegrationOut(Output):
     is_active: bool
     circuit: Literal["closed", "open"]
     failing_since: Instant | None
+    last_failure: str | None
     last_delivery_at: Instant | None
     created_at: Instant
 
@@ -92,6 +96,7 @@ def _fields(integration: Integration, now: datetime) -> dict[str, Any]:
         "is_active": integration.is_active,
         "circuit": "open" if is_open else "closed",
         "failing_since": integration.failing_since,
+        "last_failure": integration.last_failure,
         "last_delivery_at": integration.last_delivery_at,
         "created_at": integration.created_at,
     }

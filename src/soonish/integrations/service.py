@@ -20,6 +20,7 @@ from soonish.delivery.urls import ChannelInfo
 from soonish.errors import Conflict
 from soonish.events.policy import require_integration
 from soonish.integrations import channel_health, queries
+from soonish.integrations.health import reason_of
 from soonish.integrations.models import Integration
 from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch
 from soonish.notifications import settling
@@ -115,6 +116,8 @@ async def record_test(
     if result.ok:
         await start_afresh(session, integration)
         integration.last_delivery_at = now
+    else:
+        integration.last_failure = reason_of(result)
     outcome = audit.OK if result.ok else audit.FAILED
     _record(session, "integration.test", integration, outcome)
     if decides:
@@ -135,7 +138,7 @@ async def revive_pending(session: AsyncSession, user_id: int) -> None:
 async def start_afresh(session: AsyncSession, integration: Integration) -> None:
     """A clean bill of health for the channel; what waits for it is tried at once."""
     integration.fail_streak = 0
-    integration.failing_since = integration.open_until = None
+    integration.failing_since = integration.open_until = integration.last_failure = None
     await channel_health.forget(session, [integration.id])
     user_id, target_key = integration.user_id, integration.url_fingerprint
     for notification_id in await settling.hurry(session, user_id, target_key, utc_now()):

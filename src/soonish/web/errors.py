@@ -27,7 +27,7 @@ from soonish.errors import (
     Unavailable,
 )
 from soonish.i18n import Said, _
-from soonish.web.methods import allowed_methods
+from soonish.web.methods import allowed_methods, page_above
 from soonish.web.problems import error_headers, problem_response
 from soonish.web.templating import is_htmx, redirect, render
 
@@ -57,7 +57,11 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    response = error_response(request, as_soonish_error(error))
+    found = as_soonish_error(error)
+    is_reload = found.status == 405 and request.method == "GET" and _wants_page(request)
+    if is_reload and (above := page_above(request)):  # of what a form was answered with
+        return redirect(above)
+    response = error_response(request, found)
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     if response.status_code == 405:  # the router names the methods of one route only
@@ -128,8 +132,7 @@ def _length_message(entry: Mapping[str, Any]) -> Said:
 def error_response(request: Request, error: SoonishError) -> Response:
     """`error` for whoever asked: the API, HTMX, a browser, or anything else (as the API)."""
     by_htmx = request.headers.get("hx-request") == "true"
-    wants_page = "text/html" in request.headers.get("accept", "")
-    if request.url.path.startswith("/api") or not (wants_page or by_htmx):
+    if not _wants_page(request):
         return problem_response(error)
     stays = by_htmx and not _replaces_the_page(request)
     if error.status == 401 and not (stays and request.method == "POST"):
@@ -150,6 +153,11 @@ def _replaces_the_page(request: Request) -> bool:
     headers = request.headers
     link = "hx-boosted" in headers and request.method == "GET" and "hx-target" not in headers
     return link or "hx-history-restore-request" in headers
+
+
+def _wants_page(request: Request) -> bool:
+    asks = "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
+    return asks and not request.url.path.startswith("/api")
 
 
 def _to_login(request: Request, by_htmx: bool) -> Response:

@@ -16,6 +16,7 @@ from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 from markupsafe import Markup
 
+from soonish.delivery.classify import told
 from soonish.i18n import Language
 from soonish.notifications.content import Change
 from soonish.notifications.markdown import render_markdown
@@ -157,6 +158,10 @@ class Formats:
         said = self._words.translate(text)
         ended = said if said[-1:] in ".!?…" else f"{said}."
         return f"{ended[:1].upper()}{ended[1:]}" if said else ""
+
+    def reason(self, detail: str) -> str:
+        """Why a message did not arrive, as a sentence in the reader's language."""
+        return self.sentence(told(detail))
 
     def markdown(self, text: str | None) -> Markup:
         return Markup(_html(text))  # noqa: S704 - render_markdown sanitises

@@ -1,4 +1,7 @@
-"""What HTTP asks of every address (RFC 9110): HEAD wherever GET is, and 405 names what there is."""
+"""What HTTP asks of every address (RFC 9110): HEAD wherever GET is, and 405 names what there is.
+
+A browser that comes back to an address of forms alone (a reload) finds the page above it.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,20 @@ def allowed_methods(request: Request) -> str:
         if any(_takes(route, {**request.scope, "method": method}) for route in routes)
     ]
     return ", ".join(["HEAD", *found] if "GET" in found else found)
+
+
+def page_above(request: Request) -> str | None:
+    """The nearest address above the request's that has a page; None where there is none."""
+    path = request.url.path.rpartition("/")[0]
+    while path and not _has_page(request, path):
+        path = path.rpartition("/")[0]
+    return path or None
+
+
+def _has_page(request: Request, path: str) -> bool:
+    routes: list[BaseRoute] = request.app.routes
+    scope = {**request.scope, "method": "GET", "path": path}
+    return any(_takes(route, scope) for route in routes)
 
 
 def _takes(route: BaseRoute, scope: Scope) -> bool:
