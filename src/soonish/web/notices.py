@@ -56,12 +56,17 @@ NOTICES = {
     "test_failed": _("The test message was not accepted."),
 }
 
+_BAD_NEWS = ("integration_failed", "test_failed")
+
 
 def read_notice(request: Request) -> str:
     """The name that a redirect left; over https its cookie has a prefix (web/security.py)."""
     return request.cookies.get(f"__Host-{NOTICE_COOKIE}") or request.cookies.get(NOTICE_COOKIE, "")
 
 
-def notice_text(name: str) -> str | None:
-    """The text of a notice, for the layout to translate; None for an unknown name."""
-    return NOTICES.get(name)
+def notice_of(name: str) -> tuple[str, str] | None:
+    """Tone (`good`, `warn`) and text of a notice, for the layout to translate; None for an
+    unknown name."""
+    if name not in NOTICES:
+        return None
+    return "warn" if name in _BAD_NEWS else "good", NOTICES[name]

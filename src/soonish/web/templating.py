@@ -14,7 +14,7 @@ from soonish.i18n import ENGLISH, accepted, language, served
 from soonish.integrations.kinds import all_kinds
 from soonish.web.assets import asset
 from soonish.web.formats import Formats
-from soonish.web.notices import NOTICE_COOKIE, notice_text, read_notice
+from soonish.web.notices import NOTICE_COOKIE, notice_of, read_notice
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -64,7 +64,7 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     html = (
         environment(locale_of(request, context["user"]))
         .get_template(template)
-        .render(request=request, path=request.url.path, flash=notice_text(notice), **context)
+        .render(request=request, path=request.url.path, flash=notice_of(notice), **context)
     )
     response = HTMLResponse(html, status_code=status, headers={"Vary": "Accept-Language"})
     if notice:
