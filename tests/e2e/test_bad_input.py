@@ -26,6 +26,9 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Generator[SoonishSystem]
         assert MARKER not in running.output
 
 
+ERASE = "DELETE /api/users/me"
+
+
 @pytest.fixture(scope="module")
 def organizer(system: SoonishSystem) -> Person:
     return Person(system, "olga").sign_up()
@@ -89,6 +92,8 @@ def test_every_route_refuses_bad_input(
     tried = 0
     for operation in api:
         for case in cases(operation, ids):
+            if str(operation) == ERASE and case.content in (b"", b"null"):
+                continue  # soon after signing in it is a good one
             answer = client.request(
                 operation.method, case.path, content=case.content, headers=case.headers
             )
