@@ -34,12 +34,16 @@ class Call:
 
     @property
     def due(self) -> datetime:
+        """What was early and waited comes at this very instant."""
+        return self.event.start_date - timedelta(seconds=OFFSET)
+
+    @property
+    def fires_at(self) -> datetime:
         """Schedules fire at whole seconds, never early."""
-        exact = self.event.start_date - timedelta(seconds=OFFSET)
-        return datetime.fromtimestamp(math.ceil(exact.timestamp()), UTC)
+        return datetime.fromtimestamp(math.ceil(self.due.timestamp()), UTC)
 
     async def make(self) -> None:
-        await asyncio.sleep(until(self.due) + self.shift)
+        await asyncio.sleep(until(self.fires_at) + self.shift)
         if self.moves_by is None:
             await self.running.cancel(self.event)
         else:
