@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from soonish.db.types import utc_now
-from soonish.delivery.classify import told
+from soonish.delivery.classify import translatable
 from soonish.delivery.outcome import Outcome, SendResult
 from soonish.delivery.urls import check_url
 from soonish.errors import InvalidInput
@@ -110,7 +110,7 @@ def test_what_is_wrong_with_a_url_is_marked_for_translation(site: Site, url: str
     ],
 )
 def test_a_kept_reason_is_a_text_of_the_catalogue(detail: str):
-    said = told(detail)
+    said = translatable(detail)
     assert isinstance(said, Said)
     assert said == detail
     assert "%(status)s" in said.message

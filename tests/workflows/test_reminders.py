@@ -40,6 +40,16 @@ async def remind(
     return row
 
 
+async def started_by_hand(running: Running, reminder: Reminder, name: str) -> str:
+    """The answer of a ReminderWorkflow of this name that runs now, whenever it should."""
+    return await running.client.execute_workflow(
+        "ReminderWorkflow",
+        schedules.input_of(reminder),
+        id=name,
+        task_queue=running.parts.settings.workflow_queue,
+    )
+
+
 async def test_a_reminder_fires_once_at_its_instant(running: Running) -> None:
     event = await running.create()
     owner = await running.welcome(event, "/owner")
@@ -100,14 +110,10 @@ async def test_an_old_schedule_writes_nothing_after_a_move(running: Running) -> 
     await running.welcome(event)
     await running.titles(1)
     old = await running.world.one(Reminder)
-    before = schedules.input_of(old)
     later = event.start_date + timedelta(hours=1)
     await running.change(event, reminders=[3_600], start_date=later)
     assert (await running.titles(2))[1] == "Summer party has changed"
-    client, queue = running.client, running.parts.settings.workflow_queue
-    answer = await client.execute_workflow(
-        "ReminderWorkflow", before, id="an-old-action", task_queue=queue
-    )
+    answer = await started_by_hand(running, old, "an-old-action")
     assert answer == "not wanted any more"
     assert await running.world.rows(Notification, Notification.kind == "reminder_1hour") == []
     await running.keep("reminder-not-wanted", "an-old-action")
@@ -124,12 +130,7 @@ async def test_a_schedule_moved_while_it_fires_does_not_send_at_the_old_instant(
     await running.welcome(event)
     await running.titles(1)
     row = await running.world.one(Reminder)
-    answer = await running.client.execute_workflow(
-        "ReminderWorkflow",
-        schedules.input_of(row),
-        id="an-hour-too-early",
-        task_queue=running.parts.settings.workflow_queue,
-    )
+    answer = await started_by_hand(running, row, "an-hour-too-early")
     assert answer == "not wanted any more"
     assert await running.world.rows(Notification, Notification.kind == "reminder_1hour") == []
     assert (await running.world.one(Reminder)).fired_at is None
@@ -141,12 +142,7 @@ async def test_a_little_too_early_a_reminder_waits_for_its_instant(running: Runn
     await running.welcome(event)
     await running.titles(1)
     row = await remind(running, event, utc_now() + timedelta(seconds=5))
-    answer = await running.client.execute_workflow(
-        "ReminderWorkflow",
-        schedules.input_of(row),
-        id="seconds-too-early",
-        task_queue=running.parts.settings.workflow_queue,
-    )
+    answer = await started_by_hand(running, row, "seconds-too-early")
     assert answer == "delivered 1, failed 0"
     notice = await running.world.one(Notification, Notification.kind == "reminder")
     assert notice.created_at >= row.due_at

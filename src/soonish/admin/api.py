@@ -30,7 +30,7 @@ from soonish.subscriptions import bulk
 from soonish.subscriptions.api import StatusFilter, subscriber_out
 from soonish.subscriptions.bulk_api import BODY as BULK_BODY
 from soonish.subscriptions.bulk_api import BulkOut, CsvAction, read_rows, row_out, stamps
-from soonish.subscriptions.listing import subscribers_of
+from soonish.subscriptions.listing import subscribers
 from soonish.subscriptions.schemas import SubscriberOut
 from soonish.web.rate_limits import MeterDep
 
@@ -110,7 +110,7 @@ async def list_subscriptions(
     before = id_cursor(cursor)
     async with db.read() as session:
         event, _ = await operators.with_owner(session, event_id)
-        found = await subscribers_of(
+        found = await subscribers(
             session, event, query=query, status=status, limit=limit + 1, before_id=before
         )
     items = [_masked(subscriber_out(one)) for one in found[:limit]]

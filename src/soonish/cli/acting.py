@@ -110,10 +110,8 @@ async def _subscribers(parts: Parts, event_id: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     before: int | None = None
     async with parts.db.read() as session:
-        event, organizer = await operators.with_owner(session, event_id)
-        while found := await listing.subscribers(
-            session, event.id, organizer, limit=500, before_id=before
-        ):
+        event, _ = await operators.with_owner(session, event_id)
+        while found := await listing.subscribers(session, event, limit=500, before_id=before):
             before = found[-1].subscription.id
             rows += [
                 {

@@ -68,7 +68,7 @@ def by_status(status: int | None, retry_after: float | None) -> SendResult:
     return SendResult(Outcome.REJECTED, detail, status, retryable=is_passing(status))
 
 
-def told(detail: str) -> str:
+def translatable(detail: str) -> str:
     """A detail as it is kept (the ledger, the API), so that a page can say it in any language."""
     found = _STATUS.search(detail)
     if found is None or isinstance(detail, Said):

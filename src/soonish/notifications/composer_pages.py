@@ -18,6 +18,7 @@ from soonish.db.session import Database
 from soonish.db.types import utc_now
 from soonish.deps import CurrentUser, DbDep, SettingsDep
 from soonish.errors import Forbidden, InvalidInput, NotFound, SoonishError
+from soonish.events import policy
 from soonish.events.organizer import own_event, section
 from soonish.events.schemas import EventOut
 from soonish.i18n import _
@@ -209,9 +210,10 @@ async def _people(
     """(chosen ones, some others who match the search)."""
     ids = form.numbers("to")[:MOST_CHOSEN]
     async with db.read() as session:
-        picked = await listing.subscribers(session, event_id, user, ids=ids, limit=MOST_CHOSEN)
+        event = await policy.require_organizer(session, event_id, user)
+        picked = await listing.subscribers(session, event, ids=ids, limit=MOST_CHOSEN)
         found = await listing.subscribers(
-            session, event_id, user, query=form.value("pick"), status="active", limit=OFFERED
+            session, event, query=form.value("pick"), status="active", limit=OFFERED
         )
     chosen = {one.subscription.id for one in picked}
     return picked, [one for one in found if one.subscription.id not in chosen]

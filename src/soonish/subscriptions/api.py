@@ -24,6 +24,7 @@ from soonish.deps import (
     SettingsDep,
 )
 from soonish.errors import Unauthorized
+from soonish.events import policy
 from soonish.events import queries as events
 from soonish.events.api import event_out
 from soonish.events.models import Event
@@ -133,10 +134,10 @@ async def list_subscribers(
     cursor: CursorText = None,
 ) -> Page[SubscriberOut]:
     async with db.read() as session:
+        event = await policy.require_organizer(session, event_id, user)
         rows = await listing.subscribers(
             session,
-            event_id,
-            user,
+            event,
             query=query,
             status=status,
             limit=limit + 1,

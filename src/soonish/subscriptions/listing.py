@@ -14,7 +14,7 @@ from soonish.accounts.models import User
 from soonish.db.sql import id_list
 from soonish.errors import NotFound
 from soonish.events.models import Event
-from soonish.events.policy import of_event, require_organizer
+from soonish.events.policy import of_event
 from soonish.integrations.models import Integration
 from soonish.subscriptions.models import PENDING_APPROVAL, Subscription
 from soonish.subscriptions.queries import targets_select
@@ -33,28 +33,6 @@ class Subscriber:
 
 async def subscribers(
     session: AsyncSession,
-    event_id: int,
-    organizer: User,
-    *,
-    query: str = "",
-    status: str | None = None,
-    ids: Collection[int] | None = None,
-    limit: int = 50,
-    before_id: int | None = None,
-) -> list[Subscriber]:
-    """An event's subscribers, newest first, with addresses in full: for its organizers only.
-
-    Only those among the subscription `ids`, where they are given. `query` is looked for in names
-    and compared with whole addresses. Errors as require_organizer.
-    """
-    event = await require_organizer(session, event_id, organizer)
-    return await subscribers_of(
-        session, event, query=query, status=status, ids=ids, limit=limit, before_id=before_id
-    )
-
-
-async def subscribers_of(
-    session: AsyncSession,
     event: Event,
     *,
     query: str = "",
@@ -63,7 +41,12 @@ async def subscribers_of(
     limit: int = 50,
     before_id: int | None = None,
 ) -> list[Subscriber]:
-    """The same for whoever may see them; that is the caller's business."""
+    """An event's subscribers, newest first, with addresses in full: who may see them is for the
+    caller to ask.
+
+    Only those among the subscription `ids`, where they are given. `query` is looked for in names
+    and compared with whole addresses.
+    """
     conditions = [Subscription.event_id == event.id]
     if query.strip():
         conditions.append(matches(query))

@@ -16,7 +16,7 @@ from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 from markupsafe import Markup
 
-from soonish.delivery.classify import told
+from soonish.delivery.classify import translatable
 from soonish.i18n import Language
 from soonish.notifications.content import Change
 from soonish.notifications.markdown import render_markdown
@@ -161,7 +161,7 @@ class Formats:
 
     def reason(self, detail: str) -> str:
         """Why a message did not arrive, as a sentence in the reader's language."""
-        return self.sentence(told(detail))
+        return self.sentence(translatable(detail))
 
     def markdown(self, text: str | None) -> Markup:
         return Markup(_html(text))  # noqa: S704 - render_markdown sanitises
