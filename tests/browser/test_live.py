@@ -60,13 +60,13 @@ async def test_two_browsers_watch_a_message_arrive(browser: Browser, served_site
             await expect(tab.page.get_by_text("3 waiting")).to_be_visible()
         await arrive(world, deliveries[:2])
         for tab in (phone, desk):
-            await expect(tab.page.get_by_text("2 arrived")).to_be_visible()
+            await expect(tab.page.get_by_text("2 arrived", exact=True)).to_be_visible()
             await expect(tab.page.get_by_text("1 waiting")).to_be_visible()
             assert await tab.axe() == []
         await arrive(world, deliveries[2:])
         await world.change(Notification, message, completed_at=utc_now())
         for tab in (phone, desk):
-            await expect(tab.page.get_by_text("3 arrived")).to_be_visible()
+            await expect(tab.page.get_by_text("3 arrived", exact=True)).to_be_visible()
             await expect(tab.page.get_by_text("Everything is sent.")).to_be_visible()
     await eventually(lambda: not served_site.app.state.progress.is_watched)
 
@@ -130,7 +130,7 @@ async def test_whoever_is_signed_out_elsewhere_sees_no_more(
             await sessions.end_all(session, person.id)
         await arrive(world, deliveries)
         await expect(tab.page.get_by_text("You are signed out")).to_be_visible()
-        await expect(tab.page.get_by_text("3 arrived")).to_be_hidden()
+        await expect(tab.page.get_by_text("3 arrived", exact=True)).to_be_hidden()
 
 
 async def test_a_message_by_keyboard_alone(browser: Browser, served_site: Site):
@@ -214,7 +214,9 @@ async def test_a_killed_api_is_said_and_the_stream_comes_back(
             assert await tab.axe() == []
         await arrive(world, deliveries)
         with api(settings) as second:
-            await expect(tab.page.get_by_text("3 arrived")).to_be_visible(timeout=20_000)
+            await expect(tab.page.get_by_text("3 arrived", exact=True)).to_be_visible(
+                timeout=20_000
+            )
             await expect(tab.page.get_by_text("The connection is lost")).to_be_hidden()
             second.send_signal(signal.SIGTERM)
             # With a stream open: uvicorn would say that it had to cut it off.

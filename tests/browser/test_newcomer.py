@@ -145,6 +145,7 @@ async def test_the_whole_way_without_javascript(browser: Browser, system: Soonis
 
         await cleo.page.goto("/account")
         await cleo.click("Sign out here")
+        await cleo.sees("You are signed out.")
         await cleo.page.goto("/login")
         await cleo.page.get_by_label("Email address").first.fill(cleo.address)
         await cleo.page.get_by_label("Password").fill(PASSWORD)
@@ -170,6 +171,7 @@ async def test_a_magic_link_from_the_phone_signs_in(browser: Browser, system: So
         await eve.register()
         await eve.page.goto("/account")
         await eve.click("Sign out here")
+        await eve.sees("You are signed out.")
         await eve.page.goto("/login")
         await eve.page.locator("#magic-email").fill(eve.address)
         await eve.click("Mail me a link")
