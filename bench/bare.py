@@ -64,7 +64,7 @@ async def _create(
 
 
 def _only(due: datetime) -> ScheduleCalendarSpec:
-    """Nothing but that instant, as `soonish.reminders.schedules` has it."""
+    """Nothing but that instant, as `soonish.domain.reminders.schedules` has it."""
     return ScheduleCalendarSpec(
         second=[ScheduleRange(due.second)],
         minute=[ScheduleRange(due.minute)],

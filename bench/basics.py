@@ -13,7 +13,7 @@ from bench.harness import Sink, System, sink, system, wait_until
 from bench.rows import Row, is_full, p99, row
 from bench.seed import Seed
 from bench.temporal import wait_until_armed
-from soonish.db.types import utc_now
+from soonish.infra.db.types import utc_now
 
 SETTLE = 5  # seconds until memory is looked at
 

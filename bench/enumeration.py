@@ -16,9 +16,10 @@ import httpx2
 from bench.harness import System, sink, system
 from bench.rows import Row, row
 from bench.seed import Seed
-from soonish.accounts import passwords, service
-from soonish.db.session import Database
-from soonish.db.types import utc_now
+from soonish.domain.accounts import passwords
+from soonish.domain.accounts import service as accounts
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
 
 TRIES = 1000  # of each route, half of them with the address of an account
 PASSWORD = "a password of the bench"
@@ -63,7 +64,7 @@ async def _accounts(db: Database, count: int) -> None:
     for start in range(0, count, 50):
         async with db.write() as session:
             for number in range(start, min(start + 50, count)):
-                user = await service.find_or_create_by_address(session, _known(number))
+                user = await accounts.find_or_create_by_address(session, _known(number))
                 user.is_verified, user.password_hash = True, hashed
 
 

@@ -13,7 +13,7 @@ from bench.harness import Sink, System, sink, system, wait_until
 from bench.rows import Row, p99, row
 from bench.seed import Seed, UrlOf, by_mail
 from bench.temporal import connect, wait_until_armed, wait_until_due
-from soonish.db.types import utc_now
+from soonish.infra.db.types import utc_now
 
 OFFSET = 600  # seconds: the only default reminder here; nothing may come after the start
 AIMS = {1: 2, 300: 15, 1000: 40}  # seconds late at most at p99, by the number of events

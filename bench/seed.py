@@ -14,16 +14,16 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bench.harness import System
-from soonish.accounts import access_tokens, sessions
-from soonish.accounts.models import User
 from soonish.config import Settings, load_settings
-from soonish.db import crypto
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.events import service as events
-from soonish.events.schemas import EventCreate
-from soonish.integrations.models import Integration
-from soonish.subscriptions.models import Subscription, SubscriptionSelector
+from soonish.domain.accounts import access_tokens, sessions
+from soonish.domain.events import service as events
+from soonish.domain.events.schemas import EventCreate
+from soonish.infra.db import crypto
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.subscriptions import Subscription, SubscriptionSelector
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
 
 SUBSCRIBERS_AT_ONCE, EVENTS_AT_ONCE = 1000, 25
 PAUSE = 0.02  # seconds between transactions: SQLite is not fair to the other writers

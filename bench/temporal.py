@@ -11,8 +11,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from bench.harness import System
 from bench.seed import Seed
-from soonish.db.session import Database
-from soonish.reminders.models import Reminder
+from soonish.infra.db.models.reminders import Reminder
+from soonish.infra.db.session import Database
 
 
 def wait_until_armed(seed: Seed, count: int, seconds: float) -> None:

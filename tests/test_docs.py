@@ -17,14 +17,14 @@ from soonish import errors
 from soonish.app import create_app
 from soonish.cli.main import app as commands
 from soonish.config import Settings
-from soonish.db.models import Base
-from soonish.delivery.outcome import Outcome
-from soonish.notifications.event_texts import EVENT_KINDS
-from soonish.notifications.models import State
+from soonish.delivery.texts.events import EVENT_KINDS
+from soonish.delivery.transports.outcome import Outcome
+from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.registry import Base
+from soonish.local.temporal_server import DYNAMIC_CONFIG
 from soonish.ops.metrics import registry
-from soonish.ops.temporal_server import DYNAMIC_CONFIG
-from soonish.parts import make_parts
-from soonish.worker import WORKFLOWS, activities_of
+from soonish.runtime import make_parts
+from soonish.worker.main import WORKFLOWS, activities_of
 from tests.support.settings import make_settings
 
 ROOT = Path(__file__).parents[1]

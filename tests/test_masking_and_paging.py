@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from soonish.errors import InvalidInput
-from soonish.masking import mask_address
-from soonish.paging import id_cursor, instant_id_cursor
-from soonish.schemas import encode_cursor
+from soonish.kit.masking import mask_address
+from soonish.kit.paging import id_cursor, instant_id_cursor
+from soonish.kit.schemas import encode_cursor
 
 
 @pytest.mark.parametrize(

@@ -9,31 +9,31 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from soonish import __version__
-from soonish.accounts.api import router as accounts_router
-from soonish.accounts.api_tokens_api import router as api_tokens_router
-from soonish.accounts.own_data_api import router as own_data_router
-from soonish.admin.api import router as admin_router
-from soonish.audit.api import router as audit_router
 from soonish.config import Settings, load_settings
+from soonish.domain.notifications.progress import ProgressHub
 from soonish.errors import ConfigurationError
-from soonish.events.api import router as events_router
-from soonish.events.invitations_api import router as invitations_router
-from soonish.events.organizers_api import router as organizers_router
-from soonish.integrations.api import router as integrations_router
-from soonish.notifications.api import router as notifications_router
-from soonish.notifications.progress import ProgressHub
-from soonish.ops.access_log import AccessLog
-from soonish.ops.api import router as ops_router
-from soonish.ops.ending import on_signal
 from soonish.ops.installation import check_fingerprint_key
-from soonish.ops.keys import KeyWatch
+from soonish.ops.key_watch import KeyWatch
 from soonish.ops.logging import configure_logging
-from soonish.parts import make_parts
-from soonish.reminders.api import router as reminders_router
-from soonish.subscriptions.api import router as subscriptions_router
-from soonish.subscriptions.bulk_api import router as bulk_router
+from soonish.runtime import make_parts
+from soonish.web.api.accounts import router as accounts_router
+from soonish.web.api.admin import router as admin_router
+from soonish.web.api.api_tokens import router as api_tokens_router
+from soonish.web.api.audit import router as audit_router
+from soonish.web.api.events import router as events_router
+from soonish.web.api.integrations import router as integrations_router
+from soonish.web.api.invitations import router as invitations_router
+from soonish.web.api.notifications import router as notifications_router
+from soonish.web.api.operations import router as ops_router
+from soonish.web.api.organizers import router as organizers_router
+from soonish.web.api.own_data import router as own_data_router
+from soonish.web.api.reminders import router as reminders_router
+from soonish.web.api.subscriptions import router as subscriptions_router
+from soonish.web.api.subscriptions_bulk import router as bulk_router
 from soonish.web.install import install_web
-from soonish.web.pages import pages_router
+from soonish.web.middleware.access_log import AccessLog
+from soonish.web.pages.routers import pages_router
+from soonish.web.shutdown import on_signal
 
 CLOSE_SECONDS = 1.0  # what test messages and pokes under way get when the process is to end
 

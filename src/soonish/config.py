@@ -202,7 +202,7 @@ class Settings(BaseSettings):
     @field_validator("channel_rates")
     @classmethod
     def _check_rates(cls, value: list[str]) -> list[str]:
-        from soonish.notifications.pacing import parse_rate
+        from soonish.kit.rates import parse_rate
 
         for entry in value:
             parse_rate(entry)

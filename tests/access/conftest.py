@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from soonish.db.types import utc_now
-from soonish.events.advance import Advance
-from soonish.events.models import Event
-from soonish.notifications import settling
-from soonish.notifications.models import Notification
+from soonish.delivery.ledger import completion
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.types import utc_now
+from soonish.worker.advance import Advance
 from tests.notifications.delivering import Delivering, delivering
 from tests.support.scene import (
     Scene,
@@ -87,7 +87,7 @@ class Party:
         for notification_id in waiting:
             await self.post.first.run(notification_id, str(uuid4()), 1, lambda: False)
             async with self.scene.db.write() as session:
-                await settling.settle(session, notification_id, utc_now())
+                await completion.settle(session, notification_id, utc_now())
 
     def mails(self, address: str, title: str = "") -> list[EmailMessage]:
         """What arrived at an address, with this in the subject."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from soonish.db.types import utc_now
-from soonish.notifications.models import Notification
-from soonish.reminders.models import Reminder
-from soonish.subscriptions import beginning
-from soonish.subscriptions.models import Subscription
+from soonish.domain.subscriptions import start
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.reminders import Reminder
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.access.conftest import Party, text_of
 from tests.events.stage import code_of
 
@@ -102,7 +102,7 @@ async def test_the_organizers_get_one_mail_for_all_who_wait(party: Party) -> Non
 async def test_who_asks_and_withdraws_in_turn_makes_no_flood(
     party: Party, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(beginning, "MAX_WANTED", 3)
+    monkeypatch.setattr(start, "MAX_WANTED", 3)
     event = await party.private()
     token = await party.link(event, needs_approval=True)
     path = base(event, "/subscribe")

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from soonish.audit.models import AuditEntry
+from soonish.domain.subscriptions import bulk
+from soonish.domain.subscriptions.bulk import Row
 from soonish.errors import NotFound
-from soonish.subscriptions import bulk
-from soonish.subscriptions.bulk import Row
-from soonish.subscriptions.bulk_api import read_csv
-from soonish.subscriptions.models import Subscription
+from soonish.infra.db.models.audit import AuditEntry
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.web.api.subscriptions_bulk import read_csv
 from tests.access.conftest import Party
 from tests.access.test_approval import confirmation_in
 from tests.events.stage import code_of, fields_of

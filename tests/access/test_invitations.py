@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from soonish.accounts.models import Token
-from soonish.accounts.tokens import hash_of
-from soonish.db.types import utc_now
-from soonish.events.models import Invitation
-from soonish.subscriptions.models import Subscription
+from soonish.identity.tokens import hash_of
+from soonish.infra.db.models.accounts import Token
+from soonish.infra.db.models.events import Invitation
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.access.conftest import Party, text_of, token_in
 from tests.events.stage import code_of, fields_of, in_hours, instant
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from soonish.accounts import access_tokens, merging, sessions, tokens
-from soonish.accounts.models import Registration, User
-from soonish.events.models import EventOrganizer
-from soonish.subscriptions.models import Subscription
+from soonish.domain.accounts import access_tokens, address_change, sessions
+from soonish.identity import tokens
+from soonish.infra.db.models.accounts import Registration, User
+from soonish.infra.db.models.events import EventOrganizer
+from soonish.infra.db.models.subscriptions import Subscription
 from tests.access.conftest import Party
 
 NINA = "nina@example.org"
@@ -17,7 +18,7 @@ async def move(party: Party, who: str, address: str) -> User:
     """The person proves this address to be theirs."""
     async with party.scene.db.write() as session:
         user = await session.get_one(User, party.scene.users[who].id)
-        await merging.claim_address(session, user, address)
+        await address_change.claim_address(session, user, address)
         claim = (
             await session.scalars(
                 select(Registration).where(Registration.claimant_user_id == user.id)
@@ -25,7 +26,7 @@ async def move(party: Party, who: str, address: str) -> User:
         ).one()
         token = await tokens.issue(session, "new_email", claim.user_id, registration_id=claim.id)
     async with party.scene.db.write() as session:
-        return await merging.take_address(session, token, "http://localhost")
+        return await address_change.take_address(session, token, "http://localhost")
 
 
 async def test_roles_and_invitations_come_along(party: Party) -> None:

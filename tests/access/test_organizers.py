@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import update
 
-from soonish.accounts.models import User
-from soonish.audit.models import AuditEntry
-from soonish.db.types import utc_now
-from soonish.events import organizers
-from soonish.events.models import EventOrganizer
+from soonish.domain.access import organizers
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.audit import AuditEntry
+from soonish.infra.db.models.events import EventOrganizer
+from soonish.infra.db.types import utc_now
 from tests.access.conftest import Party, text_of
 from tests.events.stage import code_of, fields_of, in_hours
 

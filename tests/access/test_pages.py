@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from soonish.db.types import utc_now
-from soonish.events.organizers import MAX_CO_ORGANIZERS
-from soonish.subscriptions.models import Subscription
-from soonish.subscriptions.tokens import make_token
+from soonish.domain.access.organizers import MAX_CO_ORGANIZERS
+from soonish.identity.signed_tokens import make_token
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.web.site import Site, Visitor, text_of
 
 

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from soonish.app import create_app
-from soonish.parts import Parts
+from soonish.runtime import Parts
 from tests.access.walking import ask, make_stage, routes_of
 from tests.support.ports import free_port
 from tests.support.settings import make_settings

@@ -13,20 +13,21 @@ import httpx2
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.accounts import access_tokens, api_tokens, sessions, tokens
-from soonish.accounts.addresses import fingerprint_of
-from soonish.accounts.cookies import SESSION
-from soonish.accounts.models import OidcIdentity, User
-from soonish.db.types import utc_now
-from soonish.events.models import Event, EventOrganizer, Invitation
-from soonish.integrations.models import Integration
-from soonish.integrations.service import url_fingerprint
-from soonish.notifications.models import Notification
-from soonish.outbox import streams
-from soonish.parts import Parts
-from soonish.reminders.models import RemindMe
-from soonish.subscriptions.models import Subscription
-from soonish.subscriptions.tokens import Purpose, make_token
+from soonish.domain.accounts import access_tokens, api_tokens, sessions
+from soonish.domain.integrations.service import url_fingerprint
+from soonish.identity import tokens
+from soonish.identity.addresses import fingerprint_of
+from soonish.identity.signed_tokens import Purpose, make_token
+from soonish.infra.db.models.accounts import OidcIdentity, User
+from soonish.infra.db.models.events import Event, EventOrganizer, Invitation
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.reminders import RemindMe
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import streams
+from soonish.runtime import Parts
+from soonish.web.cookies import SESSION
 
 PEOPLE = ("ended", "outs", "admin", "member", "invit", "subs", "co", "owner", "asker")
 BROWSER = {"accept": "text/html", "sec-fetch-site": "same-origin"}

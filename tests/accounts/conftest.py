@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from soonish.config import Settings
-from soonish.db.session import Database
+from soonish.infra.db.session import Database
 from tests.accounts.scene import Scene
 from tests.support.database import (
     database,

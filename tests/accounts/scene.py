@@ -10,29 +10,24 @@ import httpx2
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from soonish.accounts import (
-    account_pages,
-    oidc_pages,
-    pages,
-    service,
-    sign_up_pages,
-    tokens,
-    verification,
-)
-from soonish.accounts.api import router
-from soonish.accounts.api_tokens_api import router as api_tokens_router
-from soonish.accounts.models import Registration, Session, Token, User
-from soonish.accounts.queries import find_by_address
-from soonish.accounts.tokens import Purpose
 from soonish.config import Settings
-from soonish.db.base import Base
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.notifications.models import Delivery, Notification
-from soonish.ops.rate_limits import RateLimits
-from soonish.outbox import streams
+from soonish.domain.accounts import registration
+from soonish.identity import tokens
+from soonish.identity.tokens import Purpose
+from soonish.identity.users import find_by_address, find_or_create_by_address
+from soonish.infra.db.base import Base
+from soonish.infra.db.models.accounts import Registration, Session, Token, User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import streams
+from soonish.infra.rate_limits.limits import RateLimits
+from soonish.web.api.accounts import router
+from soonish.web.api.api_tokens import router as api_tokens_router
 from soonish.web.install import install_web
+from soonish.web.pages.account import account as account_pages
+from soonish.web.pages.account import oidc, sign_in, sign_up
 
 Row = TypeVar("Row", bound=Base)
 PASSWORD = "correct horse battery"
@@ -71,7 +66,7 @@ class Scene:
         self.app.state.soonish = Parts(self.settings, self.db)
         self.app.include_router(router)
         self.app.include_router(api_tokens_router)
-        for module in (pages, account_pages, sign_up_pages, oidc_pages):
+        for module in (sign_in, account_pages, sign_up, oidc):
             self.app.include_router(module.router)
         install_web(self.app, self.settings)
 
@@ -107,7 +102,7 @@ class Scene:
         """What every UserVerificationWorkflow does first."""
         for row in await self.rows(Registration):
             async with self.db.write() as session:
-                await verification.begin(session, row.workflow_id, self.settings.base_url)
+                await registration.begin(session, row.workflow_id, self.settings.base_url)
 
     async def token_of(self, mail: Mail) -> str:
         """What the deliver activity does just before it sends this mail."""
@@ -143,7 +138,7 @@ class Scene:
     async def subscriber(self, address: str) -> User:
         """An anonymous address."""
         async with self.db.write() as session:
-            return await service.find_or_create_by_address(session, address)
+            return await find_or_create_by_address(session, address)
 
     async def issue(self, purpose: Purpose, user_id: int) -> str:
         async with self.db.write() as session:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from soonish.accounts.models import ApiToken, OidcIdentity, Session
-from soonish.db.types import utc_now
+from soonish.infra.db.models.accounts import ApiToken, OidcIdentity, Session
+from soonish.infra.db.types import utc_now
 from tests.web.site import Site, text_of
 
 

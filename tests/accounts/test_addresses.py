@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from soonish.accounts.addresses import fingerprint_of, normalise
 from soonish.config import Settings
 from soonish.errors import InvalidInput
+from soonish.identity.addresses import fingerprint_of, normalise
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 import time_machine
 from sqlalchemy import update
 
-from soonish.accounts.api_tokens import MAX_LIVE
-from soonish.accounts.models import ApiToken, User
-from soonish.accounts.tokens import Purpose, hash_of
-from soonish.db.types import utc_now
+from soonish.domain.accounts.api_tokens import MAX_LIVE
+from soonish.identity.tokens import Purpose, hash_of
+from soonish.infra.db.models.accounts import ApiToken, User
+from soonish.infra.db.types import utc_now
 from tests.accounts.scene import OTHER_PASSWORD, PASSWORD, Scene
 
 ADDRESS, TOKENS = "ada@example.com", "/api/users/me/tokens"

@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from soonish.accounts import service, verification
-from soonish.accounts.models import Registration, Token, User
-from soonish.db.types import utc_now
-from soonish.notifications.models import Notification
-from soonish.subscriptions.models import Subscription
+from soonish.domain.accounts import registration
+from soonish.identity.users import find_or_create_by_address
+from soonish.infra.db.models.accounts import Registration, Token, User
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.accounts.scene import PASSWORD, Scene
 
 ADDRESS = "ada@example.com"
@@ -23,7 +24,7 @@ async def check_all(scene: Scene) -> list[float | None]:
     found: list[float | None] = []
     for row in await scene.rows(Registration):
         async with scene.db.write() as session:
-            found.append(await verification.check(session, row.workflow_id))
+            found.append(await registration.check(session, row.workflow_id))
     return found
 
 
@@ -89,7 +90,7 @@ async def test_whoever_subscribes_while_it_goes_is_kept(scene: Scene) -> None:
 
     async def subscribe(address: str) -> None:
         async with scene.db.write() as session:
-            user = await service.find_or_create_by_address(session, address)
+            user = await find_or_create_by_address(session, address)
             session.add(Subscription(event_id=event.id, user_id=user.id))
 
     for number in range(5):
@@ -106,7 +107,7 @@ async def test_whoever_subscribes_while_it_goes_is_kept(scene: Scene) -> None:
 
 async def subscribe_again(scene: Scene, address: str) -> None:
     async with scene.db.write() as session:
-        await service.find_or_create_by_address(session, address, "Guest")
+        await find_or_create_by_address(session, address, "Guest")
 
 
 async def test_a_name_is_given_once_and_never_to_an_account(scene: Scene) -> None:
@@ -114,7 +115,7 @@ async def test_a_name_is_given_once_and_never_to_an_account(scene: Scene) -> Non
     for address, names in (("known@example.com", [None, None]), (ADDRESS, ["Ada", "Ada"])):
         for name, expected in zip(("Ada", "Eve"), names, strict=True):
             async with scene.db.write() as session:
-                await service.find_or_create_by_address(session, address, name)
+                await find_or_create_by_address(session, address, name)
             user = await scene.user(address)
             assert user is not None
             assert user.name == expected

@@ -13,8 +13,8 @@ import time_machine
 from joserfc.jwk import RSAKey
 from sqlalchemy import update
 
-from soonish.accounts.models import OidcIdentity, Registration, Session, User
-from soonish.db.types import utc_now
+from soonish.infra.db.models.accounts import OidcIdentity, Registration, Session, User
+from soonish.infra.db.types import utc_now
 from tests.accounts.scene import OTHER_PASSWORD, PASSWORD, Scene
 from tests.support.oidc import CLIENT_ID, CLIENT_SECRET, OidcProvider, serve_oidc, stock_provider
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import bcrypt
 import pytest
 
-from soonish.accounts.password_rules import check
-from soonish.accounts.passwords import hash_password, verify_password
+from soonish.domain.accounts.password_rules import check
+from soonish.domain.accounts.passwords import hash_password, verify_password
 from soonish.errors import InvalidInput
 
 

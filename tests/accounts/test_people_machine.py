@@ -24,22 +24,24 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from soonish.accounts import erasure, flows, merging, tokens, verification
-from soonish.accounts.flows import Browser
-from soonish.accounts.models import Registration, Session, User
-from soonish.accounts.queries import find_by_address
-from soonish.accounts.tokens import Purpose
 from soonish.config import Settings
-from soonish.db.models import Base
-from soonish.db.session import Database
-from soonish.db.types import utc_now
+from soonish.delivery.ledger import ledger
+from soonish.domain.accounts import address_change, registration, sign_in
+from soonish.domain.accounts.sign_in import Browser
+from soonish.domain.privacy import erasure
+from soonish.domain.subscriptions import service as subscriptions
 from soonish.errors import Gone
-from soonish.notifications import ledger
-from soonish.notifications.models import Notification
-from soonish.ops.rate_limits import Meter, RateLimits
-from soonish.subscriptions import service as subscriptions
-from soonish.subscriptions.models import Subscription
-from soonish.subscriptions.tokens import Claims
+from soonish.identity import tokens
+from soonish.identity.signed_tokens import Claims
+from soonish.identity.tokens import Purpose
+from soonish.identity.users import find_by_address
+from soonish.infra.db.models.accounts import Registration, Session, User
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.registry import Base
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.infra.rate_limits.limits import Meter, RateLimits
 from tests.support.world import World
 
 ADDRESSES = st.sampled_from(["a@example.org", "b@example.org", "c@example.org"])
@@ -97,7 +99,7 @@ class PeopleMachine(RuleBasedStateMachine):
     @rule(address=ADDRESSES)
     def register(self, address: str) -> None:
         self.run(
-            flows.register(
+            sign_in.register(
                 self.world.db, self.meter, email=address, password="correct horse battery"
             )
         )
@@ -140,7 +142,7 @@ class PeopleMachine(RuleBasedStateMachine):
     @rule(address=ADDRESSES, data=DATA)
     def ask_to_move(self, address: str, data: Any) -> None:
         user = data.draw(st.sampled_from(self.accounts()))
-        self.write(merging.claim_address, user, address)
+        self.write(address_change.claim_address, user, address)
         self.known(address)
         self.mail_claims()
 
@@ -177,7 +179,7 @@ class PeopleMachine(RuleBasedStateMachine):
     async def verifying(self, token: str, times: int) -> list[User]:
         async def once() -> User | None:
             try:
-                made = await flows.verify(
+                made = await sign_in.verify(
                     self.world.db, self.world.settings, Browser("here"), token=token
                 )
             except Gone:
@@ -191,7 +193,7 @@ class PeopleMachine(RuleBasedStateMachine):
     def register_and_subscribe_at_once(self, address: str, number: int) -> None:
         async def both() -> None:
             await asyncio.gather(
-                flows.register(self.world.db, self.meter, email=address),
+                sign_in.register(self.world.db, self.meter, email=address),
                 self.subscribing(address, number),
             )
 
@@ -224,7 +226,7 @@ class PeopleMachine(RuleBasedStateMachine):
     def mail_claims(self) -> None:
         """The mail of each registration, to whoever has the address now."""
         for row in self.run(self.world.rows(Registration)):
-            self.write(verification.begin, row.workflow_id, "http://localhost")
+            self.write(registration.begin, row.workflow_id, "http://localhost")
             moves = row.claimant_user_id is not None
             purpose = Purpose.NEW_EMAIL if moves else Purpose.VERIFICATION
             user = next(u for u in self.run(self.world.rows(User)) if u.id == row.user_id)
@@ -308,8 +310,8 @@ class PeopleMachine(RuleBasedStateMachine):
 def test_any_order_of_what_people_do(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     global _settings
     _settings = settings
-    monkeypatch.setattr(flows, "_SAME_SECONDS", 0.0)  # timing is not what is looked at here
-    monkeypatch.setattr("soonish.accounts.passwords.hash_password", _no_hash)
+    monkeypatch.setattr(sign_in, "_SAME_SECONDS", 0.0)  # timing is not what is looked at here
+    monkeypatch.setattr("soonish.domain.accounts.passwords.hash_password", _no_hash)
     examples, steps = (40, 30) if settings.is_sqlite else (6, 20)
     run_state_machine_as_test(
         PeopleMachine,

@@ -10,15 +10,15 @@ import pytest
 import time_machine
 from sqlalchemy import update
 
-from soonish.accounts import tokens
-from soonish.accounts.models import Registration, User
-from soonish.accounts.tokens import Purpose
-from soonish.db.types import utc_now
-from soonish.notifications.models import Delivery, Notification
-from soonish.subscriptions.confirmation import confirm
-from soonish.subscriptions.models import Subscription
-from soonish.subscriptions.service import token_subject
-from soonish.subscriptions.tokens import Claims
+from soonish.domain.subscriptions.confirmation import confirm
+from soonish.domain.subscriptions.service import token_subject
+from soonish.identity import tokens
+from soonish.identity.signed_tokens import Claims
+from soonish.identity.tokens import Purpose
+from soonish.infra.db.models.accounts import Registration, User
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.accounts.scene import OTHER_PASSWORD, PASSWORD, Scene
 
 ADDRESS, NEW = "ada@example.com", "ada@new.example"

@@ -6,10 +6,10 @@ import asyncio
 
 from sqlalchemy import literal_column, select
 
-from soonish.accounts.models import Registration, User
-from soonish.accounts.tokens import Purpose
-from soonish.db.models import Base
-from soonish.outbox.models import OutboxRow
+from soonish.identity.tokens import Purpose
+from soonish.infra.db.models.accounts import Registration, User
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.registry import Base
 from tests.accounts.scene import OTHER_PASSWORD, PASSWORD, Scene
 
 ADDRESS = "ada@example.com"

@@ -12,11 +12,11 @@ import jwt
 import pytest
 import time_machine
 
-from soonish.accounts import access_tokens, sessions
-from soonish.accounts.models import Session
-from soonish.accounts.operators import create_account
-from soonish.db.types import utc_now
-from soonish.outbox.models import OutboxRow
+from soonish.domain.accounts import access_tokens, sessions
+from soonish.domain.accounts.operators import create_account
+from soonish.infra.db.models.accounts import Session
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.types import utc_now
 from tests.accounts.scene import PASSWORD, Scene
 
 ADDRESS = "ada@example.com"

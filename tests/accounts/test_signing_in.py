@@ -11,9 +11,9 @@ import pytest
 import time_machine
 from sqlalchemy import update
 
-from soonish.accounts.models import Session, User
-from soonish.accounts.tokens import Purpose
-from soonish.db.types import utc_now
+from soonish.identity.tokens import Purpose
+from soonish.infra.db.models.accounts import Session, User
+from soonish.infra.db.types import utc_now
 from tests.accounts.scene import OTHER_PASSWORD, PASSWORD, Scene
 
 ADDRESS = "ada@example.com"

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.accounts import access_tokens, api_tokens, service, sessions, tokens
-from soonish.accounts.api_tokens import Scope
-from soonish.accounts.models import Registration, User
-from soonish.accounts.tokens import Purpose
 from soonish.config import Settings
-from soonish.db.types import utc_now
-from soonish.events import invitations
-from soonish.subscriptions.models import ACTIVE, Subscription
-from soonish.subscriptions.tokens import Purpose as MailPurpose
-from soonish.subscriptions.tokens import make_token
+from soonish.domain.accounts import access_tokens, api_tokens, service, sessions
+from soonish.domain.accounts.api_tokens import Scope
+from soonish.identity import links, tokens
+from soonish.identity.signed_tokens import Purpose as MailPurpose
+from soonish.identity.signed_tokens import make_token
+from soonish.identity.tokens import Purpose
+from soonish.identity.users import find_or_create_by_address
+from soonish.infra.db.models.accounts import Registration, User
+from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
+from soonish.infra.db.types import utc_now
 from tests.accounts.scene import OTHER_PASSWORD
 from tests.web.site import Site, Visitor
 
@@ -60,7 +61,7 @@ class People:
             return answer.json()["url"].partition("invitation=")[2]
         async with self.site.parts.db.write() as session:
             invitation_id = answer.json()["items"][0]["id"]
-            url = await invitations.issue_url(session, invitation_id, "")
+            url = await links.issue_invitation_url(session, invitation_id, "")
         return url.partition("invitation=")[2]
 
     def doors(self) -> dict[str, Callable[[str], Awaitable[int]]]:
@@ -173,7 +174,7 @@ async def mailed(session: AsyncSession, kind: str, user: User, subscription: Sub
         return await tokens.issue(session, kind, user.id, subscription_id=subscription.id)
     if kind != Purpose.NEW_EMAIL:
         return await tokens.issue(session, kind, user.id)
-    claimant = await service.find_or_create_by_address(session, "claimant@example.org")
+    claimant = await find_or_create_by_address(session, "claimant@example.org")
     claimant.is_verified = True
     claim = Registration(user_id=user.id, claimant_user_id=claimant.id)
     await service.open_registration(session, claim)

@@ -13,13 +13,13 @@ from sqlalchemy import update
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
 from temporalio.worker import Replayer, Worker
 
-from soonish.accounts.activities import AccountActivities
-from soonish.accounts.messages import SessionInput, VerificationInput
-from soonish.accounts.models import Registration, Session, User
-from soonish.accounts.workflow import SessionWorkflow, UserVerificationWorkflow
-from soonish.db.types import utc_now
-from soonish.outbox import service as outbox
-from soonish.outbox.models import OutboxRow
+from soonish.infra.db.models.accounts import Registration, Session, User
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import service as outbox
+from soonish.worker.activities.accounts import AccountActivities
+from soonish.worker.workflows.account import SessionWorkflow, UserVerificationWorkflow
+from soonish.workflow_types import SessionInput, VerificationInput
 from tests.accounts.scene import PASSWORD, Scene
 from tests.support.temporal import TemporalServer
 from tests.support.wait import eventually

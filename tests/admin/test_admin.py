@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from soonish.accounts import sessions
-from soonish.accounts.models import User
-from soonish.audit.models import AuditEntry
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.integrations.models import Integration
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox.models import OutboxRow
-from soonish.subscriptions.models import Subscription
+from soonish.domain.accounts import sessions
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.audit import AuditEntry
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.web.site import Site, Visitor, text_of
 
 pytestmark = pytest.mark.usefixtures("database")

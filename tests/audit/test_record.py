@@ -10,11 +10,12 @@ from fastapi import FastAPI
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 
-from soonish.accounts.models import User
-from soonish.audit import origin, service
-from soonish.audit.models import AuditEntry
 from soonish.config import Settings
-from soonish.db.session import Database
+from soonish.infra.audit import origin
+from soonish.infra.audit import service as audit
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.audit import AuditEntry
+from soonish.infra.db.session import Database
 from soonish.web.install import install_web
 
 
@@ -25,7 +26,7 @@ async def entries(database: Database) -> list[AuditEntry]:
 
 async def test_an_entry_is_written_with_what_it_is_about(database: Database) -> None:
     async with database.write() as session:
-        service.record(
+        audit.record(
             session,
             "event.cancel",
             actor_id=None,
@@ -43,7 +44,7 @@ async def test_an_entry_is_written_with_what_it_is_about(database: Database) -> 
 async def test_an_entry_goes_with_its_transaction(database: Database) -> None:
     async def fail() -> None:
         async with database.write() as session:
-            service.record(session, "event.cancel", actor_id=None)
+            audit.record(session, "event.cancel", actor_id=None)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -54,7 +55,7 @@ async def test_an_entry_goes_with_its_transaction(database: Database) -> None:
 async def test_the_command_line_is_a_source(database: Database) -> None:
     with origin.coming_from(origin.Origin(source=origin.CLI)):
         async with database.write() as session:
-            service.record(session, "user.create", actor_id=None)
+            audit.record(session, "user.create", actor_id=None)
     [entry] = await entries(database)
     assert (entry.client, entry.details) == (None, {"source": "cli"})
 
@@ -70,7 +71,7 @@ async def test_the_client_is_the_peer_or_what_a_trusted_proxy_says(
     @app.get("/")
     async def act() -> None:  # pyright: ignore[reportUnusedFunction] (FastAPI calls it)
         async with database.write() as session:
-            service.record(session, "thing.do", actor_id=None)
+            audit.record(session, "thing.do", actor_id=None)
 
     install_web(app, settings.model_copy(update={"trusted_proxies": trusted}))
     transport = httpx2.ASGITransport(app=app, client=("192.0.2.1", 50_000))
@@ -82,11 +83,11 @@ async def test_the_client_is_the_peer_or_what_a_trusted_proxy_says(
 
 async def test_an_entry_may_lose_its_identity_and_nothing_else(database: Database) -> None:
     async with database.write() as session:
-        service.record(session, "event.cancel", actor_id=None, details={"fields": ["name"]})
+        audit.record(session, "event.cancel", actor_id=None, details={"fields": ["name"]})
         user = User(email=None, is_verified=True)
         session.add(user)
         await session.flush()
-        service.record(session, "event.update", actor_id=user.id)
+        audit.record(session, "event.update", actor_id=user.id)
 
     async def change(**values: Any) -> None:
         async with database.write() as session:

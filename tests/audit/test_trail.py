@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from soonish.audit.models import AuditEntry
+from soonish.infra.db.models.audit import AuditEntry
 from tests.events.stage import in_hours
 from tests.web.site import Site, Visitor, local_in
 

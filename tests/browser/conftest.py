@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from playwright.async_api import Browser, Page, Response, async_playwright
 
-from soonish.accounts.cookies import SESSION
+from soonish.web.cookies import SESSION
 from tests.browser.serving import serve
 from tests.support.database import migrated_sqlite
 from tests.support.ports import free_port

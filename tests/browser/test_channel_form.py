@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Browser, expect
 
-from soonish.integrations.models import Integration
+from soonish.infra.db.models.integrations import Integration
 from tests.browser.conftest import open_tab
 from tests.support.http_sink import HttpSink
 from tests.web.site import Site

@@ -8,12 +8,12 @@ from email.message import EmailMessage
 import pytest
 from playwright.async_api import Browser, expect
 
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.notifications.models import Notification
-from soonish.ops.mail_files import mail_folder
-from soonish.subscriptions.models import Subscription
-from soonish.subscriptions.tokens import Purpose, make_token
+from soonish.identity.signed_tokens import Purpose, make_token
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.local.caught_mail import mail_folder
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
 from tests.support.http_sink import HttpSink
 from tests.web.site import Site

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from soonish.accounts import sessions
-from soonish.accounts.cookies import SESSION
-from soonish.accounts.service import find_or_create_by_address
 from soonish.config import Settings
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.notifications.models import Delivery, Notification, State
-from soonish.parts import make_parts
+from soonish.domain.accounts import sessions
+from soonish.identity.users import find_or_create_by_address
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.types import utc_now
+from soonish.runtime import make_parts
+from soonish.web.cookies import SESSION
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
 from tests.support.ports import accepts, free_port
 from tests.support.settings import SECRETS, make_settings
@@ -114,7 +114,7 @@ async def test_a_saved_change_is_in_the_header_at_once(browser: Browser, served_
 async def test_whoever_is_signed_out_elsewhere_sees_no_more(
     browser: Browser, served_site: Site, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("soonish.notifications.live_pages.CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("soonish.web.pages.organizer.live.CHECK_SECONDS", 0.0)
     ana = await served_site.member("ana")
     event_id, _ = await ana.create_event()
     world = World(served_site.parts.db, served_site.parts.settings)

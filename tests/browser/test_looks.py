@@ -15,8 +15,8 @@ from playwright.async_api import Browser, Page
 from starlette.responses import Response, StreamingResponse
 
 from soonish.config import Settings
-from soonish.web.frames import mail_frame
 from soonish.web.install import install_web
+from soonish.web.rendering.frames import mail_frame
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
 from tests.browser.measures import moving, open_everything, small_targets, width_over
 from tests.browser.pictures import picture

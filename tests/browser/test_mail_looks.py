@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator
 import pytest
 from playwright.async_api import Browser, Route
 
-from soonish.notifications.content import Content
-from soonish.notifications.mail_document import mail_document
-from soonish.notifications.texts import ACCOUNT_KINDS, EVENT_KINDS, compose
+from soonish.delivery.texts.compose import ACCOUNT_KINDS, EVENT_KINDS, compose
+from soonish.delivery.texts.content import Content
+from soonish.delivery.texts.mail import mail_document
 from tests.browser.conftest import PHONE, Tab, open_tab
 from tests.browser.measures import width_over
 from tests.browser.pictures import picture

@@ -15,8 +15,8 @@ from typing import Any
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from soonish import worker
-from soonish.ops.temporal_logs import LogInterceptor
+from soonish.worker import main
+from soonish.worker.interceptors import LogInterceptor
 
 FOLDER = Path(sys.argv[-1])
 
@@ -44,5 +44,5 @@ def _die_if_asked(order: str) -> None:
 
 
 if __name__ == "__main__":
-    worker.LogInterceptor = DyingInterceptor
-    worker.main([])
+    main.LogInterceptor = DyingInterceptor
+    main.main([])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from soonish.db.types import utc_now
+from soonish.infra.db.types import utc_now
 from tests.chaos.conftest import Figures
 from tests.chaos.ledger_file import paths_sent, query
 from tests.e2e.crowd import Crowd, gather

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from soonish.db.types import utc_now
-from soonish.events.models import Event
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.types import utc_now
 from tests.chaos.conftest import Figures
 from tests.chaos.forms import SQLITE, chance, rounds
 from tests.support.wait import eventually

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from soonish.config import Settings
-from soonish.db.types import utc_now
-from soonish.notifications.models import Notification
-from soonish.outbox.models import OutboxRow
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.types import utc_now
 from tests.chaos.conftest import Figures
 from tests.chaos.forms import SQLITE, rounds
 from tests.support.system import ROOT

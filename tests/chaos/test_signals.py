@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 from temporalio.service import RPCError
 
-from soonish.events.models import Event
-from soonish.integrations.models import Integration
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox import streams
-from soonish.outbox.models import OutboxRow
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.outbox import streams
 from tests.chaos.conftest import Figures
 from tests.chaos.forms import SQLITE, amounts, chance, rounds
 from tests.support.wait import eventually

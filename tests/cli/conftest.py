@@ -16,7 +16,7 @@ import structlog
 from typer.testing import CliRunner
 
 from soonish.cli.main import app
-from soonish.db import crypto, migrate
+from soonish.infra.db import crypto, migrate
 from tests.support.settings import SECRETS, make_settings
 from tests.support.temporal import TemporalServer
 

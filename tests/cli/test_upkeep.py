@@ -11,16 +11,16 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.accounts.models import User
-from soonish.accounts.passwords import verify_password
 from soonish.config import load_settings
-from soonish.db import crypto
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox.models import OutboxRow
-from soonish.reminders.models import Reminder
-from soonish.subscriptions.models import Subscription
+from soonish.domain.accounts.passwords import verify_password
+from soonish.infra.db import crypto
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.reminders import Reminder
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
 from tests.cli.conftest import TEST_EMAIL, CommandLine
 from tests.support.http_sink import HttpSink, Reply
 

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from soonish.config import SECRET_NAMES, Settings
-from soonish.db import migrate
-from soonish.db.models import Base
-from soonish.db.session import Database
-from soonish.notifications.models import Delivery, Notification
+from soonish.infra.db import migrate
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.registry import Base
+from soonish.infra.db.session import Database
 from tests.support.settings import make_settings
 from tests.support.world import World
 

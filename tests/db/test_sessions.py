@@ -10,13 +10,13 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from soonish.config import Settings
-from soonish.db import session as session_module
-from soonish.db.errors import is_passing
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.ops.models import Lease
-from soonish.outbox import service as outbox
-from soonish.outbox.models import OutboxRow
+from soonish.infra.db import session as session_module
+from soonish.infra.db.errors import is_passing
+from soonish.infra.db.models.installation import Lease
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import service as outbox
 from tests.support.settings import make_settings
 
 

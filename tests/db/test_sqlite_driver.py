@@ -13,10 +13,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
-from soonish.db import sqlite_driver
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.ops.models import Lease
+from soonish.infra.db import sqlite_driver
+from soonish.infra.db.models.installation import Lease
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -10,13 +10,13 @@ from cryptography.fernet import Fernet
 from sqlalchemy import select, text
 from sqlalchemy.exc import StatementError
 
-from soonish.accounts.models import User
 from soonish.config import Settings
-from soonish.db import crypto
-from soonish.db.session import Database
 from soonish.errors import ConfigurationError
+from soonish.infra.db import crypto
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.installation import Lease
+from soonish.infra.db.session import Database
 from soonish.ops import installation
-from soonish.ops.models import Lease
 from tests.support.settings import make_settings
 from tests.support.world import World
 

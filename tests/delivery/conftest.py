@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, Callable, Generator
 import pytest
 
 from soonish.config import Settings
-from soonish.delivery import guard
-from soonish.delivery.mail import ServiceMail
-from soonish.delivery.message import Message
-from soonish.delivery.sender import Sender
+from soonish.delivery.transports.egress import guard
+from soonish.delivery.transports.mail.service import ServiceMail
+from soonish.delivery.transports.message import Message
+from soonish.delivery.transports.sender import Sender
 from tests.support.smtp_sink import SmtpSink
 
 SettingsFor = Callable[..., Settings]

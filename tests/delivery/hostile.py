@@ -13,8 +13,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from soonish.delivery import guard
-from soonish.delivery.attempt import in_delivery_thread
+from soonish.delivery.transports.attempt import in_delivery_thread
+from soonish.delivery.transports.egress import guard
 
 PUBLIC = "93.184.216.34"
 

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from soonish.delivery.addresses import is_localhost, is_open, parse_literal
+from soonish.delivery.transports.egress.addresses import is_localhost, is_open, parse_literal
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 EVERYTHING = [ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")]

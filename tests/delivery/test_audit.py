@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from soonish.delivery import audit
-from soonish.delivery.attempt import Attempt, BlockedTarget
+from soonish.delivery.transports.attempt import Attempt, BlockedTarget
+from soonish.delivery.transports.egress import audit_hook
 from tests.delivery.test_guard import in_delivery
 from tests.support.http_sink import HttpSink
 
@@ -160,7 +160,9 @@ def test_no_file_but_code_and_certificates(action: Callable[[], Any]):
 def test_code_and_certificates_may_be_read():
     assert "def " in in_delivery(lambda: Path(os.__file__).read_text())
     assert b"TZif" in in_delivery(lambda: Path("/usr/share/zoneinfo/UTC").read_bytes())
-    assert b"CERTIFICATE" in in_delivery(lambda: Path(audit.DEFAULT_CA_BUNDLE_PATH).read_bytes())
+    assert b"CERTIFICATE" in in_delivery(
+        lambda: Path(audit_hook.DEFAULT_CA_BUNDLE_PATH).read_bytes()
+    )
 
 
 def test_a_link_out_of_a_readable_folder_leads_nowhere(
@@ -174,8 +176,8 @@ def test_a_link_out_of_a_readable_folder_leads_nowhere(
     (readable / "link").symlink_to(tmp_path / "secrets.env")
     (readable / "secrets.env").write_text("secret")
     real = os.path.realpath(readable)
-    monkeypatch.setattr(audit, "_roots", (real,))
-    monkeypatch.setattr(audit, "_closed", (f"{real}/secrets.env",))
+    monkeypatch.setattr(audit_hook, "_roots", (real,))
+    monkeypatch.setattr(audit_hook, "_closed", (f"{real}/secrets.env",))
     assert in_delivery(lambda: (readable / "note").read_text()) == "fine"
     for name in ("link", "secrets.env", "../secrets.env"):
         assert isinstance(in_delivery((readable / name).read_text), BlockedTarget)

@@ -16,12 +16,18 @@ import requests
 import urllib3
 
 from soonish.config import Settings
-from soonish.delivery import egress, schemes
-from soonish.delivery.attempt import Attempt, BlockedTarget, enter_delivery_thread, running
-from soonish.delivery.message import Message
-from soonish.delivery.outcome import Outcome
-from soonish.delivery.sender import Sender
-from soonish.delivery.urls import vet
+from soonish.delivery.transports.apprise import schemes
+from soonish.delivery.transports.apprise.urls import vet
+from soonish.delivery.transports.attempt import (
+    Attempt,
+    BlockedTarget,
+    enter_delivery_thread,
+    running,
+)
+from soonish.delivery.transports.egress import install
+from soonish.delivery.transports.message import Message
+from soonish.delivery.transports.outcome import Outcome
+from soonish.delivery.transports.sender import Sender
 from soonish.errors import InvalidInput
 from tests.support.http_sink import HttpSink
 from tests.support.settings import make_settings
@@ -31,7 +37,7 @@ Resolving = Callable[[str, list[str]], None]
 
 def in_delivery(action: Callable[[], Any], attempt: Attempt | None = None) -> Any:
     """Run `action` in a delivery thread; return what it returned or raised."""
-    egress.install(make_settings(Path("/nonexistent")))
+    install.install(make_settings(Path("/nonexistent")))
     outcome: list[Any] = []
 
     def work() -> None:
@@ -102,7 +108,7 @@ async def test_a_name_is_resolved_once_and_that_address_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Rebinding: the second answer of the name server would be another address."""
-    from soonish.delivery import guard
+    from soonish.delivery.transports.egress import guard
 
     answers = [["127.0.0.1"], ["169.254.169.254"]]
     monkeypatch.setattr(guard, "_resolver", lambda host, port: answers.pop(0))
@@ -120,7 +126,7 @@ async def test_a_name_that_does_not_resolve(sender: Sender, message: Message, re
 async def test_a_name_server_that_hangs(
     sender: Sender, message: Message, monkeypatch: pytest.MonkeyPatch
 ):
-    from soonish.delivery import guard
+    from soonish.delivery.transports.egress import guard
 
     released = threading.Event()
     monkeypatch.setattr(guard, "RESOLVE_SECONDS", 0.2)
@@ -158,7 +164,7 @@ def _raw_connect(port: int) -> None:
 
 
 def test_other_threads_keep_the_stock_functions(http_sink: HttpSink):
-    egress.install(make_settings(Path("/nonexistent")))
+    install.install(make_settings(Path("/nonexistent")))
     assert requests.get(http_sink.url, timeout=5).status_code == 200
 
 

@@ -12,12 +12,13 @@ from functools import cache
 import pytest
 
 from soonish.config import Settings
-from soonish.delivery import guard, schemes
-from soonish.delivery.addresses import is_localhost, is_open, parse_literal
-from soonish.delivery.message import Message
-from soonish.delivery.outcome import Outcome, SendResult
-from soonish.delivery.sender import Sender
-from soonish.delivery.urls import check_url, vet
+from soonish.delivery.transports.apprise import schemes
+from soonish.delivery.transports.apprise.urls import check_url, vet
+from soonish.delivery.transports.egress import guard
+from soonish.delivery.transports.egress.addresses import is_localhost, is_open, parse_literal
+from soonish.delivery.transports.message import Message
+from soonish.delivery.transports.outcome import Outcome, SendResult
+from soonish.delivery.transports.sender import Sender
 from soonish.errors import InvalidInput
 from tests.delivery.hostile import (
     NAMES,

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from soonish.config import Settings
-from soonish.delivery.channels import host_key
-from soonish.delivery.message import Message
-from soonish.delivery.outcome import Outcome
-from soonish.delivery.sender import Sender
-from soonish.delivery.urls import check_url
+from soonish.delivery.transports.apprise.cache import host_key
+from soonish.delivery.transports.apprise.urls import check_url
+from soonish.delivery.transports.message import Message
+from soonish.delivery.transports.outcome import Outcome
+from soonish.delivery.transports.sender import Sender
 from soonish.errors import InvalidInput
 from tests.support.http_sink import HttpSink
 

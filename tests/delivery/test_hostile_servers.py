@@ -13,12 +13,12 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from soonish.delivery import attempt as attempt_module
-from soonish.delivery.bounded import ANSWER_LIMIT
-from soonish.delivery.message import Message
-from soonish.delivery.outcome import Outcome
-from soonish.delivery.retry_after import asked_wait, parse_retry_after
-from soonish.delivery.sender import Sender
+from soonish.delivery.transports import attempt
+from soonish.delivery.transports.http.connections import ANSWER_LIMIT
+from soonish.delivery.transports.http.retry_after import asked_wait, parse_retry_after
+from soonish.delivery.transports.message import Message
+from soonish.delivery.transports.outcome import Outcome
+from soonish.delivery.transports.sender import Sender
 from tests.delivery.hostile import shapes
 from tests.delivery.test_hostile_addresses import BY_HOST, usable
 from tests.support.http_sink import HttpSink, Reply, serve_http
@@ -373,7 +373,7 @@ async def test_a_mail_server_that_goes_away_may_be_tried_again(
 async def test_a_mail_server_that_says_nothing(
     sender: Sender, message: Message, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(attempt_module, "ATTEMPT_SECONDS", 1.0)
+    monkeypatch.setattr(attempt, "ATTEMPT_SECONDS", 1.0)
     with talking([b"220 hi\r\n"], [b""]) as (port, _):
         result = await sender.send(_smtp(port), message)
     assert (result.outcome, result.retryable) == (Outcome.TIMEOUT, True)

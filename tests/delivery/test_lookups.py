@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from soonish.delivery.lookups import Lookups, domain_of
+from soonish.delivery.transports.egress.dns import Lookups, domain_of
 from tests.support.wait import wait_for
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from soonish.delivery import attempt as attempt_module
-from soonish.delivery.classify import NOT_STARTED
-from soonish.delivery.mail import Mail, MailContent, MailTemplate, ServiceMail
-from soonish.delivery.outcome import Outcome, SendResult
+from soonish.delivery.transports import attempt
+from soonish.delivery.transports.classify import NOT_STARTED
+from soonish.delivery.transports.mail.service import Mail, MailContent, MailTemplate, ServiceMail
+from soonish.delivery.transports.outcome import Outcome, SendResult
 from tests.delivery.conftest import SettingsFor, mail_settings
 from tests.support.smtp_sink import SmtpSink
 from tests.support.wait import eventually
@@ -303,7 +303,7 @@ async def test_a_server_that_says_421_and_goes(settings_for: SettingsFor):
 async def test_a_server_that_stops_answering(
     settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(attempt_module, "ATTEMPT_SECONDS", 0.6)
+    monkeypatch.setattr(attempt, "ATTEMPT_SECONDS", 0.6)
 
     released = threading.Event()
 
@@ -324,7 +324,7 @@ async def test_a_server_that_stops_answering(
 async def test_a_server_that_leaves_out_a_reply_is_not_believed(
     settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(attempt_module, "ATTEMPT_SECONDS", 0.6)
+    monkeypatch.setattr(attempt, "ATTEMPT_SECONDS", 0.6)
 
     def answer(command: str, script: Script) -> bytes | None:
         return b"" if command == "body" and len(script.bodies) == 2 else usual(command, script)

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soonish.delivery.mime import MailContent, MailTemplate, parse_recipient, quoted_printable
+from soonish.delivery.transports.mail.mime import (
+    MailContent,
+    MailTemplate,
+    parse_recipient,
+    quoted_printable,
+)
 from soonish.errors import InvalidInput
 
 SENDER = "Soonish <soonish@b.example>"

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from soonish.config import Settings
-from soonish.delivery import attempt as attempt_module
-from soonish.delivery.keepalive import connections
-from soonish.delivery.message import Message
-from soonish.delivery.outcome import Outcome
-from soonish.delivery.sender import NOT_STARTED, Sender
+from soonish.delivery.transports import attempt
+from soonish.delivery.transports.http.connections import connections
+from soonish.delivery.transports.message import Message
+from soonish.delivery.transports.outcome import Outcome
+from soonish.delivery.transports.sender import NOT_STARTED, Sender
 from tests.support.http_sink import HttpSink, Reply, serve_http
 from tests.support.smtp_sink import SmtpSink
 from tests.support.wait import eventually
@@ -177,7 +177,7 @@ async def test_nobody_listening(sender: Sender, message: Message, free_port: Cal
 async def test_an_answer_that_never_comes_and_one_that_drips(
     sender: Sender, message: Message, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(attempt_module, "ATTEMPT_SECONDS", 1.0)
+    monkeypatch.setattr(attempt, "ATTEMPT_SECONDS", 1.0)
     http_sink.replies["/hang"] = Reply(hang=True)
     http_sink.replies["/drip"] = Reply(body=b"x" * 1000, drip=0.1)
     started = time.monotonic()
@@ -193,7 +193,7 @@ async def test_an_answer_that_never_comes_and_one_that_drips(
 async def test_headers_that_drip_end_too(
     sender: Sender, message: Message, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(attempt_module, "ATTEMPT_SECONDS", 1.0)
+    monkeypatch.setattr(attempt, "ATTEMPT_SECONDS", 1.0)
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 

@@ -7,8 +7,8 @@ from collections.abc import Generator
 
 import pytest
 
-from soonish.delivery import threads as threads_module
-from soonish.delivery.threads import START_THREADS, FairThreads
+from soonish.delivery.transports import threads
+from soonish.delivery.transports.threads import START_THREADS, FairThreads
 from tests.support.wait import wait_for
 
 HANGING = 2 * START_THREADS
@@ -26,7 +26,7 @@ def test_what_comes_after_a_calm_does_not_wait_for_those_that_hang(
     pool: FairThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a queue for a while, few threads are allowed again; more than that still hang."""
-    monkeypatch.setattr(threads_module, "_CALM_SECONDS", 0.1)
+    monkeypatch.setattr(threads, "_CALM_SECONDS", 0.1)
     over, begun, quick = threading.Event(), threading.Semaphore(0), threading.Event()
 
     def hang() -> None:

@@ -20,12 +20,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from soonish.delivery import attempt as attempt_module
-from soonish.delivery import keepalive, smtp, smtp_record
-from soonish.delivery.mail import ServiceMail
-from soonish.delivery.message import Message
-from soonish.delivery.outcome import Outcome
-from soonish.delivery.sender import Sender
+from soonish.delivery.transports import attempt
+from soonish.delivery.transports.http import connections
+from soonish.delivery.transports.mail import capture, smtp
+from soonish.delivery.transports.mail.service import ServiceMail
+from soonish.delivery.transports.message import Message
+from soonish.delivery.transports.outcome import Outcome
+from soonish.delivery.transports.sender import Sender
 from tests.delivery.conftest import SettingsFor, mail_settings
 from tests.delivery.test_mail import mails
 
@@ -64,7 +65,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trusting(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deliveries trust the test's certificate, as an operator's own authority would be."""
     context = ssl.create_default_context(cafile=str(certificate))
-    for module in (keepalive, smtp, smtp_record):
+    for module in (connections, smtp, capture):
         monkeypatch.setattr(module, "tls_context", lambda: context)
 
 
@@ -103,7 +104,7 @@ def https_port(server_context: ssl.SSLContext) -> Generator[int]:
     thread.start()
     yield server.server_port
     server.shutdown()
-    keepalive.connections.close()
+    connections.connections.close()
     server.server_close()
     thread.join(5)
 
@@ -142,7 +143,7 @@ async def test_a_certificate_nobody_vouches_for(
 async def test_a_handshake_that_never_ends(
     sender: Sender, message: Message, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(attempt_module, "ATTEMPT_SECONDS", 0.6)
+    monkeypatch.setattr(attempt, "ATTEMPT_SECONDS", 0.6)
     with socket.create_server(("127.0.0.1", 0)) as server:
         started = time.monotonic()
         result = await sender.send(f"jsons://127.0.0.1:{server.getsockname()[1]}/x", message)

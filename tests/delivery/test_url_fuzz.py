@@ -13,10 +13,10 @@ import pytest
 from apprise.manager_plugins import NotificationManager
 
 from soonish.config import Settings
-from soonish.delivery import schemes
-from soonish.delivery.addresses import is_open, parse_literal
-from soonish.delivery.channels import host_key
-from soonish.delivery.urls import check_url
+from soonish.delivery.transports.apprise import schemes
+from soonish.delivery.transports.apprise.cache import host_key
+from soonish.delivery.transports.apprise.urls import check_url
+from soonish.delivery.transports.egress.addresses import is_open, parse_literal
 from soonish.errors import InvalidInput
 from tests.delivery.hostile import SPELLINGS, shapes
 

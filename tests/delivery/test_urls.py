@@ -13,8 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from soonish.config import Settings
-from soonish.delivery import schemes
-from soonish.delivery.urls import ChannelInfo, check_url
+from soonish.delivery.transports.apprise import schemes
+from soonish.delivery.transports.apprise.urls import ChannelInfo, check_url
 from soonish.errors import InvalidInput
 from tests.delivery.test_addresses import SPELLINGS
 

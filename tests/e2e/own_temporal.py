@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from soonish.config import Settings
-from soonish.ops.temporal_server import answers, ensure_temporal, server_command
+from soonish.local.temporal_server import answers, ensure_temporal, server_command
 from tests.support.ports import free_port
 from tests.support.settings import make_settings
 from tests.support.wait import wait_for

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 
-from soonish.ops.caught_mail import CaughtMail
+from soonish.local.caught_mail import CaughtMail
 from tests.support.system import SoonishSystem, links
 from tests.support.wait import wait_for
 

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from soonish.ops.caught_mail import read_mail
+from soonish.local.caught_mail import read_mail
 from tests.e2e.people import Person, instant, new_address, subscribe_anonymously, z
 from tests.e2e.temporal_view import TemporalView
 from tests.support.http_sink import HttpSink, ReceivedRequest, serve_http

@@ -23,12 +23,12 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.schemas import BaseSchema
 
-from soonish.accounts import access_tokens, sessions
-from soonish.accounts.service import find_or_create_by_address
 from soonish.app import create_app
 from soonish.config import Settings
-from soonish.db import crypto
-from soonish.db.session import Database
+from soonish.domain.accounts import access_tokens, sessions
+from soonish.identity.users import find_or_create_by_address
+from soonish.infra.db import crypto
+from soonish.infra.db.session import Database
 from tests.support.database import migrated_sqlite
 from tests.support.ports import accepts, free_port
 from tests.support.settings import make_settings

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from soonish.config import Settings
-from soonish.db.session import Database
+from soonish.infra.db.session import Database
 from tests.events.stage import PEOPLE, Parts, Stage, make_app
 from tests.support.database import (
     database,

@@ -12,23 +12,22 @@ import httpx2
 from fastapi import FastAPI
 from sqlalchemy import select, update
 
-from soonish.accounts import access_tokens, sessions
-from soonish.accounts.addresses import fingerprint_of
-from soonish.accounts.models import User
 from soonish.config import Settings
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.events import api as events_api
-from soonish.events.models import Event
-from soonish.notifications import api as notifications_api
-from soonish.notifications.models import Delivery, Notification
-from soonish.ops.rate_limits import RateLimits
-from soonish.ops.temporal import Temporal
-from soonish.outbox.models import OutboxRow
-from soonish.schemas import as_z
-from soonish.subscriptions.models import Subscription
+from soonish.domain.accounts import access_tokens, sessions
+from soonish.identity.addresses import fingerprint_of
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.infra.rate_limits.limits import RateLimits
+from soonish.infra.temporal import Temporal
+from soonish.kit.schemas import as_z
+from soonish.web.api import events, notifications
 from soonish.web.errors import install_error_handlers
-from soonish.web.limits import LimitsMiddleware
+from soonish.web.middleware.body_limits import LimitsMiddleware
 
 PEOPLE = ("owner", "member", "outsider")
 
@@ -137,8 +136,8 @@ class Stage:
 def make_app(parts: Parts) -> FastAPI:
     app = FastAPI()
     app.state.soonish = parts
-    app.include_router(events_api.router)
-    app.include_router(notifications_api.router)
+    app.include_router(events.router)
+    app.include_router(notifications.router)
     install_error_handlers(app)
     app.add_middleware(LimitsMiddleware)
     return app

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from soonish.events.models import Event, EventTag, EventUpdate
-from soonish.reminders.models import Reminder
-from soonish.schemas import as_z
+from soonish.infra.db.models.events import Event, EventTag, EventUpdate
+from soonish.infra.db.models.reminders import Reminder
+from soonish.kit.schemas import as_z
 from tests.events.stage import Stage, code_of, fields_of, in_hours, instant
 
 

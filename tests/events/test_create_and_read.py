@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.outbox.models import OutboxRow
-from soonish.reminders.models import Reminder
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.reminders import Reminder
+from soonish.infra.db.types import utc_now
 from tests.events.stage import Stage, code_of, fields_of, in_hours, instant
 
 ALL_FIELDS = (

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from soonish.db.types import utc_now
-from soonish.events.models import EventUpdate
+from soonish.infra.db.models.events import EventUpdate
+from soonish.infra.db.types import utc_now
 from tests.events.stage import Stage, fields_of, in_hours, instant
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from soonish.events.schemas import EventCreate, EventPatch, as_text
+from soonish.domain.events.schemas import EventCreate, EventPatch, as_text
 
 GOOD: dict[str, Any] = {"name": "Party", "start_date": "2030-06-01T18:00:00+02:00"}
 

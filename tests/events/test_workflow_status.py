@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from soonish.db.types import utc_now
-from soonish.outbox.models import OutboxRow
-from soonish.reminders.models import Reminder
-from soonish.schemas import as_z
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.reminders import Reminder
+from soonish.infra.db.types import utc_now
+from soonish.kit.schemas import as_z
 from tests.events.stage import Stage, instant
 from tests.support.temporal import TemporalServer
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soonish.delivery.outcome import Outcome, SendResult
-from soonish.integrations import health
-from soonish.integrations.health import Effect, Health
-from soonish.notifications.pacing import CHAT, CHAT_RATE, Rate, Rates, parse_rate
+from soonish.delivery.channels import circuit
+from soonish.delivery.channels.circuit import Effect, Health
+from soonish.delivery.channels.pacing import CHAT, CHAT_RATE, Rates
+from soonish.delivery.transports.outcome import Outcome, SendResult
+from soonish.kit.rates import Rate, parse_rate
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 OK = SendResult(Outcome.OK)
@@ -59,86 +60,86 @@ def seconds(number: float) -> timedelta:
     ],
 )
 def test_what_an_answer_says_about_the_channel(result: SendResult, effect: Effect) -> None:
-    assert health.effect_of(result) is effect
+    assert circuit.effect_of(result) is effect
 
 
 def test_five_failures_in_a_row_open_the_circuit() -> None:
     state = Health()
     for number in range(1, 5):
-        state = health.after(state, BROKEN, NOW, probe=False)
+        state = circuit.after(state, BROKEN, NOW, probe=False)
         assert state == Health(fail_streak=number, last_failure=WHY)
-    state = health.after(state, BROKEN, NOW, probe=False)
+    state = circuit.after(state, BROKEN, NOW, probe=False)
     assert state == Health(fail_streak=5, open_until=NOW + seconds(30), last_failure=WHY)
 
 
 def test_a_success_in_between_starts_the_count_again() -> None:
     state = Health()
     for result in (BROKEN, BROKEN, BROKEN, BROKEN, OK, BROKEN, BROKEN, BROKEN, BROKEN):
-        state = health.after(state, result, NOW, probe=False)
+        state = circuit.after(state, result, NOW, probe=False)
     assert (state.fail_streak, state.open_until) == (4, None)
 
 
 def test_failures_that_began_before_it_opened_do_not_lengthen_the_pause() -> None:
     state = Health()
     for _ in range(50):
-        state = health.after(state, BROKEN, NOW, probe=False)
+        state = circuit.after(state, BROKEN, NOW, probe=False)
     assert state == Health(fail_streak=5, open_until=NOW + seconds(30), last_failure=WHY)
 
 
 def test_each_failed_probe_doubles_the_pause_up_to_an_hour() -> None:
     state, now, pauses = Health(fail_streak=4), NOW, list[float]()
-    state = health.after(state, BROKEN, now, probe=False)
+    state = circuit.after(state, BROKEN, now, probe=False)
     for _ in range(10):
         assert state.open_until
         pauses.append((state.open_until - now).total_seconds())
         now = state.open_until
-        state, leave = health.ask(state, None, now)
+        state, leave = circuit.ask(state, None, now)
         assert (leave.granted, leave.probe) == (True, True)
-        state = health.after(state, BROKEN, now, probe=True)
+        state = circuit.after(state, BROKEN, now, probe=True)
     assert pauses == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
-    assert health.pause_after(10**6) == timedelta(hours=1)
+    assert circuit.pause_after(10**6) == timedelta(hours=1)
 
 
 def test_an_open_circuit_gives_leave_to_nobody_and_then_to_one() -> None:
     state = Health(fail_streak=5, open_until=NOW + seconds(30))
-    assert health.ask(state, None, NOW) == (
+    assert circuit.ask(state, None, NOW) == (
         state,
-        health.Leave(granted=False, until=NOW + seconds(30)),
+        circuit.Leave(granted=False, until=NOW + seconds(30)),
     )
     due = NOW + seconds(30)
-    state, first = health.ask(state, None, due)
+    state, first = circuit.ask(state, None, due)
     assert (first.granted, first.probe) == (True, True)
-    state, second = health.ask(state, None, due)
-    assert (second.granted, second.until) == (False, due + health.PROBE)
+    state, second = circuit.ask(state, None, due)
+    assert (second.granted, second.until) == (False, due + circuit.PROBE)
     # a probe whose worker died is followed by another
-    assert health.ask(state, None, due + health.PROBE)[1].probe
+    assert circuit.ask(state, None, due + circuit.PROBE)[1].probe
 
 
 def test_a_probe_that_succeeds_closes_the_circuit() -> None:
-    state, leave = health.ask(Health(fail_streak=9, open_until=NOW), None, NOW)
-    assert health.after(state, OK, NOW, probe=leave.probe) == Health()
+    state, leave = circuit.ask(Health(fail_streak=9, open_until=NOW), None, NOW)
+    assert circuit.after(state, OK, NOW, probe=leave.probe) == Health()
 
 
 def test_a_probe_that_is_asked_to_wait_leaves_the_rest_waiting_too() -> None:
-    state, _ = health.ask(Health(fail_streak=5, open_until=NOW), None, NOW)
-    state = health.after(state, asked_to_wait(300), NOW, probe=True)
+    state, _ = circuit.ask(Health(fail_streak=5, open_until=NOW), None, NOW)
+    state = circuit.after(state, asked_to_wait(300), NOW, probe=True)
     due = NOW + seconds(300)
     assert state == Health(not_before=due, fail_streak=5, open_until=due)
-    assert health.ask(state, None, due)[1].probe
+    assert circuit.ask(state, None, due)[1].probe
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_refusal_marks_the_channel_once(status: int) -> None:
-    state = health.after(Health(), answered(status), NOW, probe=False)
+    state = circuit.after(Health(), answered(status), NOW, probe=False)
     assert state == Health(fail_streak=1, failing_since=NOW)
-    later = health.after(state, answered(status), NOW + seconds(9), probe=False)
+    later = circuit.after(state, answered(status), NOW + seconds(9), probe=False)
     assert later.failing_since == NOW
-    assert health.after(later, OK, NOW + seconds(10), probe=False).failing_since is None
+    assert circuit.after(later, OK, NOW + seconds(10), probe=False).failing_since is None
 
 
 def test_other_refusals_never_mark_the_channel() -> None:
     for status in (400, 405, 409, 413, 422, 451):
-        assert health.after(Health(), answered(status), NOW, probe=False) == Health()
+        assert circuit.after(Health(), answered(status), NOW, probe=False) == Health()
 
 
 def test_over_an_hour_of_passing_failures_is_failing_too() -> None:
@@ -146,7 +147,7 @@ def test_over_an_hour_of_passing_failures_is_failing_too() -> None:
     while state.failing_since is None:
         probe = state.open_until is not None
         now = state.open_until or now
-        state = health.after(state, BROKEN, now, probe=probe)
+        state = circuit.after(state, BROKEN, now, probe=probe)
     assert now - NOW > timedelta(hours=1)
     assert state.failing_since == now
     assert state.open_until == now + timedelta(hours=1)
@@ -154,34 +155,34 @@ def test_over_an_hour_of_passing_failures_is_failing_too() -> None:
 
 def test_five_days_are_too_long() -> None:
     state = Health(failing_since=NOW)
-    assert not health.is_over(Health(), NOW)
-    assert not health.is_over(state, NOW + timedelta(days=5) - seconds(1))
-    assert health.is_over(state, NOW + timedelta(days=5))
+    assert not circuit.is_over(Health(), NOW)
+    assert not circuit.is_over(state, NOW + timedelta(days=5) - seconds(1))
+    assert circuit.is_over(state, NOW + timedelta(days=5))
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(30, 30), (86_400, 900), (0, 1)])
 def test_retry_after_holds_the_channel_back(asked: float, waited: float) -> None:
-    state = health.after(Health(fail_streak=2), asked_to_wait(asked), NOW, probe=False)
+    state = circuit.after(Health(fail_streak=2), asked_to_wait(asked), NOW, probe=False)
     assert state == Health(not_before=NOW + seconds(waited), fail_streak=2)
-    assert health.ask(state, None, NOW)[1].until == NOW + seconds(waited)
-    assert health.ask(state, None, NOW + seconds(waited))[1].granted
+    assert circuit.ask(state, None, NOW)[1].until == NOW + seconds(waited)
+    assert circuit.ask(state, None, NOW + seconds(waited))[1].granted
 
 
 def test_a_shorter_retry_after_does_not_bring_forward_what_was_asked_before() -> None:
-    state = health.after(Health(), asked_to_wait(600), NOW, probe=False)
-    assert health.after(state, asked_to_wait(5), NOW, probe=False) == state
+    state = circuit.after(Health(), asked_to_wait(600), NOW, probe=False)
+    assert circuit.after(state, asked_to_wait(5), NOW, probe=False) == state
 
 
 def test_three_at_once_then_one_every_ten_seconds() -> None:
     state, granted = Health(), list[float]()
     for tick in range(600):  # half a minute in steps of 50 ms
         at = NOW + seconds(tick / 20)
-        state, leave = health.ask(state, CHAT_RATE, at)
+        state, leave = circuit.ask(state, CHAT_RATE, at)
         if leave.granted:
             granted.append(tick / 20)
         if tick == 0:
             for _ in range(2):
-                state, leave = health.ask(state, CHAT_RATE, at)
+                state, leave = circuit.ask(state, CHAT_RATE, at)
                 granted += [0.0] if leave.granted else []
     assert granted == [0, 0, 0, 10, 20]
 
@@ -197,7 +198,7 @@ def test_no_window_holds_more_than_the_rate_allows(
     rate, state, now, sent = Rate(seconds(interval), burst), Health(), NOW, list[datetime]()
     for gap in gaps:
         now += seconds(gap)
-        state, leave = health.ask(state, rate, now)
+        state, leave = circuit.ask(state, rate, now)
         if leave.granted:
             sent.append(now)
         else:
@@ -213,14 +214,14 @@ def test_no_window_holds_more_than_the_rate_allows(
 def test_any_answers_keep_the_rules(results: list[SendResult]) -> None:
     state, now = Health(), NOW
     for result in results:
-        state, leave = health.ask(state, None, now)
+        state, leave = circuit.ask(state, None, now)
         if not leave.granted:
             assert leave.until
             now = leave.until
-            state, leave = health.ask(state, None, now)
+            state, leave = circuit.ask(state, None, now)
         assert leave.granted
         before = state
-        state = health.after(state, result, now, probe=leave.probe)
+        state = circuit.after(state, result, now, probe=leave.probe)
         if result.ok:
             assert state == Health(not_before=before.not_before)
         assert (state.open_until is not None) == (state.fail_streak >= 5)

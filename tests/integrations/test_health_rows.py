@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from soonish.accounts.models import User
-from soonish.db.types import utc_now
-from soonish.delivery.outcome import Outcome, SendResult
-from soonish.integrations import channel_health, health
-from soonish.integrations.channel_health import Answer
-from soonish.integrations.health import Leave
-from soonish.integrations.models import Integration
-from soonish.notifications.models import Delivery, Notification
-from soonish.notifications.pacing import CHAT_RATE, Rate
+from soonish.delivery.channels import circuit, health
+from soonish.delivery.channels.circuit import Leave
+from soonish.delivery.channels.health import Answer
+from soonish.delivery.channels.pacing import CHAT_RATE
+from soonish.delivery.ledger.owner_mail import mail_owners
+from soonish.delivery.transports.outcome import Outcome, SendResult
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.types import utc_now
+from soonish.kit.rates import Rate
 from tests.support.world import World
 
 BROKEN = SendResult(Outcome.CONNECTION, "The connection failed", retryable=True)
@@ -43,21 +45,23 @@ class Book:
     async def ask(self, *integration_ids: int, rate: Rate | None = None) -> list[Leave]:
         wanted = {n: (one, rate) for n, one in enumerate(integration_ids)}
         async with self.world.db.write() as session:
-            leaves = await channel_health.ask(session, wanted, self.now)
+            leaves = await health.ask(session, wanted, self.now)
         return [leaves[n] for n in range(len(wanted))]
 
     async def fail(self, integration_id: int, *results: SendResult, probe: bool = False) -> None:
         answers = [Answer(integration_id, result, probe) for result in results]
         async with self.world.db.write() as session:
-            await channel_health.note_failures(session, answers, self.now)
+            await mail_owners(session, await health.note_failures(session, answers, self.now))
 
     async def succeed(self, *integration_ids: int) -> None:
         async with self.world.db.write() as session:
-            await channel_health.note_success(session, integration_ids, self.now)
+            await health.note_success(session, integration_ids, self.now)
 
     async def maintain(self, limit: int = 100) -> int:
         async with self.world.db.write() as session:
-            return await channel_health.switch_off_long_failing(session, self.now, limit)
+            notices = await health.switch_off_long_failing(session, self.now, limit)
+            await mail_owners(session, notices)
+            return len(notices)
 
     async def mails(self) -> list[tuple[str, Any]]:
         rows: Sequence[Notification] = await self.world.rows(Notification)
@@ -232,7 +236,7 @@ async def test_a_deleted_channel_has_no_health(book: Book) -> None:
     channel = await book.add()
     await book.world.change(Integration, channel, deleted_at=book.now)
     async with book.world.db.write() as session:
-        assert await channel_health.ask(session, {1: (channel, CHAT_RATE)}, book.now) == {}
+        assert await health.ask(session, {1: (channel, CHAT_RATE)}, book.now) == {}
     await book.fail(channel, GONE, BROKEN)
     await book.succeed(channel)
     row = await book.row(channel)
@@ -255,4 +259,4 @@ async def test_the_pause_doubles_in_the_rows_too(book: Book) -> None:
         pauses.append(int((until - book.now).total_seconds()))
     assert pauses == [30, 60, 120]
     assert (await book.row(channel)).fail_streak == 7
-    assert health.pause_after(7) == timedelta(seconds=120)
+    assert circuit.pause_after(7) == timedelta(seconds=120)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from soonish.config import Settings
-from soonish.delivery.addresses import parse_literal
-from soonish.delivery.sender import Sender
+from soonish.delivery.transports.egress.addresses import parse_literal
+from soonish.delivery.transports.sender import Sender
 from tests.delivery.hostile import PUBLIC, SPELLINGS, Recorder, recording
 from tests.delivery.test_url_fuzz import urls
 from tests.events.stage import code_of, fields_of

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.delivery.outcome import Outcome
-from soonish.integrations import service
-from soonish.integrations.models import Integration
-from soonish.notifications.models import State
+from soonish.delivery.transports.outcome import Outcome
+from soonish.domain.integrations import service
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import State
+from soonish.infra.db.types import utc_now
 from tests.events.stage import code_of, fields_of
 from tests.support.http_sink import HttpSink, Reply
 from tests.support.scene import Scene

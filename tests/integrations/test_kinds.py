@@ -9,11 +9,10 @@ import pytest
 from hypothesis import find, settings
 from hypothesis import strategies as st
 
-from soonish.delivery import schemes
-from soonish.delivery.urls import vet
-from soonish.errors import InvalidInput
-from soonish.integrations.kind_urls import url_from
-from soonish.integrations.kinds import (
+from soonish.delivery.transports.apprise import schemes
+from soonish.delivery.transports.apprise.urls import vet
+from soonish.domain.integrations.form_urls import url_from
+from soonish.domain.integrations.kinds import (
     PASTED,
     POPULAR,
     Field,
@@ -22,6 +21,7 @@ from soonish.integrations.kinds import (
     search,
     tokens_of,
 )
+from soonish.errors import InvalidInput
 
 KINDS = sorted(all_kinds())
 # What a service asks for beyond what Apprise's metadata says.

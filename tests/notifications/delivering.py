@@ -11,16 +11,16 @@ from uuid import uuid4
 import pytest
 
 from soonish.config import Settings
-from soonish.db.types import utc_now
-from soonish.delivery.mail import ServiceMail
-from soonish.delivery.sender import Sender
-from soonish.events.models import Event
-from soonish.integrations.models import Integration
-from soonish.notifications import settling
-from soonish.notifications.deliver import Deliverer
-from soonish.notifications.messages import BroadcastState, DeliveryReport
-from soonish.notifications.models import Delivery, Notification
-from soonish.subscriptions.models import Subscription
+from soonish.delivery.ledger import completion
+from soonish.delivery.sending.deliverer import Deliverer
+from soonish.delivery.transports.mail.service import ServiceMail
+from soonish.delivery.transports.sender import Sender
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.workflow_types import BroadcastState, DeliveryReport
 from tests.support.http_sink import HttpSink
 from tests.support.smtp_sink import SmtpSink
 from tests.support.world import World
@@ -58,7 +58,7 @@ class Delivering:
 
     async def settle(self, notification: Notification) -> BroadcastState:
         async with self.world.db.write() as session:
-            return await settling.settle(session, notification.id, utc_now())
+            return await completion.settle(session, notification.id, utc_now())
 
     async def through(self, event: Event, path: str, **channel: object) -> Subscription:
         """A new subscriber with a channel that POSTs to the sink's path."""

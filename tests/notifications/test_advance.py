@@ -12,17 +12,18 @@ import structlog
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from soonish.audit.models import AuditEntry
-from soonish.db.types import utc_now
-from soonish.events import advance, announcements, service
-from soonish.events.messages import HandItem
-from soonish.events.models import Event, EventUpdate
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox import streams
-from soonish.outbox.models import OutboxRow
-from soonish.reminders.models import Reminder, RemindMe
-from soonish.schemas import as_z
-from soonish.subscriptions.models import Subscription
+from soonish.domain.events import service as events
+from soonish.infra.db.models.audit import AuditEntry
+from soonish.infra.db.models.events import Event, EventUpdate
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.reminders import Reminder, RemindMe
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import streams
+from soonish.kit.schemas import as_z
+from soonish.worker import advance, announcements
+from soonish.workflow_types import HandItem
 from tests.support.world import World
 
 
@@ -41,7 +42,7 @@ async def undone(world: World, event: Event) -> Sequence[OutboxRow]:
 
 async def cancel(world: World, event: Event) -> None:
     async with world.db.write() as session:
-        await service.cancel(session, await session.get_one(Event, event.id), utc_now())
+        await events.cancel(session, await session.get_one(Event, event.id), utc_now())
 
 
 async def change(world: World, event: Event, **values: Any) -> int:

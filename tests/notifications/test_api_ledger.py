@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.integrations.models import Integration
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox.models import OutboxRow
-from soonish.schemas import as_z
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.types import utc_now
+from soonish.kit.schemas import as_z
 from tests.events.stage import Stage, code_of, fields_of, instant
 
 

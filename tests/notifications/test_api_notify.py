@@ -8,9 +8,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.events.models import EventUpdate
-from soonish.notifications.models import Notification
+from soonish.infra.db.models.events import EventUpdate
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.types import utc_now
 from tests.events.stage import Stage, code_of, fields_of, instant
 
 NEWS = {"title": "Bring a coat", "body": "It is **cold**."}

@@ -7,17 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from soonish.accounts.models import User
-from soonish.db.types import utc_now
-from soonish.delivery.outcome import Outcome
+from soonish.delivery.ledger import dead_letters, expansion
+from soonish.delivery.transports.outcome import Outcome
+from soonish.domain.integrations.service import revive_pending, url_fingerprint
+from soonish.domain.notifications import service
 from soonish.errors import Conflict
-from soonish.events.models import Event
-from soonish.integrations.service import revive_pending, url_fingerprint
-from soonish.masking import mask_address
-from soonish.notifications import reroute, service, upkeep
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox.models import OutboxRow
-from soonish.subscriptions.models import Subscription
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.kit.masking import mask_address
 from tests.notifications.delivering import Delivering
 from tests.support.http_sink import Reply
 
@@ -38,7 +39,7 @@ async def one_failed(
 
 async def retry(delivering: Delivering, notification: Notification) -> int:
     async with delivering.world.db.write() as session:
-        row = await upkeep.require(session, notification.id)
+        row = await dead_letters.require(session, notification.id)
         return await service.retry_failed(session, row, utc_now())
 
 
@@ -124,7 +125,7 @@ async def test_three_passing_failures_are_a_dead_letter_too(delivering: Deliveri
     row = await delivering.delivery(notification, subscription)
     assert (row.state, row.attempts) == ("failed", 3)
     async with delivering.world.db.read() as session:
-        [letter] = await upkeep.failed(session, event.id)
+        [letter] = await dead_letters.failed(session, event.id)
     assert (letter.delivery.id, letter.channel) == (row.id, "json")
     owner = await delivering.world.one(User, User.id == subscription.user_id)
     assert letter.address == mask_address(owner.email) != owner.email
@@ -148,7 +149,7 @@ async def test_a_replay_to_a_channel_that_was_replaced_goes_to_the_new_one(
     async with world.db.write() as session:
         await revive_pending(session, subscription.user_id)
     async with world.db.write() as session:
-        await reroute.take(session, notification.id, utc_now())
+        await expansion.take(session, notification.id, utc_now())
     await delivering.deliver(notification)
     assert len(delivering.http.at("/new")) == 1
     assert sorted(await world.states(notification.id)) == ["sent", "suppressed"]

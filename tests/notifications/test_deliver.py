@@ -10,19 +10,21 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from soonish.accounts.models import User
 from soonish.config import Settings
-from soonish.db.types import utc_now
-from soonish.delivery.mail import ServiceMail
-from soonish.delivery.outcome import Outcome, SendResult
-from soonish.delivery.sender import Sender
+from soonish.delivery.ledger import completion, ledger
+from soonish.delivery.sending import deliverer as deliver
+from soonish.delivery.sending import in_flight
+from soonish.delivery.sending.deliverer import Deliverer
+from soonish.delivery.transports.mail.service import ServiceMail
+from soonish.delivery.transports.outcome import Outcome, SendResult
+from soonish.delivery.transports.sender import Sender
 from soonish.errors import InvalidInput
-from soonish.events.models import Event
-from soonish.integrations.models import Integration
-from soonish.notifications import deliver, ledger, sends, settling
-from soonish.notifications.deliver import Deliverer
-from soonish.notifications.messages import BroadcastState, DeliveryReport
-from soonish.notifications.models import Delivery, Notification
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.types import utc_now
+from soonish.workflow_types import BroadcastState, DeliveryReport
 from tests.support.http_sink import HttpSink, Reply
 from tests.support.settings import make_settings
 from tests.support.smtp_sink import SmtpSink
@@ -48,7 +50,7 @@ class Office:
 
     async def settle(self, notice: Notification) -> BroadcastState:
         async with self.world.db.write() as session:
-            return await settling.settle(session, notice.id, utc_now())
+            return await completion.settle(session, notice.id, utc_now())
 
     async def claim(self, notice: Notification, token: str, limit: int) -> list[int]:
         async with self.world.db.write() as session:
@@ -173,7 +175,7 @@ async def test_a_turn_that_comes_late_is_checked_again(
 async def test_a_slow_send_is_not_waited_for_and_is_marked_when_it_ends(
     office: Office, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sends, "STRAGGLER_SECONDS", 0.2)
+    monkeypatch.setattr(in_flight, "STRAGGLER_SECONDS", 0.2)
     notice = await fast_and_slow(office, http_sink, Reply(200, delay=2.0))
     assert counts(await office.run(notice)) == (1, 0, 0)
     assert sorted(await office.world.states(notice.id)) == ["sending", "sent"]
@@ -194,7 +196,7 @@ async def test_a_slow_send_is_waited_for_at_the_end_and_cut_off(
     office: Office, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is cut off stays claimed until its lease ends: it may have arrived."""
-    monkeypatch.setattr(sends, "STRAGGLER_SECONDS", 0.2)
+    monkeypatch.setattr(in_flight, "STRAGGLER_SECONDS", 0.2)
     slow = await fast_and_slow(office, http_sink, Reply(200, delay=1.0))
     await office.run(slow)
     await office.deliverer.stragglers.close(10)
@@ -208,7 +210,7 @@ async def test_a_slow_send_is_waited_for_at_the_end_and_cut_off(
 async def test_a_worker_that_is_told_to_stop_leaves_no_send_behind(
     office: Office, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sends, "STRAGGLER_SECONDS", 0.2)
+    monkeypatch.setattr(in_flight, "STRAGGLER_SECONDS", 0.2)
     notice = await fast_and_slow(office, http_sink, Reply(200, delay=1.0))
     report = await office.run(notice, stopping=lambda: len(http_sink.at("/slow")) > 0)
     assert counts(report) == (2, 0, 0)
@@ -324,7 +326,7 @@ async def test_a_mail_that_cannot_be_written_fails_and_is_let_go(
     def refuse(*_: Any) -> None:
         raise InvalidInput("slots", "no")
 
-    monkeypatch.setattr("soonish.delivery.mime._check_slots", refuse)
+    monkeypatch.setattr("soonish.delivery.transports.mail.mime._check_slots", refuse)
     event = await office.world.event()
     await office.world.crowd(event, 2)
     notice = await office.world.expanded(event)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from soonish.db.types import utc_now
-from soonish.notifications import expansion
-from soonish.notifications.account_mail import add_account_mail
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox.models import OutboxRow
-from soonish.subscriptions.models import Subscription, SubscriptionSelector
+from soonish.delivery.ledger import expansion
+from soonish.delivery.ledger.account_mail import add_account_mail
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription, SubscriptionSelector
+from soonish.infra.db.types import utc_now
 from tests.support.world import World
 
 HERE = "json://127.0.0.1/here"

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.integrations.models import Integration
-from soonish.notifications import ledger, maintenance
-from soonish.notifications.models import Delivery, DeliveryAttempt, Notification
-from soonish.subscriptions.models import Subscription
+from soonish.delivery.ledger import ledger
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, Notification
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.worker import housekeeping
 from tests.notifications.delivering import Delivering
 from tests.support.http_sink import Reply
 from tests.support.wait import eventually
@@ -188,9 +189,9 @@ async def test_maintenance_switches_off_and_expires(delivering: Delivering) -> N
     other = await world.expanded(event)
     await delivering.deliver(notification)
     assert sorted(await world.states(notification.id)) == ["pending", "sent"]
-    await maintenance.run(world.db, soon - timedelta(seconds=1))
+    await housekeeping.run(world.db, soon - timedelta(seconds=1))
     assert (await delivering.delivery(notification, subscription)).state == "pending"
-    await maintenance.run(world.db, soon)
+    await housekeeping.run(world.db, soon)
     row = await delivering.delivery(notification, subscription)
     assert (row.state, row.outcome, row.finished_at) == ("expired", "expired", soon)
     assert (await delivering.delivery(notification, healthy)).state == "sent"
@@ -204,7 +205,7 @@ async def test_maintenance_completes_what_nobody_else_would(delivering: Deliveri
     await world.crowd(event, 3)
     soon = utc_now() + timedelta(seconds=60)
     notification = await world.expanded(event, expires_at=soon)
-    await maintenance.run(world.db, soon)
+    await housekeeping.run(world.db, soon)
     assert await world.states(notification.id) == ["expired"] * 3
     row = await world.one(Notification, Notification.id == notification.id)
     assert row.completed_at == soon
@@ -264,10 +265,10 @@ async def is_retrying(
 
 
 async def test_a_successful_test_lets_what_waits_go_at_once(delivering: Delivering) -> None:
-    from soonish.accounts.models import User
-    from soonish.delivery.outcome import Outcome, SendResult
-    from soonish.integrations import service
-    from soonish.outbox.models import OutboxRow
+    from soonish.delivery.transports.outcome import Outcome, SendResult
+    from soonish.domain.integrations import service as integrations
+    from soonish.infra.db.models.accounts import User
+    from soonish.infra.db.models.outbox import OutboxRow
 
     world = delivering.world
     event = await world.event()
@@ -277,7 +278,7 @@ async def test_a_successful_test_lets_what_waits_go_at_once(delivering: Deliveri
     async with world.db.write() as session:
         owner = await session.get_one(User, channel.user_id)
         works = SendResult(Outcome.OK)
-        await service.record_test(session, owner, channel.id, works, utc_now())
+        await integrations.record_test(session, owner, channel.id, works, utc_now())
     woken = await world.rows(OutboxRow, OutboxRow.stream == f"notification-{waiting.id}")
     assert [row.kind for row in woken] == ["wake"]
     delivering.http.replies["/a"] = FINE

@@ -9,12 +9,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.integrations import api as integrations_api
-from soonish.integrations.models import Integration
-from soonish.notifications.models import Delivery, Notification
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.types import utc_now
 from soonish.ops import health
-from soonish.subscriptions import api as subscriptions_api
+from soonish.web.api import integrations, subscriptions
 from tests.events.stage import Stage, make_app
 from tests.support.http_sink import Reply
 from tests.support.wait import eventually
@@ -50,8 +49,8 @@ class People(Stage):
 @pytest.fixture
 async def people(running: Running) -> AsyncGenerator[People]:
     app = make_app(running.parts)  # pyright: ignore[reportArgumentType]
-    app.include_router(integrations_api.router)
-    app.include_router(subscriptions_api.router)
+    app.include_router(integrations.router)
+    app.include_router(subscriptions.router)
     transport = httpx2.ASGITransport(app=app)
     base_url = running.parts.settings.base_url
     async with httpx2.AsyncClient(transport=transport, base_url=base_url) as client:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.delivery.outcome import Outcome, SendResult
-from soonish.events.models import Event
-from soonish.notifications import expansion, ledger, settling
-from soonish.notifications.ledger import Claimed
-from soonish.notifications.messages import BroadcastState
-from soonish.notifications.models import Delivery, DeliveryAttempt, Notification
-from soonish.notifications.retry import MAX_ATTEMPTS
-from soonish.subscriptions.models import Subscription
+from soonish.delivery.ledger import completion, expansion, ledger
+from soonish.delivery.ledger.ledger import Claimed
+from soonish.delivery.ledger.retry import MAX_ATTEMPTS
+from soonish.delivery.transports.outcome import Outcome, SendResult
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, Notification
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.workflow_types import BroadcastState
 from tests.support.world import World
 
 REFUSED = SendResult(Outcome.REJECTED, "The service answered 400", 400)
@@ -43,7 +43,7 @@ class Ledger:
         )
 
     async def settle(self) -> BroadcastState:
-        return await self.call(settling.settle, self.id, self.now)
+        return await self.call(completion.settle, self.id, self.now)
 
     async def fail(self, row: Claimed, result: SendResult, token: str = FIRST) -> Any:
         return await self.call(ledger.mark_not_sent, row, token, result, self.now)
@@ -384,7 +384,7 @@ async def test_open_broadcasts_are_what_can_be_sent_oldest_first(world: World) -
     await done.settle()
     await books[3].claim(limit=1)
     async with world.db.read() as session:
-        found = await settling.open_broadcasts(session, event.id, utc_now())
+        found = await completion.open_broadcasts(session, event.id, utc_now())
     assert [(work.notification_id, work.claimable) for work in found] == [
         (books[0].id, 3), (books[3].id, 2),
     ]  # fmt: skip
@@ -392,4 +392,4 @@ async def test_open_broadcasts_are_what_can_be_sent_oldest_first(world: World) -
 
 async def test_a_notification_that_is_gone_is_complete(world: World) -> None:
     async with world.db.write() as session:
-        assert (await settling.settle(session, 4711, utc_now())).completed
+        assert (await completion.settle(session, 4711, utc_now())).completed

@@ -29,18 +29,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from soonish.db import crypto
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.delivery.outcome import Outcome, SendResult
+from soonish.delivery.ledger import completion, expansion, ledger
+from soonish.delivery.ledger.ledger import Claimed
+from soonish.delivery.transports.outcome import Outcome, SendResult
+from soonish.domain.events import service as events
+from soonish.domain.notifications.service import retry_failed
 from soonish.errors import Conflict
-from soonish.events import service as events
-from soonish.events.models import Event
-from soonish.notifications import expansion, ledger, settling
-from soonish.notifications.ledger import Claimed
-from soonish.notifications.models import Delivery, Notification
-from soonish.notifications.service import retry_failed
-from soonish.subscriptions.models import Subscription
+from soonish.infra.db import crypto
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
 from tests.support.settings import make_settings
 from tests.support.world import World
 
@@ -211,7 +211,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def settle(self, data: Any) -> None:
         chosen = data.draw(st.sampled_from(sorted(self.expected)))
-        state = self.write(settling.settle, chosen, self.now)
+        state = self.write(completion.settle, chosen, self.now)
         rows = self.run(self.world.deliveries(chosen))
         busy = [r for r in rows if r.state in ("sending", "retrying")]
         ready = [r for r in rows if r.state == "pending" and r.outcome is None]
@@ -246,7 +246,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.expected:
             self.now += timedelta(days=4)
             for chosen in self.expected:
-                assert self.write(settling.settle, chosen, self.now).completed
+                assert self.write(completion.settle, chosen, self.now).completed
                 assert self.write(ledger.claim, chosen, "last:1", limit=_CHUNK, now=self.now) == []
         self.run(self.world.db.close())
         self.loop.close()

@@ -7,12 +7,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.events.models import EventUpdate
-from soonish.notifications import expansion
-from soonish.notifications.models import Delivery, Notification, State
-from soonish.outbox.models import OutboxRow
-from soonish.subscriptions.models import Subscription
+from soonish.delivery.ledger import expansion
+from soonish.infra.db.models.events import EventUpdate
+from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.events.stage import code_of, fields_of, instant
 from tests.support.scene import Scene
 

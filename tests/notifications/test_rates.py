@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from soonish.config import Settings, load_settings
-from soonish.db.types import utc_now
 from soonish.errors import ConfigurationError
-from soonish.integrations.models import Integration
-from soonish.notifications.models import Delivery, Notification
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.types import utc_now
 from tests.notifications.delivering import Delivering
 
 CHAT = ["json=6/3"]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from soonish.db.types import utc_now
-from soonish.delivery.outcome import Outcome
-from soonish.integrations.models import Integration
-from soonish.notifications import ledger, reroute, settling
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox import service as outbox
-from soonish.outbox import streams
-from soonish.outbox.models import OutboxRow
-from soonish.subscriptions.models import Subscription, SubscriptionSelector
+from soonish.delivery.ledger import completion, expansion, ledger
+from soonish.delivery.transports.outcome import Outcome
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription, SubscriptionSelector
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import service as outbox
+from soonish.infra.outbox import streams
 from tests.support.world import World
 
 HERE, THERE = "json://127.0.0.1/here", "json://127.0.0.1/there"
@@ -24,7 +24,7 @@ async def come_back(world: World, notice: Notification, user_id: int, times: int
         for _ in range(times):
             outbox.add(session, streams.broadcast(notice.id), streams.WAKE, {"user_id": user_id})
     async with world.db.write() as session:
-        await reroute.take(session, notice.id, utc_now())
+        await expansion.take(session, notice.id, utc_now())
     assert await world.rows(OutboxRow, OutboxRow.done_at.is_(None)) == []
 
 
@@ -39,7 +39,7 @@ async def waiting(world: World) -> tuple[Subscription, Integration, Notification
     person = await world.through(event, HERE, is_active=False)
     notice = await world.expanded(event)
     async with world.db.write() as session:
-        assert (await settling.settle(session, notice.id, utc_now())).completed
+        assert (await completion.settle(session, notice.id, utc_now())).completed
     return person, await world.one(Integration), notice
 
 
@@ -134,5 +134,5 @@ async def test_other_rows_of_the_stream_are_just_done(world: World) -> None:
     async with world.db.write() as session:
         outbox.add(session, streams.broadcast(notice.id), streams.WAKE, {})
     async with world.db.write() as session:
-        await reroute.take(session, notice.id, utc_now())
+        await expansion.take(session, notice.id, utc_now())
     assert await world.rows(OutboxRow, OutboxRow.done_at.is_(None)) == []

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from soonish.delivery.outcome import Outcome, SendResult
-from soonish.notifications.retry import next_attempt_at
+from soonish.delivery.ledger.retry import next_attempt_at
+from soonish.delivery.transports.outcome import Outcome, SendResult
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 BROKEN = SendResult(Outcome.TIMEOUT, retryable=True)

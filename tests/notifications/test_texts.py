@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from soonish.notifications.content import Change, Content
-from soonish.notifications.texts import ACCOUNT_KINDS, EVENT_KINDS, compose
+from soonish.delivery.texts.compose import ACCOUNT_KINDS, EVENT_KINDS, compose
+from soonish.delivery.texts.content import Change, Content
 from tests.notifications.text_parts import TEXT_TAGS, URL, assert_harmless, content, facts
 
 BERLIN = "Saturday, 12 December 2026, 18:00 (Europe/Berlin)"

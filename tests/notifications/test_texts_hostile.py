@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from soonish.notifications.blocks import link_target
-from soonish.notifications.content import Change
-from soonish.notifications.mail_document import mail_document
-from soonish.notifications.markdown import MAX_CHARACTERS, markdown_to_text, render_markdown
-from soonish.notifications.safe_text import one_line, paragraph
-from soonish.notifications.texts import EVENT_KINDS, compose
+from soonish.delivery.texts.blocks import link_target
+from soonish.delivery.texts.compose import EVENT_KINDS, compose
+from soonish.delivery.texts.content import Change
+from soonish.delivery.texts.mail import mail_document
+from soonish.delivery.texts.markdown import MAX_CHARACTERS, markdown_to_text, render_markdown
+from soonish.delivery.texts.safe_text import one_line, paragraph
 from tests.notifications.text_parts import (
     LAYOUT,
     TEXT_TAGS,

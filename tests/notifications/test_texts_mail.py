@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from soonish.notifications.content import Content
-from soonish.notifications.mail_document import fold_lines, mail_document
-from soonish.notifications.texts import ACCOUNT_KINDS, EVENT_KINDS, Composed, compose
+from soonish.delivery.texts.compose import ACCOUNT_KINDS, EVENT_KINDS, Composed, compose
+from soonish.delivery.texts.content import Content
+from soonish.delivery.texts.mail import fold_lines, mail_document
 from tests.notifications.text_parts import (
     LAYOUT,
     TEXT_TAGS,

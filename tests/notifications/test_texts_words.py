@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soonish.notifications.content import Change
-from soonish.notifications.texts import date_in_words, describe_changes, duration_in_words
+from soonish.delivery.texts.compose import date_in_words, describe_changes, duration_in_words
+from soonish.delivery.texts.content import Change
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import soonish
-from soonish.notifications.models import Delivery, State
-from soonish.notifications.transitions import SOURCES, moving
+from soonish.delivery.ledger.states import SOURCES, moving
+from soonish.infra.db.models.notifications import Delivery, State
 from tests.support.world import World
 
 SOURCE = Path(soonish.__file__).parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
-from soonish.notifications.content import Change, Content, EventFacts
+from soonish.delivery.texts.content import Change, Content, EventFacts
 
 URL = "https://soonish.example/e/summer-party-x1y2"
 VOID = {"br", "hr", "meta", "img", "input", "link"}

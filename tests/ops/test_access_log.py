@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from soonish.ops.access_log import AccessLog
+from soonish.web.middleware.access_log import AccessLog
 
 app = FastAPI()
 

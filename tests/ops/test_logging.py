@@ -11,8 +11,8 @@ import structlog
 from temporalio import activity, workflow
 
 from soonish.config import Settings
-from soonish.ops import temporal_logs
 from soonish.ops.logging import Redactor, configure_logging
+from soonish.worker import interceptors
 
 SECRETS = ("ada@example.org", "hooks.example.com", "T0KEN", "hunter2")
 
@@ -61,7 +61,7 @@ def test_the_workflow_of_temporals_own_lines(
 
 
 def test_temporals_loggers_keep_the_message_short() -> None:
-    assert temporal_logs  # it sets both
+    assert interceptors  # it sets both
     assert not workflow.logger.workflow_info_on_message
     assert not activity.logger.activity_info_on_message
 

@@ -17,9 +17,8 @@ import pytest
 from aiosmtpd.smtp import Envelope
 
 from soonish.errors import NotFound
-from soonish.ops.caught_mail import list_mails, read_mail
-from soonish.ops.mail_catcher import Catcher
-from soonish.ops.mail_files import mail_folder
+from soonish.local.caught_mail import list_mails, mail_folder, read_mail
+from soonish.local.mail_catcher import Catcher
 from tests.support.ports import accepts
 from tests.support.wait import wait_for
 
@@ -27,7 +26,7 @@ from tests.support.wait import wait_for
 @pytest.fixture
 def catcher_port(tmp_path: Path, free_port: Callable[[], int]) -> Generator[int]:
     port = free_port()
-    command = [sys.executable, "-m", "soonish.ops.mail_catcher", mail_folder(tmp_path), str(port)]
+    command = [sys.executable, "-m", "soonish.local.mail_catcher", mail_folder(tmp_path), str(port)]
     process = subprocess.Popen(command, cwd=tmp_path)
     wait_for(lambda: accepts(port))
     yield port
@@ -121,7 +120,7 @@ def test_an_empty_home_has_no_mail(tmp_path: Path) -> None:
 
 
 async def test_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("soonish.ops.mail_catcher.PRUNE_EVERY", 5)
+    monkeypatch.setattr("soonish.local.mail_catcher.PRUNE_EVERY", 5)
     catcher = Catcher(mail_folder(tmp_path), keep=3)
     for number in range(10):
         envelope = Envelope()

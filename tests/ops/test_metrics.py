@@ -10,7 +10,7 @@ import pytest
 
 from soonish.app import create_app
 from soonish.config import Settings
-from soonish.db import crypto, migrate
+from soonish.infra.db import crypto, migrate
 
 LOOPBACK, FOREIGN = "127.0.0.1", "192.0.2.7"
 

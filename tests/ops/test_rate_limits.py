@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from soonish.config import Settings
 from soonish.errors import ConfigurationError, TooManyRequests
-from soonish.ops import redis_windows
-from soonish.ops.rate_limits import SWEEP_SECONDS, Limit, Meter, RateLimits, Windows
+from soonish.infra.rate_limits import redis
+from soonish.infra.rate_limits.limits import SWEEP_SECONDS, Limit, Meter, RateLimits, Windows
 from tests.support.redis_server import RedisServer
 
 THREE = Limit("three", 3, 60, "Too much, wait %(seconds)s s.")
@@ -121,7 +121,7 @@ async def test_redis_that_is_back_is_asked_again_without_anybody_looking_at_heal
     redis_server: RedisServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(redis_windows, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(redis, "PAUSE_SECONDS", 0.0)
     limits = RateLimits(settings_for(rate_limits_enabled=True, redis_url=redis_server.url))
     redis_server.stop()
     assert (await limits.hit(THREE, "anna")).remaining == 2

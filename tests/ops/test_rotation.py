@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from soonish.accounts.models import User
 from soonish.config import FROM_FILE, Settings, load_secrets_file, read_secrets_file
-from soonish.db import crypto
-from soonish.db.types import utc_now
 from soonish.errors import Conflict
-from soonish.integrations.models import Integration
-from soonish.ops import keys, rotation
-from soonish.ops.keys import KeyWatch
-from soonish.ops.models import Lease
-from soonish.ops.rotation import Rotation
+from soonish.infra.db import crypto
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.installation import Lease
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.types import utc_now
+from soonish.ops import key_rotation, key_watch
+from soonish.ops.key_rotation import Rotation
+from soonish.ops.key_watch import KeyWatch
 from tests.support.database import (
     database,
     database_url,
@@ -45,12 +45,12 @@ def home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home whose secrets.env the process follows, as after `soonish up`."""
     path = settings.soonish_home / "secrets.env"
     path.write_text(f"SECRET_KEY=x\nENCRYPTION_KEY={settings.encryption_key}\nFINGERPRINT_KEY=y\n")
-    monkeypatch.setenv(FROM_FILE, keys.NAME)
+    monkeypatch.setenv(FROM_FILE, key_watch.NAME)
     return settings.soonish_home
 
 
 def keys_in(home: Path) -> list[str]:
-    return keys.split(read_secrets_file(home)[keys.NAME])
+    return key_watch.split(read_secrets_file(home)[key_watch.NAME])
 
 
 def start(world: World, wait: float = 0.0) -> Rotation:
@@ -148,7 +148,7 @@ async def test_reencrypt_killed_in_the_middle(
     await plant(world)
     await start(world).add()
     await start(world).promote()
-    monkeypatch.setattr(rotation, "BATCH", 2)
+    monkeypatch.setattr(key_rotation, "BATCH", 2)
     write, calls = Rotation._write_anew, 0  # pyright: ignore[reportPrivateUsage]
 
     async def die_at_second(*arguments: object) -> int:
@@ -213,24 +213,28 @@ async def test_reencrypt_waits_for_who_still_writes_with_the_old_key(
 
 async def test_a_running_process_follows_the_file_and_says_so(world: World, home: Path) -> None:
     async with KeyWatch(world.db, world.settings).running():
-        [[first]] = (await keys.known_keys(world.db)).values()
+        [[first]] = (await key_watch.known_keys(world.db)).values()
         extra = Fernet.generate_key().decode()
-        rotation.replace_secret(home, keys.NAME, f"{extra},{world.settings.encryption_key}")
+        key_rotation.replace_secret(
+            home, key_watch.NAME, f"{extra},{world.settings.encryption_key}"
+        )
         wanted = [crypto.key_id(extra), first]
 
         async def published() -> bool:
-            return list((await keys.known_keys(world.db)).values()) == [wanted]
+            return list((await key_watch.known_keys(world.db)).values()) == [wanted]
 
         await eventually(published, 10, "the new keys to be published")
         assert crypto.keyring().key_ids == wanted
-    assert await keys.known_keys(world.db) == {}
+    assert await key_watch.known_keys(world.db) == {}
 
 
 async def test_a_value_of_a_newer_key_is_read_at_once(world: World, home: Path) -> None:
     async with KeyWatch(world.db, world.settings).running():
         extra = Fernet.generate_key().decode()
         foreign = crypto.keyring().with_keys([extra]).encrypt("hello")
-        rotation.replace_secret(home, keys.NAME, f"{world.settings.encryption_key},{extra}")
+        key_rotation.replace_secret(
+            home, key_watch.NAME, f"{world.settings.encryption_key},{extra}"
+        )
         assert crypto.decrypt(foreign) == "hello"
 
 
@@ -238,7 +242,7 @@ async def test_a_file_that_cannot_be_used_changes_nothing(world: World, home: Pa
     watch = KeyWatch(world.db, world.settings)
     before = crypto.keyring().key_ids
     for value in ("", "nonsense"):
-        rotation.replace_secret(home, keys.NAME, value)
+        key_rotation.replace_secret(home, key_watch.NAME, value)
         assert watch.follow() is False
     assert crypto.keyring().key_ids == before
 
@@ -259,19 +263,19 @@ async def test_keys_of_the_environment_are_not_written_anywhere(
 def test_a_child_takes_the_key_of_the_file_not_that_of_its_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(keys.NAME, "")
+    monkeypatch.setenv(key_watch.NAME, "")
     monkeypatch.delenv(FROM_FILE, raising=False)
     (tmp_path / "secrets.env").write_text("ENCRYPTION_KEY=one\n")
     load_secrets_file(tmp_path)
     (tmp_path / "secrets.env").write_text("ENCRYPTION_KEY=two\n")
     load_secrets_file(tmp_path)
-    assert os.environ[keys.NAME] == "two"
-    monkeypatch.setenv(keys.NAME, "given")
+    assert os.environ[key_watch.NAME] == "two"
+    monkeypatch.setenv(key_watch.NAME, "given")
     monkeypatch.delenv(FROM_FILE)
     load_secrets_file(tmp_path)
-    assert os.environ[keys.NAME] == "given"
+    assert os.environ[key_watch.NAME] == "given"
 
 
 def test_every_encrypted_column_is_rotated() -> None:
-    found = {f"{table.name}.{column.name}" for table, column in rotation.encrypted_columns()}
+    found = {f"{table.name}.{column.name}" for table, column in key_rotation.encrypted_columns()}
     assert found == {"users.email", "integrations.apprise_url"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from soonish.config import SECRET_NAMES
-from soonish.ops.secrets_file import ensure_secrets
+from soonish.infra.secrets_file import ensure_secrets
 
 
 def read(home: Path) -> dict[str, str]:

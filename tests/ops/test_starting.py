@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from soonish.ops.starting import NOT_YET
+from soonish.local.jobs import NOT_YET
 
 HEAVY = ("sqlalchemy", "alembic", "temporalio", "apprise", "fastapi", "redis")
 
@@ -27,7 +27,8 @@ def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize(
-    ("module", "unwanted"), [("soonish.cli.up", HEAVY), ("soonish.worker", ("redis", "alembic"))]
+    ("module", "unwanted"),
+    [("soonish.cli.up", HEAVY), ("soonish.worker.main", ("redis", "alembic"))],
 )
 def test_a_process_that_stays_loads_only_what_it_uses(
     module: str, unwanted: tuple[str, ...]
@@ -40,7 +41,7 @@ def test_a_process_that_stays_loads_only_what_it_uses(
 def test_a_database_that_cannot_be_prepared_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = _python(
-        *("-m", "soonish.ops.starting", "database"),
+        *("-m", "soonish.local.jobs", "database"),
         SOONISH_HOME=str(tmp_path),
         DATABASE_URL=f"sqlite:///{tmp_path}/file/soonish.db",
     )
@@ -53,7 +54,7 @@ def test_temporal_that_does_not_answer_may_be_asked_again(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     done = _python(
-        *("-m", "soonish.ops.starting", "temporal"),
+        *("-m", "soonish.local.jobs", "temporal"),
         SOONISH_HOME=str(tmp_path),
         TEMPORAL_URL=f"127.0.0.1:{free_port()}",
     )

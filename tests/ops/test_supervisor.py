@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from soonish.errors import ConfigurationError
-from soonish.ops import supervisor as module
-from soonish.ops.exclusive import check_port, only_one
-from soonish.ops.supervisor import Part, Supervisor
+from soonish.local import supervisor as module
+from soonish.local.lock import check_port, only_one
+from soonish.local.supervisor import Part, Supervisor
 from tests.support.wait import eventually, wait_for
 
 GROUPS = ("first", "second")

@@ -12,8 +12,8 @@ from temporalio.client import Client
 
 from soonish.config import Settings
 from soonish.errors import ConfigurationError
-from soonish.ops import temporal_server as module
-from soonish.ops.temporal_server import (
+from soonish.local import temporal_server as module
+from soonish.local.temporal_server import (
     MODULE,
     TEMPORAL_VERSION,
     ensure_temporal,

@@ -35,7 +35,7 @@ def test_every_part_is_a_child_in_its_own_session(system: SoonishSystem) -> None
     children = system.children()
     assert len(children) == 5
     assert len(system.pids("worker")) == 2
-    for part in ("server start-dev", "soonish.ops.mail_catcher", "soonish.cli.main api"):
+    for part in ("server start-dev", "soonish.local.mail_catcher", "soonish.cli.main api"):
         assert len(system.pids(part)) == 1
     assert all(os.getsid(pid) == pid for pid in children)
 

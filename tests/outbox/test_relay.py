@@ -21,12 +21,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from soonish.config import Settings
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.ops.temporal import Temporal
-from soonish.outbox import relay as relay_module
-from soonish.outbox.models import OutboxRow
-from soonish.outbox.relay import Relay
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import relay as relay_module
+from soonish.infra.outbox.relay import Relay
+from soonish.infra.temporal import Temporal
 from tests.support.ports import free_port
 from tests.support.settings import make_settings
 from tests.support.temporal import TemporalServer

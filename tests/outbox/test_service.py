@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.outbox import service, streams
-from soonish.outbox.models import OutboxRow
-from soonish.outbox.workflows import start_of
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import service as outbox
+from soonish.infra.outbox import streams
+from soonish.infra.outbox.starts import start_of
 from tests.support.world import World
 
 
 async def test_undone_rows_in_order_and_only_ones_own(world: World) -> None:
     async with world.db.write() as session:
         for stream in ("a", "b", "a"):
-            service.add(session, stream, "wake", {"n": stream})
+            outbox.add(session, stream, "wake", {"n": stream})
     async with world.db.write() as session:
-        rows = await service.undone(session, "a")
+        rows = await outbox.undone(session, "a")
         assert [row.stream for row in rows] == ["a", "a"]
         assert rows[0].id < rows[1].id
-        assert [row.id for row in await service.undone(session, "a", limit=1)] == [rows[0].id]
-        service.finish_rows(rows[:1], utc_now())
+        assert [row.id for row in await outbox.undone(session, "a", limit=1)] == [rows[0].id]
+        outbox.finish_rows(rows[:1], utc_now())
     async with world.db.write() as session:
-        assert [row.id for row in await service.undone(session, "a")] == [rows[1].id]
+        assert [row.id for row in await outbox.undone(session, "a")] == [rows[1].id]
 
 
 async def test_no_more_than_an_advance_takes(world: World) -> None:
     async with world.db.write() as session:
         session.add_all(OutboxRow(stream="a", kind="wake", payload={}) for _ in range(510))
     async with world.db.write() as session:
-        assert len(await service.undone(session, "a")) == service.TAKE == 500
+        assert len(await outbox.undone(session, "a")) == outbox.TAKE == 500
 
 
 async def test_finish_marks_all_of_a_stream(world: World) -> None:
     async with world.db.write() as session:
         for stream in ("a", "a", "b"):
-            service.add(session, stream, "wake", {})
+            outbox.add(session, stream, "wake", {})
     async with world.db.write() as session:
-        await service.finish(session, "a")
+        await outbox.finish(session, "a")
     assert [row.stream for row in await world.rows(OutboxRow, OutboxRow.done_at.is_(None))] == ["b"]
 
 

@@ -7,18 +7,19 @@ from typing import Any
 import httpx2
 from sqlalchemy import select
 
-from soonish.accounts import api_tokens, tokens
-from soonish.accounts.api_tokens import Scope
-from soonish.accounts.models import OidcIdentity, Registration
-from soonish.accounts.passwords import hash_password
-from soonish.accounts.tokens import Purpose
-from soonish.db.models import Base
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.events.models import EventOrganizer, Invitation
-from soonish.notifications.account_mail import add_account_mail
-from soonish.notifications.models import DeliveryAttempt
-from soonish.outbox import streams
+from soonish.delivery.ledger.account_mail import add_account_mail
+from soonish.domain.accounts import api_tokens
+from soonish.domain.accounts.api_tokens import Scope
+from soonish.domain.accounts.passwords import hash_password
+from soonish.identity import tokens
+from soonish.identity.tokens import Purpose
+from soonish.infra.db.models.accounts import OidcIdentity, Registration
+from soonish.infra.db.models.events import EventOrganizer, Invitation
+from soonish.infra.db.models.notifications import DeliveryAttempt
+from soonish.infra.db.models.registry import Base
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import streams
 from tests.events.stage import in_hours
 from tests.support.world import World
 from tests.web.site import Site, Visitor

@@ -6,19 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from soonish.accounts import erasure
-from soonish.accounts.models import Session, User
-from soonish.audit.models import AuditEntry
-from soonish.db.types import utc_now
+from soonish.delivery.ledger import completion, ledger
+from soonish.domain.events import service as events
+from soonish.domain.events.schemas import EventCreate
+from soonish.domain.privacy import erasure
 from soonish.errors import Unauthorized
-from soonish.events import service as events
-from soonish.events.models import Event
-from soonish.events.schemas import EventCreate
-from soonish.notifications import ledger, settling
-from soonish.notifications.models import Delivery, Notification, State
-from soonish.outbox.models import OutboxRow
-from soonish.reminders.models import Reminder
-from soonish.subscriptions.models import Subscription
+from soonish.infra.db.models.accounts import Session, User
+from soonish.infra.db.models.audit import AuditEntry
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.reminders import Reminder
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.events.stage import instant
 from tests.notifications.delivering import Delivering
 from tests.privacy.people import (
@@ -141,7 +141,7 @@ async def test_failed_messages_are_not_sent_again_to_nobody(
     await world.change(Delivery, row.id, state=State.FAILED, outcome="rejected")
     await erase(world, subscription.user_id)
     async with world.db.write() as session:
-        await settling.revive_failed(session, notification.id, utc_now())
+        await completion.revive_failed(session, notification.id, utc_now())
     await delivering.deliver(notification)
     assert delivering.mail.mails == []
     assert await world.states(notification.id) == [State.SUPPRESSED]

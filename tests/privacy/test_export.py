@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from soonish.accounts.export_queries import PAGE
-from soonish.accounts.export_schemas import Export
-from soonish.accounts.models import User
-from soonish.audit.models import AuditEntry
-from soonish.integrations.models import Integration
-from soonish.notifications.models import Delivery
+from soonish.domain.privacy.export_queries import PAGE
+from soonish.domain.privacy.export_schemas import Export
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.audit import AuditEntry
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery
 from tests.privacy.people import MARK, api, make_event, signed_in, with_everything
 from tests.support.world import World
 from tests.web.site import Site
@@ -91,8 +91,8 @@ async def test_an_address_without_an_account_takes_its_data_along(site: Site, wo
 
 async def magic_link(site: Site, name: str) -> str:
     """What is mailed when the address asks for a link."""
-    from soonish.accounts import tokens
-    from soonish.accounts.tokens import Purpose
+    from soonish.identity import tokens
+    from soonish.identity.tokens import Purpose
 
     user = await site.user(name)
     async with site.parts.db.write() as session:

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
-from soonish.db.types import utc_now
-from soonish.events.messages import EventRef
-from soonish.events.models import Event
-from soonish.ops.temporal import Temporal
-from soonish.reminders import activities, schedules
-from soonish.reminders.activities import ScheduleActivities
-from soonish.reminders.models import Reminder
+from soonish.domain.reminders import schedules
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.reminders import Reminder
+from soonish.infra.db.types import utc_now
+from soonish.infra.temporal import Temporal
+from soonish.worker.activities import reminders
+from soonish.worker.activities.reminders import ScheduleActivities
+from soonish.workflow_types import EventRef
 from tests.support.world import World
 
 
@@ -91,7 +92,7 @@ async def test_what_differs_is_armed_or_deleted(world: World, book: Book) -> Non
 async def test_a_bounded_number_at_a_time(
     world: World, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activities, "AT_ONCE", 3)
+    monkeypatch.setattr(reminders, "AT_ONCE", 3)
     event = await world.event()
     for number in range(7):
         await put(world, event, f"s{number}")

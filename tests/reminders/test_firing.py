@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.notifications.models import Notification
-from soonish.reminders import firing
-from soonish.reminders.models import END, START, Reminder, RemindMe
-from soonish.reminders.schedules import input_of
-from soonish.subscriptions.models import Subscription
+from soonish.domain.reminders import firing
+from soonish.domain.reminders.schedules import input_of
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.reminders import END, START, Reminder, RemindMe
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.support.world import World
 
 HOUR, DAY = 3_600, 86_400

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soonish.reminders.plan import Existing, Wanted, compare, next_countdown
+from soonish.domain.reminders.plan import Existing, Wanted, compare, next_countdown
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOUR = 3600

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.reminders.models import Reminder, RemindMe
-from soonish.schemas import as_z
-from soonish.subscriptions.models import Subscription
+from soonish.infra.db.models.reminders import Reminder, RemindMe
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.kit.schemas import as_z
 from tests.events.stage import code_of, fields_of, in_hours, instant
 from tests.support.scene import Scene
 

@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import update
 
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.reminders import service
-from soonish.reminders.models import Reminder, RemindMe
-from soonish.subscriptions.models import Subscription
+from soonish.domain.reminders import service
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.reminders import Reminder, RemindMe
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.events.stage import in_hours, instant
 from tests.support.scene import Scene
 

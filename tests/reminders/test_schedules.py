@@ -9,9 +9,9 @@ import pytest
 from temporalio.client import Client, ScheduleDescription, ScheduleOverlapPolicy
 from temporalio.service import RPCError
 
-from soonish.reminders import schedules
-from soonish.reminders.models import END, START, Reminder
-from soonish.schemas import as_z
+from soonish.domain.reminders import schedules
+from soonish.infra.db.models.reminders import END, START, Reminder
+from soonish.kit.schemas import as_z
 from tests.support.temporal import TemporalServer
 
 NOW = datetime.now(UTC).replace(microsecond=250_000)

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from soonish.accounts.models import ApiToken, Registration, Session, Token, User
-from soonish.audit.models import AuditEntry
-from soonish.db.types import utc_now
-from soonish.events.models import Event, Invitation
-from soonish.integrations.models import Integration
-from soonish.notifications.models import Delivery, DeliveryAttempt, Notification, State
-from soonish.outbox.models import OutboxRow
-from soonish.retention import service
-from soonish.retention.rules import BY_NAME, RULES
-from soonish.subscriptions.models import Subscription
+from soonish.domain.retention import service
+from soonish.domain.retention.rules import BY_NAME, RULES
+from soonish.infra.db.models.accounts import ApiToken, Registration, Session, Token, User
+from soonish.infra.db.models.audit import AuditEntry
+from soonish.infra.db.models.events import Event, Invitation
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, Notification, State
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.support.world import World
 
 Make = Callable[[World, datetime], Awaitable[Any]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from soonish.audit.models import AuditEntry
-from soonish.db.types import utc_now
-from soonish.outbox.reconcile import Reconcile
-from soonish.retention.schedule import SCHEDULE_ID
+from soonish.infra.db.models.audit import AuditEntry
+from soonish.infra.db.types import utc_now
+from soonish.worker.maintenance_schedule import SCHEDULE_ID
+from soonish.worker.reconcile import Reconcile
 from tests.support.wait import eventually
 from tests.workflows.running import SOON, Running
 

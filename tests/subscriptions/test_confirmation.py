@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from soonish.accounts import tokens
-from soonish.accounts.models import Token, User
-from soonish.db.types import utc_now
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox.models import OutboxRow
-from soonish.subscriptions import maintenance
-from soonish.subscriptions.models import Subscription
+from soonish.identity import tokens
+from soonish.infra.db.models.accounts import Token, User
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.worker import housekeeping
 from tests.events.stage import code_of, fields_of, instant
 from tests.support.scene import Scene
 
@@ -269,9 +269,9 @@ async def test_seven_days_without_an_answer_end_it(double: Scene) -> None:
     waiting = await double.rows(Subscription, Subscription.status == "pending_confirmation")
     token, asked = await token_for(double), waiting[0].created_at
     told = len(await double.rows(OutboxRow))
-    assert await maintenance.end_unconfirmed(double.db, asked + WEEK - timedelta(seconds=1)) == 0
-    assert await maintenance.end_unconfirmed(double.db, asked + WEEK) == 1
-    assert await maintenance.end_unconfirmed(double.db, asked + WEEK) == 0
+    assert await housekeeping.end_unconfirmed(double.db, asked + WEEK - timedelta(seconds=1)) == 0
+    assert await housekeeping.end_unconfirmed(double.db, asked + WEEK) == 1
+    assert await housekeeping.end_unconfirmed(double.db, asked + WEEK) == 0
     reasons = {row.status: row.end_reason for row in await double.rows(Subscription)}
     assert reasons == {"pending_confirmation": "unconfirmed", "active": None}
     assert len(await double.rows(OutboxRow)) == told, "nobody is told"
@@ -279,10 +279,10 @@ async def test_seven_days_without_an_answer_end_it(double: Scene) -> None:
 
 
 async def test_many_end_in_bounded_batches(double: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "BATCH", 2)
-    monkeypatch.setattr(maintenance, "BATCHES", 2)
+    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    monkeypatch.setattr(housekeeping, "BATCHES", 2)
     event = await double.make_event()
     for number in range(5):
         await ask(double, event, f"person{number}@example.org")
     later = utc_now() + WEEK + timedelta(seconds=1)
-    assert [await maintenance.end_unconfirmed(double.db, later) for _ in range(3)] == [4, 1, 0]
+    assert [await housekeeping.end_unconfirmed(double.db, later) for _ in range(3)] == [4, 1, 0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from soonish.subscriptions.models import Subscription
+from soonish.infra.db.models.subscriptions import Subscription
 from tests.events.stage import code_of, fields_of
 from tests.support.scene import Scene
 

@@ -10,13 +10,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.accounts.models import User
-from soonish.delivery.outcome import Outcome
-from soonish.events.models import Event
-from soonish.integrations.models import Integration
-from soonish.subscriptions.models import Subscription, SubscriptionSelector
-from soonish.subscriptions.queries import targets_select
-from soonish.subscriptions.routing import Target, targets
+from soonish.delivery.ledger.routing import Target, targets, targets_select
+from soonish.delivery.transports.outcome import Outcome
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.subscriptions import Subscription, SubscriptionSelector
 from tests.support.scene import Scene
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)

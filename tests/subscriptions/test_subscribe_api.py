@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from soonish.accounts.addresses import fingerprint_of
-from soonish.accounts.models import User
-from soonish.subscriptions.models import Subscription
+from soonish.identity.addresses import fingerprint_of
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.subscriptions import Subscription
 from tests.events.stage import code_of, fields_of, instant
 from tests.support.scene import Scene
 

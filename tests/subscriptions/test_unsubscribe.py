@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from soonish.db.types import utc_now
 from soonish.errors import Gone
-from soonish.subscriptions.models import Subscription
-from soonish.subscriptions.tokens import Claims, make_token, read_token
+from soonish.identity.signed_tokens import Claims, make_token, read_token
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.events.stage import code_of, fields_of
 from tests.support.scene import Scene
 

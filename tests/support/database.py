@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from soonish.config import Settings
-from soonish.db import crypto, migrate
-from soonish.db.models import Base
-from soonish.db.session import Database
+from soonish.infra.db import crypto, migrate
+from soonish.infra.db.models.registry import Base
+from soonish.infra.db.session import Database
 from tests.support.postgres import PostgresServer
 from tests.support.settings import make_settings
 

@@ -14,18 +14,21 @@ from typing import Any
 import httpx2
 import pytest
 
-from soonish.accounts.models import User
 from soonish.config import Settings
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.delivery.sender import Sender
-from soonish.events import invitations_api, organizers_api
-from soonish.integrations import api as integrations_api
-from soonish.outbox.models import OutboxRow
-from soonish.reminders import api as reminders_api
-from soonish.subscriptions import api as subscriptions_api
-from soonish.subscriptions import bulk_api
-from soonish.subscriptions.tokens import Purpose, make_token
+from soonish.delivery.transports.sender import Sender
+from soonish.identity.signed_tokens import Purpose, make_token
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.web.api import (
+    integrations,
+    invitations,
+    organizers,
+    reminders,
+    subscriptions,
+    subscriptions_bulk,
+)
 from tests.events.stage import PEOPLE, Parts, Stage, make_app
 from tests.support.database import (
     database,
@@ -112,12 +115,12 @@ async def scene(settings: Settings, database: Database, sender: Sender) -> Async
     parts = PartsWithSender(opened, database, sender=sender)
     app = make_app(parts)
     for part in (
-        integrations_api,
-        subscriptions_api,
-        bulk_api,
-        reminders_api,
-        organizers_api,
-        invitations_api,
+        integrations,
+        subscriptions,
+        subscriptions_bulk,
+        reminders,
+        organizers,
+        invitations,
     ):
         app.include_router(part.router)
     transport = httpx2.ASGITransport(app=app)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from soonish.ops.caught_mail import CaughtMail, CaughtMessage, list_mails, read_mail
+from soonish.local.caught_mail import CaughtMail, CaughtMessage, list_mails, read_mail
 from tests.support.ports import free_port
 from tests.support.wait import wait_for
 

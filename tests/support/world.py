@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from soonish.accounts.addresses import fingerprint_of
-from soonish.accounts.models import User
 from soonish.config import Settings
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.events.messages import EventPlan, HandItem
-from soonish.events.models import Event
-from soonish.integrations.models import Integration
-from soonish.integrations.service import url_fingerprint
-from soonish.notifications import expansion
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox import service as outbox
-from soonish.outbox import streams
-from soonish.subscriptions.models import Subscription, SubscriptionSelector
+from soonish.delivery.ledger import expansion
+from soonish.domain.integrations.service import url_fingerprint
+from soonish.identity.addresses import fingerprint_of
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.subscriptions import Subscription, SubscriptionSelector
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import service as outbox
+from soonish.infra.outbox import streams
+from soonish.workflow_types import EventPlan, HandItem
 
 
 @dataclass
@@ -159,7 +159,7 @@ class World:
         self, event: Event, by_hand: Sequence[HandItem] = (), now: datetime | None = None
     ) -> EventPlan:
         """One call of the activity's transaction."""
-        from soonish.events.advance import Advance
+        from soonish.worker.advance import Advance
 
         async with self.db.write() as session:
             found = await session.get_one(Event, event.id)

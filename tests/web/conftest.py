@@ -11,10 +11,10 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
 from soonish.config import Settings
-from soonish.db.session import Database
 from soonish.errors import Conflict, Gone, InvalidInput, TooManyRequests, Unauthorized
+from soonish.infra.db.session import Database
 from soonish.web.install import install_web
-from soonish.web.templating import redirect, render
+from soonish.web.rendering.templating import redirect, render
 from tests.support.database import (
     database,
     database_url,

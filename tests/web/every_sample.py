@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from soonish.errors import Conflict
 from soonish.i18n import ENGLISH
-from soonish.web.templating import TEMPLATES, environment, render
+from soonish.web.rendering.templating import TEMPLATES, environment, render
 from tests.web.samples import NOW, SAMPLES
 from tests.web.samples_account import ACCOUNT_SAMPLES
 from tests.web.samples_admin import ADMIN_SAMPLES

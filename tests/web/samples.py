@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace as Row
 from typing import Any
 
+from soonish.domain.events.queries import Facets
+from soonish.domain.integrations.kinds import all_kinds, search
+from soonish.domain.notifications.schemas import Counts
 from soonish.errors import (
     Conflict,
     Forbidden,
@@ -16,14 +19,11 @@ from soonish.errors import (
     TooManyRequests,
     Unavailable,
 )
-from soonish.events import charts
-from soonish.events.event_forms import FIELDS, ORIGINALS
-from soonish.events.facets import Facets
-from soonish.events.start_page import Wanted
-from soonish.integrations.kinds import all_kinds, search
-from soonish.notifications.schemas import Counts
-from soonish.web.forms import Form
-from soonish.web.pictures import qr_inline
+from soonish.web.pages.organizer.event_form import FIELDS, ORIGINALS
+from soonish.web.pages.start import Wanted
+from soonish.web.rendering import charts
+from soonish.web.rendering.forms import Form
+from soonish.web.rendering.pictures import qr_inline
 
 NOW = datetime.now(UTC)
 START = (NOW + timedelta(days=3)).replace(hour=17, minute=30, second=0, microsecond=0)

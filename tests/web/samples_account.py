@@ -7,7 +7,7 @@ from types import SimpleNamespace as Row
 from typing import Any
 
 from soonish.errors import FieldError, Forbidden, InvalidInput
-from soonish.web.forms import Form
+from soonish.web.rendering.forms import Form
 from tests.web.samples import NOW, USER, ZONES
 from tests.web.samples_admin import entry
 

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import httpx2
 from sqlalchemy import ColumnElement, select
 
-from soonish.accounts import sessions
-from soonish.accounts.cookies import SESSION
-from soonish.accounts.models import User
-from soonish.accounts.service import find_or_create_by_address
 from soonish.app import create_app
 from soonish.config import Settings
-from soonish.db.base import Base
-from soonish.parts import Parts
+from soonish.domain.accounts import sessions
+from soonish.identity.users import find_or_create_by_address
+from soonish.infra.db.base import Base
+from soonish.infra.db.models.accounts import User
+from soonish.runtime import Parts
+from soonish.web.cookies import SESSION
 
 Row = TypeVar("Row", bound=Base)
 BROWSER = {"accept": "text/html", "sec-fetch-site": "same-origin"}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from soonish.accounts.devices import device_name
-from soonish.accounts.models import Registration, Session
-from soonish.web.templating import environment
+from soonish.domain.accounts.devices import device_name
+from soonish.infra.db.models.accounts import Registration, Session
+from soonish.web.rendering.templating import environment
 from tests.web.site import Site, Visitor, text_of
 
 SOURCE = Path(__file__).parents[2] / "src/soonish"

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Callable
 import httpx2
 import pytest
 
-from soonish.accounts.cookies import SESSION
 from soonish.config import Settings
-from soonish.db.session import Database
+from soonish.infra.db.session import Database
+from soonish.web.cookies import SESSION
 from tests.web.site import BROWSER, Site
 
 FRIEND, STRANGER = "https://app.example", "https://evil.example"

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.delivery.classify import translatable
-from soonish.delivery.outcome import Outcome, SendResult
-from soonish.delivery.urls import check_url
+from soonish.delivery.channels.health import Answer, note_failures, note_success
+from soonish.delivery.transports.apprise.urls import check_url
+from soonish.delivery.transports.classify import translatable
+from soonish.delivery.transports.outcome import Outcome, SendResult
 from soonish.errors import InvalidInput
 from soonish.i18n import Said
-from soonish.integrations.channel_health import Answer, note_failures, note_success
-from soonish.integrations.models import Integration
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.types import utc_now
 from tests.support.http_sink import HttpSink, Reply
 from tests.web.site import Site, Visitor, text_of
 

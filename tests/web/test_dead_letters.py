@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.integrations.models import Integration
-from soonish.notifications.models import Delivery
-from soonish.outbox.models import OutboxRow
-from soonish.subscriptions.models import Subscription
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.support.world import World
 from tests.web.site import Site, text_of
 

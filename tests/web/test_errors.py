@@ -10,9 +10,9 @@ import structlog
 from pydantic import Field, StringConstraints, ValidationError
 from sqlalchemy.exc import OperationalError
 
+from soonish.domain.events.schemas import OneLine
 from soonish.errors import InvalidInput
-from soonish.events.schemas import OneLine
-from soonish.schemas import Input
+from soonish.kit.schemas import Input
 from soonish.web.errors import as_soonish_error, field_errors
 
 HTML = {"accept": "text/html"}

@@ -9,8 +9,8 @@ import time_machine
 
 from soonish.errors import Conflict, InvalidInput
 from soonish.i18n import language
-from soonish.web.formats import Formats
-from soonish.web.forms import Form
+from soonish.web.rendering.formats import Formats
+from soonish.web.rendering.forms import Form
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ENGLISH = Formats(language("en"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from soonish.config import Settings
-from soonish.db.session import Database
+from soonish.infra.db.session import Database
 from tests.web.site import BROWSER, Site, Visitor
 
 MARK = "xq7"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from soonish.accounts.models import User
-from soonish.accounts.queries import find_by_address
+from soonish.identity.users import find_by_address
+from soonish.infra.db.models.accounts import User
 from tests.web.site import Site, local_in, text_of
 
 pytestmark = pytest.mark.usefixtures("database")

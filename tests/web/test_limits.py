@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from soonish.errors import InvalidInput
-from soonish.web import limits
-from soonish.web.limits import MAX_BODY_BYTES, check_text
+from soonish.web.middleware import body_limits
+from soonish.web.middleware.body_limits import MAX_BODY_BYTES, check_text
 
 
 async def _chunks(size: int) -> AsyncIterator[bytes]:
@@ -43,7 +43,7 @@ async def test_a_body_that_never_ends_is_408(
         yield b"{"
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(limits, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(body_limits, "BODY_SECONDS", 0.05)
     response = await client.post("/api/echo", content=stalls())
     assert (response.status_code, response.json()["code"]) == (408, "request_timeout")
     assert response.headers["connection"] == "close"

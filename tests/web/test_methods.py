@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 from starlette.types import Message
 
-from soonish.web.methods import HeadMiddleware
+from soonish.web.middleware.methods import HeadMiddleware
 from tests.web.site import Site
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soonish.web.notices import NOTICES, notice_of
+from soonish.web.rendering.notices import NOTICES, notice_of
 
 
 def test_bad_news_does_not_come_with_a_tick():

@@ -8,11 +8,11 @@ from datetime import timedelta
 import httpx2
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.events.models import Event, EventUpdate
-from soonish.notifications.models import Delivery, Notification, State
-from soonish.reminders.models import Reminder
-from soonish.subscriptions.models import Subscription
+from soonish.infra.db.models.events import Event, EventUpdate
+from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.reminders import Reminder
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.support.world import World
 from tests.web.site import Site, local_in, text_of
 

@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from soonish.accounts import tokens
-from soonish.events.models import Event, EventUpdate
-from soonish.integrations.models import Integration
-from soonish.notifications.models import Notification
-from soonish.reminders.models import RemindMe
-from soonish.subscriptions.models import Subscription, SubscriptionSelector
-from soonish.subscriptions.tokens import Purpose, make_token
-from soonish.web.formats import now_utc
+from soonish.identity import tokens
+from soonish.identity.signed_tokens import Purpose, make_token
+from soonish.infra.db.models.events import Event, EventUpdate
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.reminders import RemindMe
+from soonish.infra.db.models.subscriptions import Subscription, SubscriptionSelector
+from soonish.web.rendering.formats import now_utc
 from tests.support.http_sink import HttpSink
 from tests.web.site import Site, local_in, text_of
 

@@ -10,10 +10,10 @@ import pytest
 from icalendar import Calendar
 from PIL import Image
 
-from soonish.notifications.models import Notification
-from soonish.subscriptions.tokens import make_token
-from soonish.web.formats import now_utc
-from soonish.web.pictures import Preview, preview_png
+from soonish.identity.signed_tokens import make_token
+from soonish.infra.db.models.notifications import Notification
+from soonish.web.rendering.formats import now_utc
+from soonish.web.rendering.pictures import Preview, preview_png
 from tests.web.site import Site, Visitor, text_of
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -9,17 +9,17 @@ import httpx2
 import pytest
 from sqlalchemy import ColumnElement
 
-from soonish.accounts import access_tokens, sessions
-from soonish.accounts.models import Registration, User
 from soonish.config import Settings
-from soonish.db.session import Database
-from soonish.events.advance import Advance
-from soonish.events.models import Event, Invitation
-from soonish.notifications.models import Delivery, Notification
+from soonish.domain.accounts import access_tokens, sessions
+from soonish.infra.db.models.accounts import Registration, User
+from soonish.infra.db.models.events import Event, Invitation
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.session import Database
+from soonish.infra.rate_limits.limits import WRITTEN_TO
 from soonish.ops import health
-from soonish.ops.rate_limits import WRITTEN_TO
-from soonish.parts import make_parts
-from soonish.subscriptions.models import Subscription
+from soonish.runtime import make_parts
+from soonish.worker.advance import Advance
 from tests.support.ports import free_port
 from tests.web.site import Site, Visitor, text_of
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from soonish.accounts.cookies import SESSION
-from soonish.web.assets import FOLDER, manifest
+from soonish.web.cookies import SESSION
+from soonish.web.rendering.assets import FOLDER, manifest
 
 BASE = "http://soonish.example"
 COOKIE = {"cookie": f"{SESSION}=abc"}

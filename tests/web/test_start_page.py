@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from soonish.events.start_page import Wanted
+from soonish.web.pages.start import Wanted
 from tests.web.site import Site, text_of
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from starlette.requests import Request
 
-from soonish.web.templating import TEMPLATES, environment
+from soonish.web.rendering.templating import TEMPLATES, environment
 from tests.web.every_sample import EVERY_SAMPLE, render_sample, templates_shown
 from tests.web.samples import wrong
 

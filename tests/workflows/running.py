@@ -17,17 +17,17 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
 
-from soonish.accounts.models import User
-from soonish.db.session import Database
-from soonish.db.types import utc_now
-from soonish.events import service
-from soonish.events.models import Event
-from soonish.events.schemas import EventCreate, EventPatch
-from soonish.notifications.models import Notification
-from soonish.outbox import streams
-from soonish.parts import Parts, make_parts
-from soonish.subscriptions.models import Subscription
-from soonish.worker import make_workers
+from soonish.domain.events import service as events
+from soonish.domain.events.schemas import EventCreate, EventPatch
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import streams
+from soonish.runtime import Parts, make_parts
+from soonish.worker.main import make_workers
 from tests.support.http_sink import HttpSink
 from tests.support.settings import make_settings
 from tests.support.smtp_sink import SmtpSink
@@ -67,9 +67,7 @@ class Running:
         owner = await self.organizer()
         data = EventCreate(name="Summer party", start_date=utc_now() + starts_in, **fields)
         async with self.parts.db.write() as session:
-            return await service.create(
-                session, owner, data, utc_now(), default_reminders=reminders
-            )
+            return await events.create(session, owner, data, utc_now(), default_reminders=reminders)
 
     async def organizer(self) -> User:
         known = [user for user in await self.world.rows(User) if user.email == ORGANIZER]
@@ -79,14 +77,14 @@ class Running:
         """As PATCH does it."""
         async with self.parts.db.write() as session:
             row = await session.get_one(Event, event.id, with_for_update=True)
-            await service.update(
+            await events.update(
                 session, row, EventPatch(**fields), utc_now(), default_reminders=reminders
             )
 
     async def cancel(self, event: Event) -> None:
         async with self.parts.db.write() as session:
             row = await session.get_one(Event, event.id, with_for_update=True)
-            await service.cancel(session, row, utc_now())
+            await events.cancel(session, row, utc_now())
 
     async def welcome(self, event: Event, path: str = "/hook", **channel: Any) -> Subscription:
         """Subscribe somebody whose channel POSTs to the sink's path."""

@@ -6,18 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from soonish.accounts.models import User
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.integrations.models import Integration
-from soonish.integrations.service import url_fingerprint
-from soonish.notifications import broadcast, ledger, retry
-from soonish.notifications.account_mail import add_account_mail
-from soonish.notifications.models import Delivery, DeliveryAttempt, Notification
-from soonish.notifications.service import retry_failed
-from soonish.outbox import service as outbox
-from soonish.outbox import streams
-from soonish.subscriptions.models import Subscription, SubscriptionSelector
+from soonish.delivery.ledger import ledger, retry
+from soonish.delivery.ledger.account_mail import add_account_mail
+from soonish.domain.integrations.service import url_fingerprint
+from soonish.domain.notifications.service import retry_failed
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, Notification
+from soonish.infra.db.models.subscriptions import Subscription, SubscriptionSelector
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import service as outbox
+from soonish.infra.outbox import streams
+from soonish.worker.workflows import passes
 from tests.support.http_sink import Reply
 from tests.support.wait import eventually
 from tests.workflows.running import ORGANIZER, Running
@@ -75,7 +76,7 @@ async def test_a_large_one_has_a_workflow_of_its_own(running: Running) -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries that a test can wait for."""
     monkeypatch.setattr(retry, "DELAYS_SECONDS", (0.3, 0.3))
-    monkeypatch.setattr(broadcast, "MIN_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(passes, "MIN_PAUSE_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("quick")

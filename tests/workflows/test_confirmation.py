@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from soonish.db.types import utc_now
-from soonish.notifications.models import Delivery, Notification
-from soonish.outbox.models import OutboxRow
-from soonish.subscriptions import confirmation, service
-from soonish.subscriptions.models import Subscription
+from soonish.domain.subscriptions import confirmation
+from soonish.domain.subscriptions import service as subscriptions
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
 from tests.support.wait import eventually
 from tests.workflows.running import Running
 
@@ -22,7 +23,7 @@ async def test_nothing_but_the_confirmation_goes_to_an_address_before_it_confirm
     witness = await running.welcome(event)
     await running.titles(1)
     async with running.parts.db.write() as session:
-        await service.subscribe_address(
+        await subscriptions.subscribe_address(
             session, event.id, ADDRESS, None, utc_now(), double_opt_in=True
         )
     (mail,) = await eventually(lambda: running.mail.to(ADDRESS), 20, "the mail that asks")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.events import workflow as event_workflow
-from soonish.events.models import Event
-from soonish.notifications.models import Notification
-from soonish.outbox import streams
-from soonish.outbox.models import OutboxRow
-from soonish.reminders.models import Reminder
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.reminders import Reminder
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import streams
+from soonish.worker.workflows import event as event_workflow
 from tests.support.wait import eventually
 from tests.workflows.running import ORGANIZER, Running
 

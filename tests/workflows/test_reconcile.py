@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from soonish.accounts.models import Registration, Session
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.notifications.models import Notification
-from soonish.ops.models import Lease
-from soonish.outbox import streams
-from soonish.outbox.reconcile import Reconcile
-from soonish.reminders.models import Reminder, RemindMe
-from soonish.retention.schedule import SCHEDULE_ID
-from soonish.subscriptions.models import Subscription
+from soonish.infra.db.models.accounts import Registration, Session
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.installation import Lease
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.reminders import Reminder, RemindMe
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import streams
+from soonish.worker.maintenance_schedule import SCHEDULE_ID
+from soonish.worker.reconcile import Reconcile
 from tests.support.wait import eventually
 from tests.workflows.running import Running
 

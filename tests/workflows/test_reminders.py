@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.notifications.models import Notification
-from soonish.outbox import service as outbox
-from soonish.outbox import streams
-from soonish.reminders import activities, schedules, service
-from soonish.reminders.models import Reminder, RemindMe
-from soonish.subscriptions.models import Subscription
+from soonish.domain.reminders import schedules, service
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.reminders import Reminder, RemindMe
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.infra.outbox import service as outbox
+from soonish.infra.outbox import streams
+from soonish.worker.activities import reminders
 from tests.support.wait import eventually
 from tests.workflows.running import Running
 
@@ -91,7 +92,7 @@ async def test_a_default_reaches_those_that_chose_nothing(running: Running) -> N
 async def test_a_large_audience_is_left_to_the_workflow(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activities, "LARGE", 1)
+    monkeypatch.setattr(reminders, "LARGE", 1)
     event = await running.create()
     for path in ("/one", "/other"):
         await running.welcome(event, path)

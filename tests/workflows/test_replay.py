@@ -13,8 +13,8 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from soonish.events import workflow as event_workflow
-from soonish.worker import WORKFLOWS
+from soonish.worker.main import WORKFLOWS
+from soonish.worker.workflows import event
 from tests.workflows.running import HISTORIES
 
 NAMES = [
@@ -40,7 +40,7 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_committed_history_replays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "event-continued":  # a run of thirty days, recorded in a second
-        monkeypatch.setattr(event_workflow, "MAX_WAIT", timedelta(seconds=1))
+        monkeypatch.setattr(event, "MAX_WAIT", timedelta(seconds=1))
     recorded = json.loads((HISTORIES / f"{name}.json").read_text())
     restrictions = SandboxRestrictions.default.with_passthrough_modules("soonish")
     replayer = Replayer(

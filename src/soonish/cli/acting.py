@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
     from temporalio.client import Client
 
-    from soonish.accounts.models import User
     from soonish.config import Settings
-    from soonish.events.queries import EventDetails
-    from soonish.notifications.queries import Counted
-    from soonish.parts import Parts
+    from soonish.domain.events.queries import EventDetails
+    from soonish.domain.notifications.queries import Counted
+    from soonish.infra.db.models.accounts import User
+    from soonish.runtime import Parts
 
 _OPEN = ("pending", "sending", "retrying")
 
@@ -27,8 +27,8 @@ async def owner(session: AsyncSession, settings: Settings, address: str | None) 
 
     Raises NotFound, and InvalidInput where nothing says who.
     """
-    from soonish.accounts import operators
     from soonish.cli import seeding
+    from soonish.domain.accounts import operators
     from soonish.errors import InvalidInput, NotFound
 
     if address:
@@ -75,13 +75,13 @@ def with_instants(wanted: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 def event_dict(found: EventDetails, settings: Settings) -> dict[str, Any]:
     """The event as the API tells it."""
-    from soonish.events.api import event_out
+    from soonish.web.api.events import event_out
 
     return event_out(found, settings).model_dump(mode="json")
 
 
 def notification_dict(counted: Counted) -> dict[str, Any]:
-    from soonish.schemas import as_z
+    from soonish.kit.schemas import as_z
 
     one, counts = counted.notification, counted.counts
     return {
@@ -103,9 +103,9 @@ def show_subscribers(as_json: bool, event_id: int) -> None:
 
 
 async def _subscribers(parts: Parts, event_id: int) -> list[dict[str, Any]]:
-    from soonish.events import operators
-    from soonish.schemas import as_z
-    from soonish.subscriptions import listing
+    from soonish.domain.events import queries as operators
+    from soonish.domain.subscriptions import listing
+    from soonish.kit.schemas import as_z
 
     rows: list[dict[str, Any]] = []
     before: int | None = None

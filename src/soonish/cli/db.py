@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from soonish.cli.exits import exiting_clearly
 from soonish.cli.output import JsonOption, show, show_rows
 from soonish.cli.running import make_missing_secrets, require_database, run, settings_for_command
+from soonish.kit.exits import exiting_clearly
 
 app = typer.Typer(help="The database: its schema and its development data.", no_args_is_help=True)
 
@@ -20,8 +20,8 @@ def upgrade(as_json: JsonOption = False) -> None:
 
     In development this also makes missing secrets in the home.
     """
-    from soonish.db.migrate import alembic_config
-    from soonish.db.migrate import upgrade as migrate
+    from soonish.infra.db.migrate import alembic_config
+    from soonish.infra.db.migrate import upgrade as migrate
 
     with exiting_clearly():
         settings = settings_for_command()
@@ -37,7 +37,7 @@ def check(as_json: JsonOption = False) -> None:
     from alembic import command
     from alembic.util import CommandError
 
-    from soonish.db.migrate import alembic_config
+    from soonish.infra.db.migrate import alembic_config
 
     with exiting_clearly():
         settings = settings_for_command()
@@ -68,7 +68,7 @@ def reset(
 ) -> None:
     """Drop every table and make them anew, empty. In development only; stop Soonish first."""
     from soonish.cli import seeding
-    from soonish.db.migrate import upgrade as migrate
+    from soonish.infra.db.migrate import upgrade as migrate
 
     if not yes:
         raise typer.BadParameter("Everything in the database will be gone.", param_hint="--yes")

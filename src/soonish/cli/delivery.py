@@ -12,8 +12,8 @@ from soonish.cli.running import run
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from soonish.notifications.upkeep import DeadLetter
-    from soonish.parts import Parts
+    from soonish.delivery.ledger.dead_letters import DeadLetter
+    from soonish.runtime import Parts
 
 app = typer.Typer(help="Deliveries that failed.", no_args_is_help=True)
 COLUMNS = ("id", "notification_id", "kind", "address", "channel", "attempts", "outcome", "detail")
@@ -26,11 +26,11 @@ def failed(event: OfEvent = None, as_json: JsonOption = False) -> None:
     """List failed deliveries, newest first; addresses are masked."""
 
     async def work(parts: Parts) -> list[dict[str, Any]]:
-        from soonish.notifications import upkeep
+        from soonish.delivery.ledger import dead_letters
 
         async with parts.db.read() as session:
             await _require_event(session, event)
-            return [_row(one) for one in await upkeep.failed(session, event)]
+            return [_row(one) for one in await dead_letters.failed(session, event)]
 
     show_rows(as_json, run(work), COLUMNS, "No delivery has failed.")
 
@@ -53,21 +53,22 @@ def retry(
 
 
 async def _retry(parts: Parts, notification_id: int | None, event: int | None) -> dict[str, Any]:
-    from soonish.db.types import utc_now
+    from soonish.delivery.ledger import dead_letters
+    from soonish.domain.notifications import service as notifications
     from soonish.errors import Conflict
-    from soonish.notifications import service, upkeep
+    from soonish.infra.db.types import utc_now
 
     async with parts.db.read() as session:
         await _require_event(session, event)
         if notification_id is not None:
-            found = [await upkeep.require(session, notification_id)]
+            found = [await dead_letters.require(session, notification_id)]
         else:
-            found = list(await upkeep.with_failures(session, event))
+            found = list(await dead_letters.with_failures(session, event))
     retried, expired = 0, list[int]()
     for one in found:
         try:
             async with parts.db.write() as session:
-                retried += await service.retry_failed(session, one, utc_now())
+                retried += await notifications.retry_failed(session, one, utc_now())
         except Conflict:
             expired.append(one.id)
     return {"retried": retried, "expired": expired}
@@ -75,14 +76,14 @@ async def _retry(parts: Parts, notification_id: int | None, event: int | None) -
 
 async def _require_event(session: AsyncSession, event_id: int | None) -> None:
     """NotFound for an id that is given and leads nowhere: a typing error is no empty answer."""
-    from soonish.events import operators
+    from soonish.domain.events import queries
 
     if event_id is not None:
-        await operators.with_owner(session, event_id)
+        await queries.with_owner(session, event_id)
 
 
 def _row(letter: DeadLetter) -> dict[str, Any]:
-    from soonish.schemas import as_z
+    from soonish.kit.schemas import as_z
 
     one = letter.delivery
     return {

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from soonish.cli.exits import exiting_clearly
 from soonish.cli.output import JsonOption
+from soonish.kit.exits import exiting_clearly
 
 
 def demo(

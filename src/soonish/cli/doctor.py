@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soonish.cli import acting
-from soonish.cli.exits import MIGRATE, explain
 from soonish.cli.output import JsonOption, show
+from soonish.kit.exits import MIGRATE, explain
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from soonish.delivery.outcome import SendResult
+    from soonish.delivery.transports.outcome import SendResult
     from soonish.ops.health import Part
-    from soonish.parts import Parts
+    from soonish.runtime import Parts
 
 REMEDIES = {
     "temporal": "Start it with `soonish up`, or set TEMPORAL_URL to a server that runs.",
@@ -58,11 +58,11 @@ def doctor(
 
 async def send_test_mail(parts: Parts) -> SendResult:
     """One mail to TEST_EMAIL through service mail. InvalidInput where that is not set."""
-    from soonish.accounts.addresses import normalise
-    from soonish.db.types import utc_now
-    from soonish.delivery.mail import Mail
-    from soonish.notifications.content import Content
-    from soonish.notifications.rendering import ACTION_SLOT, Rendering, message_id
+    from soonish.delivery.texts.content import Content
+    from soonish.delivery.texts.rendering import ACTION_SLOT, Rendering, message_id
+    from soonish.delivery.transports.mail.service import Mail
+    from soonish.identity.addresses import normalise
+    from soonish.infra.db.types import utc_now
 
     address = normalise(parts.settings.test_email, "TEST_EMAIL")
     extra = {"channel": parts.settings.smtp_server, "url": parts.settings.base_url}
@@ -80,7 +80,7 @@ def _lines(one: Finding) -> list[str]:
 async def _examine(send: bool) -> list[Finding]:
     from soonish.cli.running import settings_for_command
     from soonish.errors import SoonishError
-    from soonish.parts import make_parts
+    from soonish.runtime import make_parts
 
     try:
         settings = settings_for_command()
@@ -153,7 +153,7 @@ async def _database(parts: Parts) -> tuple[bool, str]:
     from alembic.script import ScriptDirectory
 
     from soonish.cli.running import require_database
-    from soonish.db.migrate import alembic_config
+    from soonish.infra.db.migrate import alembic_config
 
     require_database(parts.settings)
     async with parts.db.read() as session:
@@ -175,8 +175,8 @@ async def _keys(parts: Parts) -> tuple[bool, str]:
     """Whether the keys fit what is stored: an address must be readable and found again."""
     from sqlalchemy import select
 
-    from soonish.accounts.addresses import fingerprint_of
-    from soonish.accounts.models import User
+    from soonish.identity.addresses import fingerprint_of
+    from soonish.infra.db.models.accounts import User
 
     query = select(User.email, User.email_fingerprint).where(User.email.is_not(None)).limit(1)
     async with parts.db.read() as session:
@@ -207,7 +207,7 @@ async def _mail(parts: Parts) -> tuple[bool, str]:
 
 def _assets() -> Finding:
     from soonish.errors import ConfigurationError
-    from soonish.web.assets import manifest
+    from soonish.web.rendering.assets import manifest
 
     try:
         return Finding("assets", True, f"{len(manifest())} files for the pages")

@@ -13,7 +13,7 @@ from soonish.cli.output import JsonOption, fields, show, show_rows
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.parts import Parts
+    from soonish.runtime import Parts
 
 app = typer.Typer(help="Events, and what their subscribers are told.", no_args_is_help=True)
 COLUMNS = ("id", "name", "start_date", "status", "subscriber_count", "public_url")
@@ -69,11 +69,11 @@ def list_events(
     """List events, private ones too, soonest first."""
 
     async def work(parts: Parts) -> list[dict[str, Any]]:
-        from soonish.db.types import utc_now
-        from soonish.events import operators
+        from soonish.domain.events import queries as operators
+        from soonish.infra.db.types import utc_now
 
         async with parts.db.read() as session:
-            found = await operators.listed(session, utc_now(), past=past, limit=limit)
+            found = await operators.list_all(session, utc_now(), past=past, limit=limit)
         return [acting.event_dict(one, parts.settings) for one in found]
 
     show_rows(as_json, run(work), COLUMNS, "There are no events.")
@@ -129,8 +129,9 @@ def cancel(event_id: EventId, as_json: JsonOption = False) -> None:
     """Cancel an event and tell everybody."""
 
     async def work(parts: Parts) -> dict[str, Any]:
-        from soonish.db.types import utc_now
-        from soonish.events import operators, queries, service
+        from soonish.domain.events import queries, service
+        from soonish.domain.events import queries as operators
+        from soonish.infra.db.types import utc_now
 
         async with parts.db.write() as session:
             event, _ = await operators.with_owner(session, event_id, lock=True)
@@ -157,10 +158,10 @@ def notify(
     """Send a message to an event's subscribers."""
 
     async def work(parts: Parts) -> dict[str, int]:
-        from soonish.db.types import utc_now
-        from soonish.events import operators
-        from soonish.notifications import service
-        from soonish.notifications.schemas import ManualMessage
+        from soonish.domain.events import queries as operators
+        from soonish.domain.notifications import service
+        from soonish.domain.notifications.schemas import ManualMessage
+        from soonish.infra.db.types import utc_now
 
         wanted = ManualMessage(title=title, body=body, subscription_ids=subscription or None)
         grace = timedelta(days=parts.settings.event_grace_days)
@@ -199,9 +200,9 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 async def _create(parts: Parts, owner: str | None, wanted: dict[str, Any]) -> dict[str, Any]:
-    from soonish.db.types import utc_now
-    from soonish.events import queries, service
-    from soonish.events.schemas import EventCreate
+    from soonish.domain.events import queries, service
+    from soonish.domain.events.schemas import EventCreate
+    from soonish.infra.db.types import utc_now
 
     now = utc_now()
     data = EventCreate.model_validate(acting.with_instants(wanted, now))
@@ -214,9 +215,10 @@ async def _create(parts: Parts, owner: str | None, wanted: dict[str, Any]) -> di
 
 
 async def _update(parts: Parts, event_id: int, wanted: dict[str, Any]) -> dict[str, Any]:
-    from soonish.db.types import utc_now
-    from soonish.events import operators, queries, service
-    from soonish.events.schemas import EventPatch
+    from soonish.domain.events import queries, service
+    from soonish.domain.events import queries as operators
+    from soonish.domain.events.schemas import EventPatch
+    from soonish.infra.db.types import utc_now
 
     now = utc_now()
     patch = EventPatch.model_validate(acting.with_instants(wanted, now))
@@ -229,8 +231,9 @@ async def _update(parts: Parts, event_id: int, wanted: dict[str, Any]) -> dict[s
 
 
 async def _look(parts: Parts, event_id: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    from soonish.events import operators, queries
-    from soonish.notifications import queries as notifications
+    from soonish.domain.events import queries
+    from soonish.domain.events import queries as operators
+    from soonish.domain.notifications import queries as notifications
 
     async with parts.db.read() as session:
         event, _ = await operators.with_owner(session, event_id)

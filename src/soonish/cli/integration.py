@@ -13,9 +13,9 @@ from soonish.cli.running import run
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from soonish.accounts.models import User
-    from soonish.delivery.outcome import SendResult
-    from soonish.parts import Parts
+    from soonish.delivery.transports.outcome import SendResult
+    from soonish.infra.db.models.accounts import User
+    from soonish.runtime import Parts
 
 app = typer.Typer(help="People's channels.", no_args_is_help=True)
 COLUMNS = ("id", "user_id", "name", "kind", "target", "tag", "is_active", "circuit")
@@ -58,11 +58,11 @@ def list_integrations(
     """List channels; where they lead is masked."""
 
     async def work(parts: Parts) -> list[dict[str, Any]]:
-        from soonish.integrations import operators
+        from soonish.domain.integrations import queries
 
         async with parts.db.read() as session:
             user_id = (await _account(session, user)).id if user else None
-            return [_row(one) for one, _ in await operators.listed(session, user_id)]
+            return [_row(one) for one, _ in await queries.list_with_owners(session, user_id)]
 
     show_rows(as_json, run(work), COLUMNS, "There are no integrations.")
 
@@ -87,11 +87,11 @@ def remove(integration_id: IntegrationId, as_json: JsonOption = False) -> None:
     """Delete a channel; its URL is erased for good."""
 
     async def work(parts: Parts) -> None:
-        from soonish.db.types import utc_now
-        from soonish.integrations import operators, service
+        from soonish.domain.integrations import queries, service
+        from soonish.infra.db.types import utc_now
 
         async with parts.db.write() as session:
-            _, owner = await operators.with_owner(session, integration_id)
+            _, owner = await queries.with_owner(session, integration_id)
             await service.delete(session, owner, integration_id, utc_now())
 
     run(work)
@@ -111,7 +111,7 @@ def _url(kind: str) -> str:
 
 
 async def _account(session: AsyncSession, user: str) -> User:
-    from soonish.accounts import operators
+    from soonish.domain.accounts import operators
 
     if user.isdecimal():
         return await operators.require_user(session, int(user))
@@ -121,10 +121,9 @@ async def _account(session: AsyncSession, user: str) -> User:
 async def _add(
     parts: Parts, user: str, url: str, tags: list[str], name: str | None, verify: bool
 ) -> list[dict[str, Any]]:
-    from soonish.delivery.urls import check_url
-    from soonish.events import policy
-    from soonish.integrations import service
-    from soonish.integrations.schemas import IntegrationCreate
+    from soonish.delivery.transports.apprise.urls import check_url
+    from soonish.domain.integrations import queries, service
+    from soonish.domain.integrations.schemas import IntegrationCreate
 
     channel = check_url(url, parts.settings)
     wanted = [
@@ -139,19 +138,19 @@ async def _add(
         for one in made:
             await _record(parts, one.id, owner, result, decides=True)
     async with parts.db.read() as session:
-        found = [await policy.require_integration(session, owner, one.id) for one in made]
+        found = [await queries.require_own(session, owner, one.id) for one in made]
     return [_row(one) for one in found]
 
 
 async def _test(parts: Parts, integration_id: int | None) -> list[dict[str, Any]]:
     from soonish.cli.doctor import send_test_mail
-    from soonish.integrations import operators
+    from soonish.domain.integrations import queries
 
     async with parts.db.read() as session:
         if integration_id is not None:
-            found = [await operators.with_owner(session, integration_id)]
+            found = [await queries.with_owner(session, integration_id)]
         else:
-            found = list(await operators.listed(session, active_only=True))
+            found = list(await queries.list_with_owners(session, active_only=True))
     rows: list[dict[str, Any]] = []
     for channel, owner in found:
         result = await _send(parts, channel.id, owner)
@@ -163,19 +162,19 @@ async def _test(parts: Parts, integration_id: int | None) -> list[dict[str, Any]
 
 
 async def _send(parts: Parts, integration_id: int, owner: User) -> SendResult:
-    from soonish.events import policy
-    from soonish.integrations import api
+    from soonish.domain.integrations import queries
+    from soonish.web.api import integrations
 
     async with parts.db.read() as session:
-        channel = await policy.require_integration(session, owner, integration_id)
-    return await api.send_test(parts.sender, channel, parts.settings, owner.locale)
+        channel = await queries.require_own(session, owner, integration_id)
+    return await integrations.send_test(parts.sender, channel, parts.settings, owner.locale)
 
 
 async def _record(
     parts: Parts, integration_id: int, owner: User, result: SendResult, *, decides: bool = False
 ) -> None:
-    from soonish.db.types import utc_now
-    from soonish.integrations import service
+    from soonish.domain.integrations import service
+    from soonish.infra.db.types import utc_now
 
     async with parts.db.write() as session:
         await service.record_test(
@@ -193,8 +192,8 @@ def _tested(channel: str, result: SendResult) -> dict[str, Any]:
 
 
 def _row(channel: Any) -> dict[str, Any]:
-    from soonish.db.types import utc_now
-    from soonish.integrations.schemas import IntegrationOut
+    from soonish.domain.integrations.schemas import IntegrationOut
+    from soonish.infra.db.types import utc_now
 
     shown = IntegrationOut.of(channel, utc_now()).model_dump(mode="json")
     return {"user_id": channel.user_id, **shown}

@@ -10,7 +10,7 @@ from soonish.cli.output import JsonOption, show, table
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.parts import Parts
+    from soonish.runtime import Parts
 
 app = typer.Typer(help="What Temporal must still be told.", no_args_is_help=True)
 ERROR_LETTERS = 60  # of what people see; --json has all
@@ -38,11 +38,11 @@ def poke(
     """Tell Temporal at once of all that is undone."""
 
     async def work(parts: Parts) -> dict[str, int]:
-        from soonish.outbox import upkeep
+        from soonish.infra.outbox import operations
 
         async with parts.db.write() as session:
-            revived = await upkeep.revive_failed(session) if failed else 0
-            streams = await upkeep.release(session)
+            revived = await operations.revive_failed(session) if failed else 0
+            streams = await operations.release(session)
         if streams and parts.db.on_commit:
             parts.db.on_commit(set(streams))
         return {"streams": len(streams), "revived": revived}
@@ -53,12 +53,12 @@ def poke(
 
 
 async def _status(parts: Parts) -> dict[str, Any]:
-    from soonish.outbox import upkeep
-    from soonish.schemas import as_z
+    from soonish.infra.outbox import operations
+    from soonish.kit.schemas import as_z
 
     async with parts.db.read() as session:
-        undone = await upkeep.undone_by_kind(session)
-        failed = await upkeep.failed(session)
+        undone = await operations.undone_by_kind(session)
+        failed = await operations.failed(session)
     return {
         "undone": [
             {"kind": u.kind, "rows": u.rows, "oldest": as_z(u.oldest), "error": u.error}

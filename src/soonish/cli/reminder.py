@@ -11,8 +11,8 @@ from soonish.cli.output import JsonOption, show, show_rows
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.parts import Parts
-    from soonish.reminders.upkeep import Checked
+    from soonish.domain.reminders.check import Checked
+    from soonish.runtime import Parts
 
 app = typer.Typer(help="Reminders and their schedules in Temporal.", no_args_is_help=True)
 COLUMNS = ("schedule_id", "due_at", "anchor_at", "state")
@@ -26,7 +26,7 @@ def list_reminders(
     """List reminders and how far each of them is."""
 
     async def work(parts: Parts) -> list[dict[str, Any]]:
-        from soonish.reminders import upkeep
+        from soonish.domain.reminders import check as upkeep
 
         async with parts.db.read() as session:
             rows = await upkeep.listed(session, event_id)
@@ -40,8 +40,8 @@ def check(as_json: JsonOption = False) -> None:
     """Compare every reminder with Temporal's schedules; exit 1 if one of them is not well."""
 
     async def work(parts: Parts) -> list[dict[str, Any]]:
-        from soonish.db.types import utc_now
-        from soonish.reminders import upkeep
+        from soonish.domain.reminders import check as upkeep
+        from soonish.infra.db.types import utc_now
 
         client = await acting.temporal_client(parts)
         return [_row(one) for one in await upkeep.check(parts.db, client, utc_now())]
@@ -62,7 +62,7 @@ def clean(
     """Delete the schedules in Temporal that no reminder wants any more."""
 
     async def work(parts: Parts) -> list[str]:
-        from soonish.reminders import upkeep
+        from soonish.domain.reminders import check as upkeep
 
         client = await acting.temporal_client(parts)
         strays = await upkeep.stray_schedules(parts.db, client)
@@ -77,7 +77,7 @@ def clean(
 
 
 def _row(checked: Checked) -> dict[str, Any]:
-    from soonish.schemas import as_z
+    from soonish.kit.schemas import as_z
 
     one = checked.reminder
     return {

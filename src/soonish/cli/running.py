@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from soonish.cli.exits import MIGRATE, exiting_clearly
 from soonish.cli.output import warn
+from soonish.kit.exits import MIGRATE, exiting_clearly
 
 if TYPE_CHECKING:
     from soonish.config import Settings
-    from soonish.db.session import Database
-    from soonish.parts import Parts
+    from soonish.infra.db.session import Database
+    from soonish.runtime import Parts
 
 T = TypeVar("T")
 WAITS = (
@@ -27,7 +27,7 @@ def run(work: Callable[[Parts], Awaitable[T]]) -> T:
     Where Temporal is away, that is said in one line on stderr, and the work stays in the outbox.
     Exits with 1 and one line for errors that a person can do something about.
     """
-    from soonish.audit import origin
+    from soonish.infra.audit import origin
 
     with exiting_clearly(), origin.coming_from(origin.Origin(source=origin.CLI)):
         return asyncio.run(_run(work))
@@ -56,7 +56,7 @@ def require_database(settings: Settings) -> None:
 def make_missing_secrets(settings: Settings) -> None:
     """In development, make the secrets that are missing, as `soonish up` does; say so on stderr."""
     from soonish.config import SECRET_NAMES
-    from soonish.ops.secrets_file import ensure_secrets
+    from soonish.infra.secrets_file import ensure_secrets
 
     if settings.production:
         return
@@ -74,7 +74,7 @@ def sqlite_path(settings: Settings) -> Path | None:
 
 async def _run(work: Callable[[Parts], Awaitable[T]]) -> T:
     from soonish.ops.installation import check_fingerprint_key
-    from soonish.parts import make_parts
+    from soonish.runtime import make_parts
 
     settings = settings_for_command()
     require_database(settings)
@@ -103,7 +103,7 @@ def _noting(
 
 
 async def _still_waiting(db: Database, announced: set[str]) -> bool:
-    from soonish.outbox import upkeep
+    from soonish.infra.outbox import operations
 
     async with db.read() as session:
-        return await upkeep.is_untold(session, announced)
+        return await operations.is_untold(session, announced)

@@ -10,8 +10,8 @@ from soonish.cli.output import JsonOption, show
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.ops.rotation import Rotation
-    from soonish.parts import Parts
+    from soonish.ops.key_rotation import Rotation
+    from soonish.runtime import Parts
 
 app = typer.Typer(help="The secrets of this installation.", no_args_is_help=True)
 rotate = typer.Typer(
@@ -88,7 +88,7 @@ def drop(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
 
 def _step(work: Any, wait: float, as_json: bool, by_file: str, by_hand: str) -> None:
     async def begin(parts: Parts) -> tuple[dict[str, int], bool]:
-        from soonish.ops.rotation import Rotation
+        from soonish.ops.key_rotation import Rotation
 
         rotation = Rotation(parts.db, parts.settings, wait)
         return await work(rotation) or {}, rotation.by_file
@@ -98,7 +98,7 @@ def _step(work: Any, wait: float, as_json: bool, by_file: str, by_hand: str) -> 
 
 
 async def _add(parts: Parts) -> tuple[str, bool]:
-    from soonish.ops.rotation import Rotation
+    from soonish.ops.key_rotation import Rotation
 
     rotation = Rotation(parts.db, parts.settings)
     return await rotation.add(), rotation.by_file

@@ -9,24 +9,24 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.accounts import operators
-from soonish.accounts.models import User
 from soonish.config import Settings
-from soonish.db.models import Base
-from soonish.db.types import utc_now
-from soonish.delivery.urls import check_url
+from soonish.delivery.transports.apprise.urls import check_url
+from soonish.domain.accounts import operators
+from soonish.domain.events import queries
+from soonish.domain.events import service as events
+from soonish.domain.events.schemas import EventCreate
+from soonish.domain.integrations import queries as channel_queries
+from soonish.domain.integrations import service as channels
+from soonish.domain.integrations.schemas import IntegrationCreate, IntegrationPatch
+from soonish.domain.subscriptions import service as subscriptions
+from soonish.domain.subscriptions.schemas import Selection
 from soonish.errors import ConfigurationError
-from soonish.events import operators as event_operators
-from soonish.events import service as events
-from soonish.events.models import Event
-from soonish.events.schemas import EventCreate
-from soonish.integrations import queries as channel_queries
-from soonish.integrations import service as channels
-from soonish.integrations.models import Integration
-from soonish.integrations.schemas import IntegrationCreate, IntegrationPatch
-from soonish.parts import Parts
-from soonish.subscriptions import service as subscriptions
-from soonish.subscriptions.schemas import Selection
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.registry import Base
+from soonish.infra.db.types import utc_now
+from soonish.runtime import Parts
 
 ORGANIZER = "organizer@example.com"
 MEMBER = "member@example.com"
@@ -77,7 +77,7 @@ async def _person(session: AsyncSession, address: str, name: str) -> tuple[User,
 
 async def _channel(session: AsyncSession, settings: Settings, user: User) -> list[Row]:
     """A channel to look at. Switched off, so that no message leaves the machine by itself."""
-    present = await channel_queries.listed(session, user.id, 1)
+    present = await channel_queries.list_own(session, user.id, 1)
     if present:
         return [_channel_row(present[0], made=False)]
     url = f"ntfys://ntfy.sh/soonish-{secrets.token_hex(8)}"
@@ -97,7 +97,7 @@ async def _event(
     category: str,
 ) -> tuple[Event, list[Row]]:
     now = utc_now()
-    event = await event_operators.upcoming_by_name(session, organizer.id, name, now)
+    event = await queries.upcoming_by_name(session, organizer.id, name, now)
     made = event is None
     if event is None:
         start = (now + ahead).replace(minute=0, second=0, microsecond=0)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soonish.cli.exits import exiting_clearly
+from soonish.kit.exits import exiting_clearly
 
 if TYPE_CHECKING:
     import uvicorn
 
     from soonish.config import Settings
-    from soonish.parts import Parts
+    from soonish.runtime import Parts
 
 CLOSE_SECONDS = 1  # what open requests get at shutdown; SSE streams would never end
 WORKER_STOP_SECONDS = 10.5
@@ -41,7 +41,7 @@ def worker(
         if processes > 1:
             asyncio.run(_supervise(processes, arguments))
             return
-    from soonish.worker import main
+    from soonish.worker.main import main
 
     main(arguments)
 
@@ -52,9 +52,9 @@ def _serve() -> None:
     from soonish.app import create_app
     from soonish.cli.running import require_database
     from soonish.config import load_settings
-    from soonish.ops.exclusive import check_port
-    from soonish.ops.garbage import collect_rarely
-    from soonish.ops.lifeline import watch_parent
+    from soonish.local.lock import check_port
+    from soonish.local.parent import watch_parent
+    from soonish.worker.garbage import collect_rarely
 
     settings = load_settings()
     require_database(settings)
@@ -112,8 +112,8 @@ def _queues(settings: Settings) -> list[str]:
 
 async def _supervise(processes: int, arguments: list[str]) -> None:
     """Keep the processes running until SIGTERM or SIGINT, then end them together."""
-    from soonish.ops.lifeline import watch_parent
-    from soonish.ops.supervisor import Part, Supervisor
+    from soonish.local.parent import watch_parent
+    from soonish.local.supervisor import Part, Supervisor
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,7 +11,7 @@ from soonish.cli.output import JsonOption, show
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.parts import Parts
+    from soonish.runtime import Parts
 
 app = typer.Typer(help="Who is told about an event.", no_args_is_help=True)
 
@@ -59,26 +59,26 @@ def list_subscribers(event_id: EventId, as_json: JsonOption = False) -> None:
 async def _add(
     parts: Parts, event_id: int, email: str | None, name: str | None, tags: list[str]
 ) -> dict[str, Any]:
-    from soonish.accounts import operators as accounts
-    from soonish.db.types import utc_now
-    from soonish.events import operators
-    from soonish.subscriptions import operators as subscriptions
-    from soonish.subscriptions import service
-    from soonish.subscriptions.schemas import Selection, SubscribeInput
+    from soonish.domain.accounts import operators
+    from soonish.domain.events import queries
+    from soonish.domain.subscriptions import listing
+    from soonish.domain.subscriptions import service as subscriptions
+    from soonish.domain.subscriptions.schemas import Selection, SubscribeInput
+    from soonish.infra.db.types import utc_now
 
     address = acting.address_or_test_email(parts.settings, email)
     called = SubscribeInput(email=address, name=name).name
     warnings: list[str] = []
     async with parts.db.write() as session:
-        await operators.with_owner(session, event_id)
-        before = await subscriptions.active_of(session, event_id, address)
+        await queries.with_owner(session, event_id)
+        before = await listing.active_of(session, event_id, address)
         if tags:
-            user = await accounts.require_account(session, address)
+            user = await operators.require_account(session, address)
             wanted = Selection(tags=tags)
-            own = await service.subscribe_user(session, event_id, user, wanted, utc_now())
+            own = await subscriptions.subscribe_user(session, event_id, user, wanted, utc_now())
             warnings = own.warnings
         else:
-            await service.subscribe_address(
+            await subscriptions.subscribe_address(
                 session,
                 event_id,
                 address,
@@ -86,7 +86,7 @@ async def _add(
                 utc_now(),
                 double_opt_in=parts.settings.double_opt_in,
             )
-        after = await subscriptions.active_of(session, event_id, address)
+        after = await listing.active_of(session, event_id, address)
     return {
         "subscription_id": after,
         "email": address,
@@ -97,17 +97,17 @@ async def _add(
 
 
 async def _remove(parts: Parts, event_id: int, email: str | None) -> dict[str, Any]:
-    from soonish.db.types import utc_now
+    from soonish.domain.events import queries
+    from soonish.domain.subscriptions import listing
+    from soonish.domain.subscriptions import service as subscriptions
     from soonish.errors import NotFound
-    from soonish.events import operators
-    from soonish.subscriptions import operators as subscriptions
-    from soonish.subscriptions import service
+    from soonish.infra.db.types import utc_now
 
     address = acting.address_or_test_email(parts.settings, email)
     async with parts.db.write() as session:
-        _, organizer = await operators.with_owner(session, event_id)
-        found = await subscriptions.active_of(session, event_id, address)
+        _, organizer = await queries.with_owner(session, event_id)
+        found = await listing.active_of(session, event_id, address)
         if found is None:
             raise NotFound(f"{address} is not subscribed to event {event_id}.")
-        await service.remove(session, event_id, organizer, found, utc_now())
+        await subscriptions.remove(session, event_id, organizer, found, utc_now())
     return {"subscription_id": found, "email": address}

@@ -22,7 +22,7 @@ def install(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Find the Temporal CLI, or download or build it (once; kept in the user's cache)."""
-    from soonish.ops.temporal_server import ensure_temporal
+    from soonish.local.temporal_server import ensure_temporal
 
     try:
         binary = ensure_temporal(lambda line: typer.echo(line, err=as_json))

@@ -15,10 +15,10 @@ import typer
 
 from soonish.config import SECRET_NAMES, Settings, load_secrets_file, load_settings
 from soonish.errors import ConfigurationError
-from soonish.ops.exclusive import check_port, only_one
-from soonish.ops.mail_files import mail_folder
-from soonish.ops.starting import NOT_YET
-from soonish.ops.supervisor import Part, Supervisor
+from soonish.local.caught_mail import mail_folder
+from soonish.local.jobs import NOT_YET
+from soonish.local.lock import check_port, only_one
+from soonish.local.supervisor import Part, Supervisor
 
 # API first (no new work), workers (they finish or cut what they send), then what these need.
 STOP_ORDER = ("api", "worker", "catcher", "temporal")
@@ -79,7 +79,7 @@ def _is_loopback(host: str) -> bool:
 
 def make_secrets(settings: Settings) -> None:
     """Make missing secrets once, put all of them into the environment and check them."""
-    from soonish.ops.secrets_file import ensure_secrets
+    from soonish.infra.secrets_file import ensure_secrets
 
     home = settings.soonish_home
     present = frozenset(name for name in SECRET_NAMES if getattr(settings, name.lower()))
@@ -111,7 +111,7 @@ def check_ports(settings: Settings) -> None:
 def _temporal_binary(settings: Settings) -> Path | None:
     if settings.temporal_url:
         return None
-    from soonish.ops.temporal_server import ensure_temporal, forget_stale_log
+    from soonish.local.temporal_server import ensure_temporal, forget_stale_log
 
     # So that a build which takes minutes is interrupted by `kill` as it is by Ctrl-C.
     signal.signal(signal.SIGTERM, _leave)
@@ -188,12 +188,12 @@ async def _migrate(settings: Settings) -> None:
 
 
 async def _elsewhere(job: str) -> bool:
-    """Have `soonish.ops.starting` do the job; False where it may be asked again.
+    """Have `soonish.local.jobs` do the job; False where it may be asked again.
 
     Raises ConfigurationError with what it says about a failure.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "soonish.ops.starting", job),
+        *(sys.executable, "-m", "soonish.local.jobs", job),
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is ours to act on
     )
@@ -214,7 +214,7 @@ def _database_name(settings: Settings) -> str:
 
 
 def _temporal(settings: Settings, binary: Path) -> Part:
-    from soonish.ops.temporal_server import MEMORY_LIMIT, server_command
+    from soonish.local.temporal_server import MEMORY_LIMIT, server_command
 
     address, command = settings.temporal_address, server_command(binary, settings)
     return Part(
@@ -237,7 +237,7 @@ def _catcher(settings: Settings) -> Part:
     return Part(
         name="Mail catcher",
         group="catcher",
-        command=[sys.executable, "-m", "soonish.ops.mail_catcher", folder, port],
+        command=[sys.executable, "-m", "soonish.local.mail_catcher", folder, port],
         address=f"127.0.0.1:{port}, read it at {settings.base_url}/dev/mail",
         stop_seconds=1.0,
     )

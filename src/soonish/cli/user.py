@@ -11,7 +11,7 @@ from soonish.cli.output import JsonOption, show
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.parts import Parts
+    from soonish.runtime import Parts
 
 app = typer.Typer(help="Accounts.", no_args_is_help=True)
 
@@ -41,8 +41,8 @@ def create(
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
 
     async def work(parts: Parts) -> dict[str, Any]:
-        from soonish.accounts import operators, password_rules, passwords
-        from soonish.accounts.schemas import ProfileInput
+        from soonish.domain.accounts import operators, password_rules, passwords
+        from soonish.domain.accounts.schemas import ProfileInput
 
         called = ProfileInput(name=name).name
         hashed = None

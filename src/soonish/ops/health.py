@@ -12,11 +12,11 @@ from sqlalchemy import func, select, text
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.service import RPCError
 
-from soonish.db.types import utc_now
-from soonish.integrations.models import Integration
-from soonish.ops.models import Lease
-from soonish.outbox.models import OutboxRow
-from soonish.parts import Parts
+from soonish.infra.db.models.installation import Lease
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.types import utc_now
+from soonish.runtime import Parts
 
 LIMIT_SECONDS = 0.5
 LATE_SECONDS = 60.0  # an undone outbox row older than this degrades

@@ -11,12 +11,12 @@ import structlog
 from sqlalchemy import delete, select
 
 from soonish.config import Settings
-from soonish.db import crypto, sql
-from soonish.db.errors import DATABASE_ERRORS, name_of
-from soonish.db.session import Database
-from soonish.db.types import utc_now
 from soonish.errors import ConfigurationError
-from soonish.ops.models import Installation, Lease
+from soonish.infra.db import crypto, sql
+from soonish.infra.db.errors import DATABASE_ERRORS, name_of
+from soonish.infra.db.models.installation import Installation, Lease
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
 
 WORKER_LEASE = timedelta(seconds=30)
 _BEAT_SECONDS = 10.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from sqlalchemy import func, select
 
-from soonish.db.types import utc_now
-from soonish.events.models import Event
-from soonish.notifications.models import Delivery
-from soonish.outbox.models import OutboxRow
-from soonish.parts import Parts
-from soonish.subscriptions.models import Subscription
-from soonish.subscriptions.queries import is_active
+from soonish.delivery.ledger.routing import is_active
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.types import utc_now
+from soonish.runtime import Parts
 
 registry = CollectorRegistry()
 requests_total = Counter(

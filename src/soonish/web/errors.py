@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from soonish.db.errors import is_passing
 from soonish.errors import (
     MAX_FIELD_ERRORS,
     FieldError,
@@ -27,9 +26,10 @@ from soonish.errors import (
     Unavailable,
 )
 from soonish.i18n import Said, _
-from soonish.web.methods import allowed_methods, page_above
+from soonish.infra.db.errors import is_passing
+from soonish.web.middleware.methods import allowed_methods, page_above
 from soonish.web.problems import error_headers, problem_response
-from soonish.web.templating import is_htmx, redirect, render
+from soonish.web.rendering.templating import is_htmx, redirect, render
 
 log = structlog.get_logger(__name__)
 

@@ -6,15 +6,15 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from soonish.audit.middleware import OriginMiddleware
 from soonish.config import Settings
-from soonish.web.assets import Assets
 from soonish.web.errors import UnexpectedErrorMiddleware, install_error_handlers
-from soonish.web.limits import LimitsMiddleware
-from soonish.web.methods import HeadMiddleware
+from soonish.web.middleware.body_limits import LimitsMiddleware
+from soonish.web.middleware.methods import HeadMiddleware
+from soonish.web.middleware.origin import OriginMiddleware
+from soonish.web.middleware.rate_limits import RateLimitHeadersMiddleware
+from soonish.web.middleware.security import CsrfMiddleware, SecurityHeadersMiddleware
 from soonish.web.openapi import describe_errors
-from soonish.web.rate_limits import RateLimitHeadersMiddleware
-from soonish.web.security import CsrfMiddleware, SecurityHeadersMiddleware
+from soonish.web.rendering.assets import Assets
 
 
 def install_web(app: FastAPI, settings: Settings) -> None:

@@ -18,13 +18,13 @@ import httpx2
 
 from soonish.config import load_settings
 from soonish.errors import Unavailable
-from soonish.ops.supervisor import LEASH
+from soonish.local.supervisor import RUN_WITH_PARENT
 
 READY_SECONDS = 600.0  # the very first start builds Temporal
 STOP_SECONDS = 20.0
 _PORTS = ("PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "MAIL_CATCHER_PORT")
 # However the demo ends, its system does: the leash becomes the program, given with its argv[0].
-_LEASHED = [sys.executable, "-I", "-S", str(LEASH), sys.executable, sys.executable]
+_WITH_PARENT = [sys.executable, "-I", "-S", str(RUN_WITH_PARENT), sys.executable, sys.executable]
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME", "VIRTUAL_ENV")
 
 
@@ -66,7 +66,7 @@ def _temporary() -> Generator[str]:
     with tempfile.TemporaryDirectory(prefix="soonish-demo-", ignore_cleanup_errors=True) as home:
         environment = _environment(home)
         process = subprocess.Popen(  # noqa: S603 - our own program, no shell # nosec B603
-            [*_LEASHED, "-m", "soonish.cli.main", "up"],
+            [*_WITH_PARENT, "-m", "soonish.cli.main", "up"],
             cwd=home,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,185 @@
+"""Notifications that were complete as soon as they were expanded: nobody could be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, case, func, literal, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.delivery.ledger import expansion
+from soonish.delivery.ledger.conditions import claimable, takeable
+from soonish.delivery.ledger.ledger import settle_unsendable
+from soonish.delivery.ledger.states import NO_LEASE, moving, over
+from soonish.delivery.transports.outcome import Outcome
+from soonish.infra.db import sql
+from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.types import UtcDateTime
+from soonish.workflow_types import BroadcastState, BroadcastWork
+
+
+async def complete_idle(session: AsyncSession, event_id: int, now: datetime) -> None:
+    """Complete the event's expanded notifications that have no row to send, now or later.
+
+    An empty audience, or channels that are all inactive: no workflow would look at them.
+    """
+    mine = and_(
+        Notification.event_id == event_id,
+        Notification.expanded_at.is_not(None),
+        Notification.completed_at.is_(None),
+    )
+    to_send = or_(
+        Delivery.state.in_((State.SENDING, State.RETRYING)),
+        and_(Delivery.state == State.PENDING, Delivery.outcome.is_(None)),
+    )
+    busy = select(Delivery.id).where(Delivery.notification_id == Notification.id, to_send).exists()
+    idle = list(await session.scalars(select(Notification.id).where(mine, ~busy)))
+    if not idle:
+        return
+    # whoever adds rows holds the notification's lock, so it is looked at again under it
+    chosen = Notification.id.in_(sql.id_list(session, idle))
+    locking = select(Notification.id).where(chosen).order_by(Notification.id).with_for_update()
+    await session.execute(locking)
+    await session.execute(
+        update(Notification)
+        .where(chosen, mine, ~busy)
+        .values(completed_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+# at rows that are being sent: a straggler ends long before its lease
+LOOK_AGAIN = timedelta(seconds=5)
+
+
+async def has_claimable(
+    session: AsyncSession, notification_id: int, previous: Sequence[str], now: datetime
+) -> bool:
+    """Whether a claim would find rows; polls look before they write (DESIGN 3)."""
+    query = select(Delivery.id).where(
+        Delivery.notification_id == notification_id, takeable(previous, now)
+    )
+    return await session.scalar(query.limit(1)) is not None
+
+
+async def count_claimable(session: AsyncSession, notification_id: int, now: datetime) -> int:
+    """How many rows can be sent now."""
+    query = select(func.count()).where(Delivery.notification_id == notification_id, claimable(now))
+    return int(await session.scalar(query) or 0)
+
+
+async def open_broadcasts(
+    session: AsyncSession, event_id: int, now: datetime, limit: int = 50
+) -> list[BroadcastWork]:
+    """The event's notifications with rows to send now, in the order they were asked for.
+
+    That is the order of their rows: a message's notification is older than the welcome that was
+    asked for before it and is written by the same `advance`.
+    """
+    query = (
+        select(Notification.id, func.count(Delivery.id))
+        .join(Delivery, and_(Delivery.notification_id == Notification.id, claimable(now)))
+        .where(Notification.event_id == event_id, Notification.completed_at.is_(None))
+        .group_by(Notification.id)
+        .order_by(func.min(Delivery.id))
+        .limit(limit)
+    )
+    return [BroadcastWork(int(n), int(c)) for n, c in (await session.execute(query)).all()]
+
+
+async def settle(session: AsyncSession, notification_id: int, now: datetime) -> BroadcastState:
+    """Complete the notification if nothing is claimable, sending or retrying; say what is."""
+    notification = await expansion.lock(session, notification_id)
+    if notification is None:
+        return BroadcastState(completed=True, claimable=0, wait_seconds=None)
+    ready, waiting = await _open(session, notification_id, now)
+    if ready:
+        open_now = and_(Delivery.notification_id == notification_id, claimable(now))
+        await settle_unsendable(session, open_now, now)
+        ready, waiting = await _open(session, notification_id, now)
+    if not ready and waiting is None:
+        notification.completed_at = notification.completed_at or now
+        return BroadcastState(completed=True, claimable=0, wait_seconds=None)
+    wait = 0.0 if waiting is None else max(0.0, (waiting - now).total_seconds())
+    return BroadcastState(completed=False, claimable=ready, wait_seconds=wait)
+
+
+async def _open(
+    session: AsyncSession, notification_id: int, now: datetime
+) -> tuple[int, datetime | None]:
+    """How many rows can be sent now, and when the next of the others can."""
+    soon = literal(now + LOOK_AGAIN, UtcDateTime())
+    waiting_until = case(
+        (and_(Delivery.state == State.SENDING, Delivery.lease_until > soon), soon),
+        (Delivery.state == State.SENDING, Delivery.lease_until),
+        else_=Delivery.next_attempt_at,
+    )
+    query = select(
+        func.count().filter(claimable(now)),
+        func.min(waiting_until).filter(~claimable(now)),
+    ).where(
+        Delivery.notification_id == notification_id,
+        Delivery.state.in_((State.PENDING, State.SENDING, State.RETRYING)),
+    )
+    row = (await session.execute(query)).one()
+    return int(row[0]), row[1]
+
+
+async def expire_overdue(session: AsyncSession, notification_id: int, now: datetime) -> int:
+    """Put down what waits past its time, also for a channel that never came back; how many."""
+    if await expansion.lock(session, notification_id) is None:
+        return 0
+    overdue = and_(
+        Delivery.notification_id == notification_id,
+        Delivery.state.in_((State.PENDING, State.RETRYING)),
+        Delivery.expires_at <= now,
+    )
+    ended: Any = await session.execute(
+        moving(State.EXPIRED, overdue, outcome=Outcome.EXPIRED, **over(now))
+    )
+    await settle(session, notification_id, now)
+    return int(ended.rowcount)
+
+
+async def hurry(
+    session: AsyncSession, user_id: int, target_key: str, now: datetime
+) -> Sequence[int]:
+    """Have what waits for this target claimed at once; the notifications it belongs to."""
+    waiting = (
+        update(Delivery)
+        .where(
+            Delivery.user_id == user_id,
+            Delivery.target_key == target_key,
+            Delivery.state.in_((State.PENDING, State.RETRYING)),
+            Delivery.next_attempt_at > now,
+        )
+        .values(next_attempt_at=now)
+        .returning(Delivery.notification_id)
+        .execution_options(synchronize_session=False)
+    )
+    return sorted(set((await session.scalars(waiting)).all()))
+
+
+async def revive_failed(session: AsyncSession, notification_id: int, now: datetime) -> int:
+    """Make failed rows that are not too late pending again, with all their tries; how many."""
+    notification = await expansion.lock(session, notification_id)
+    revived: Any = await session.execute(
+        moving(
+            State.PENDING,
+            Delivery.notification_id == notification_id,
+            Delivery.state == State.FAILED,
+            or_(Delivery.expires_at.is_(None), Delivery.expires_at > now),
+            attempts=0,
+            claims=0,
+            next_attempt_at=None,
+            outcome=None,
+            outcome_detail=None,
+            finished_at=None,
+            **NO_LEASE,
+        )
+    )
+    if revived.rowcount and notification:
+        notification.completed_at = None
+    return int(revived.rowcount)

@@ -1,0 +1,60 @@
+"""Which rows of the ledger may be claimed, and which may no longer be sent (DESIGN 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import BindParameter, and_, case, exists, or_
+from sqlalchemy.sql.elements import ColumnElement
+
+from soonish.delivery.ledger.routing import is_active
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.subscriptions import Subscription
+
+Instant = datetime | BindParameter[datetime]
+MAX_CLAIMS = 10
+# kinds that go to people whose subscription has ended, and on cancelled events
+FAREWELLS = ("removed", "unsubscribed")
+
+
+def claimable(now: Instant) -> ColumnElement[bool]:
+    """Rows that may be sent now: untried, due again, or abandoned by a dead worker."""
+    is_due = or_(Delivery.next_attempt_at.is_(None), Delivery.next_attempt_at <= now)
+    return or_(
+        and_(Delivery.state == State.PENDING, Delivery.outcome.is_(None), is_due),
+        and_(Delivery.state == State.RETRYING, Delivery.next_attempt_at <= now),
+        and_(Delivery.state == State.SENDING, Delivery.lease_until < now),
+    )
+
+
+def takeable(previous: Sequence[str], now: Instant) -> ColumnElement[bool]:
+    """Claimable, or claimed under one of the leases of `previous`."""
+    abandoned = and_(Delivery.state == State.SENDING, Delivery.lease_token.in_(previous))
+    return or_(claimable(now), abandoned) if previous else claimable(now)
+
+
+def unsendable(now: Instant) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """(expired, suppressed): why a row may no longer be sent. Correlated with Delivery."""
+    expired = and_(Delivery.expires_at.is_not(None), Delivery.expires_at <= now)
+    notice = Notification.id == Delivery.notification_id
+    ended = and_(
+        Delivery.subscription_id.is_not(None),
+        exists().where(notice, Notification.kind.not_in(FAREWELLS)),
+        ~exists().where(Subscription.id == Delivery.subscription_id, is_active()),
+    )
+    cancelled = exists().where(
+        notice,
+        Notification.kind.not_in((*FAREWELLS, "cancelled")),
+        Event.id == Notification.event_id,
+        Event.cancelled_at.is_not(None),
+    )
+    anchor = case((Notification.anchor == "end", Event.end_date), else_=Event.start_date)
+    moved = exists().where(
+        notice,
+        Notification.anchor_at.is_not(None),
+        Event.id == Notification.event_id,
+        anchor.is_distinct_from(Notification.anchor_at),
+    )
+    return expired, or_(ended, cancelled, moved)

@@ -1,0 +1,68 @@
+"""Apprise URL -> a prepared plugin object, cached in each delivery thread (DESIGN 9)."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from apprise.plugins.base import NotifyBase
+from apprise.utils.parse import parse_qsd
+
+from soonish.delivery.transports.apprise.schemes import HOSTED
+from soonish.delivery.transports.apprise.urls import vet
+from soonish.delivery.transports.egress.addresses import parse_literal
+
+CACHE_LIMIT: Final = 256  # plugin objects per thread
+
+
+class _Cache(threading.local):
+    def __init__(self) -> None:
+        self.plugins: OrderedDict[str, NotifyBase] = OrderedDict()
+
+
+_cache = _Cache()
+
+
+def instantiate(url: str) -> NotifyBase:
+    """The calling thread's plugin object for `url`, from its cache of 256 or new.
+
+    Objects hold state, so threads never share one. Raises InvalidInput as check_url does, but
+    for literal addresses: those the guard judges when it connects.
+    """
+    plugins = _cache.plugins
+    plugin = plugins.get(url)
+    if plugin is None:
+        plugin = vet(url)
+        plugins[url] = plugin
+        if len(plugins) > CACHE_LIMIT:
+            plugins.popitem(last=False)
+    else:
+        plugins.move_to_end(url)
+    return plugin
+
+
+def host_key(url: str) -> str:
+    """What counts as one destination when threads are shared out: the service, or the host."""
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
+    if scheme in HOSTED:
+        return scheme
+    if scheme in ("mailto", "mailtos") and "?" in rest:
+        server = parse_qsd(rest.partition("?")[2])["qsd"].get("smtp")
+        rest = unquote(server) if server else rest
+    place = re.split(r"[/\\?#]", rest.lstrip("/\\"), maxsplit=1)[0]
+    return _host(place.rpartition("@")[2]) or scheme
+
+
+@lru_cache(maxsize=4096)
+def _host(place: str) -> str:
+    """The host in `host:port`, as its connections name it; "" where there is none."""
+    try:
+        host = urlsplit("//" + place).hostname or ""
+    except ValueError:
+        return ""
+    return str(parse_literal(host) or host.rstrip("."))

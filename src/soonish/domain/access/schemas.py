@@ -1,0 +1,75 @@
+"""What the API takes and tells about organizers, ownership and invitations (CONTRACT, HTTP API)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from soonish.kit.schemas import Input, Instant, Output, Text
+
+MAX_INVITED = 100  # addresses of one request
+MAX_USES = 1_000_000
+
+Address = Annotated[Text, StringConstraints(min_length=1, max_length=320)]
+
+
+class OrganizerInput(Input):
+    email: Address
+    role: Literal["co_organizer"] = "co_organizer"
+
+
+class TransferInput(Input):
+    email: Address
+
+
+class OrganizerOut(Output):
+    """`role`: owner or co_organizer. `name` is None where no account has been made yet."""
+
+    user_id: int
+    name: str | None
+    address: str | None
+    role: str
+    created_at: Instant
+
+
+class InvitationInput(Input):
+    """By `emails`, a mail and an invitation each, used once unless `max_uses` says otherwise;
+    without them one link for whoever has it."""
+
+    emails: Annotated[list[Address], Field(min_length=1, max_length=MAX_INVITED)] | None = None
+    max_uses: Annotated[int, Field(strict=True, ge=1, le=MAX_USES)] | None = None
+    expires_at: Instant | None = None
+    needs_approval: Annotated[bool, Field(strict=True)] = False
+
+    @model_validator(mode="after")
+    def _uses(self) -> InvitationInput:
+        if self.emails and self.max_uses is None:
+            self.max_uses = 1
+        return self
+
+
+class InvitationOut(Output):
+    """`status`: active, used_up, expired or revoked. `address`: whom it was mailed to."""
+
+    id: int
+    address: str | None
+    status: str
+    needs_approval: bool
+    max_uses: int | None
+    uses: int
+    expires_at: Instant | None
+    revoked_at: Instant | None
+    created_at: Instant
+
+
+class InvitationLink(InvitationOut):
+    """A new link; its `url` is shown this once."""
+
+    url: str
+
+
+class Invited(Output):
+    """The invitations that are mailed, in the order of the addresses."""
+
+    items: list[InvitationOut]

@@ -1,0 +1,83 @@
+"""JWT access tokens for API clients. They name a session; its row decides (DESIGN 12)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import jwt
+
+from soonish.config import Settings
+from soonish.errors import Unauthorized
+from soonish.infra.db.models.accounts import Session
+from soonish.infra.db.types import utc_now
+from soonish.kit.schemas import MAX_ID
+
+AUDIENCE = "soonish-api"
+TYPE = "access"
+_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "sid", "type"]
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """`expires_in` is in seconds."""
+
+    token: str
+    expires_in: int
+
+
+@dataclass(frozen=True)
+class Claims:
+    user_id: int
+    session_id: int
+
+
+def make(settings: Settings, row: Session) -> AccessToken:
+    """A token for the session, valid for ACCESS_TOKEN_EXPIRE_MINUTES and no longer than it."""
+    now = utc_now().replace(microsecond=0)
+    lifetime = timedelta(minutes=settings.access_token_expire_minutes)
+    expires = min(now + lifetime, row.expires_at.replace(microsecond=0))
+    claims = {
+        "iss": settings.base_url,
+        "aud": AUDIENCE,
+        "type": TYPE,
+        "sub": str(row.user_id),
+        "sid": row.id,
+        "iat": now,
+        "exp": expires,
+    }
+    token = jwt.encode(claims, signing_key(settings), algorithm=settings.jwt_algorithm)
+    return AccessToken(token, int((expires - now).total_seconds()))
+
+
+def read(settings: Settings, token: str) -> Claims:
+    """What the token says. Raises Unauthorized unless it is one of ours, for this, in time."""
+    try:
+        claims = jwt.decode(
+            token,
+            signing_key(settings),
+            algorithms=[settings.jwt_algorithm],
+            audience=AUDIENCE,
+            issuer=settings.base_url,
+            options={"require": _CLAIMS},
+        )
+    except jwt.InvalidTokenError:
+        raise Unauthorized from None
+    if claims["type"] != TYPE:
+        raise Unauthorized
+    return Claims(user_id=_row_id(claims["sub"]), session_id=_row_id(claims["sid"]))
+
+
+def _row_id(value: Any) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_ID):
+        raise Unauthorized
+    return int(text)
+
+
+def signing_key(settings: Settings) -> bytes:
+    """64 bytes that nothing else is signed with."""
+    return hmac.new(settings.secret_key.encode(), b"soonish access token", hashlib.sha512).digest()

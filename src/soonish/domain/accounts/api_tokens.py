@@ -1,0 +1,139 @@
+"""Personal API tokens: shown once, kept as SHA-256, for reading alone or for everything but the
+account itself. A new password or address ends them, as it ends the sessions."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.domain.accounts.principal import TokenAccess
+from soonish.errors import Conflict, Forbidden, InvalidInput
+from soonish.identity.tokens import hash_of, new_secret
+from soonish.identity.users import lock_live_user
+from soonish.infra.audit import service as audit
+from soonish.infra.db.models.accounts import ApiToken, User
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+
+PREFIX = "soonish_"  # by which people, and scanners for leaked secrets, know one
+MAX_LIVE = 50  # of one account
+TOUCH_EVERY = timedelta(minutes=1)
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+class Scope(StrEnum):
+    READ = "read"
+    WRITE = "write"
+
+
+async def make(
+    session: AsyncSession, user_id: int, *, name: str, scope: Scope, expires_at: datetime | None
+) -> tuple[ApiToken, str]:
+    """A new token's row and its secret, which nobody can be shown again.
+
+    Raises InvalidInput (`expires_at` has passed), Conflict (MAX_LIVE are there).
+    """
+    now = utc_now()
+    if expires_at is not None and expires_at <= now:
+        raise InvalidInput("expires_at", "must be in the future")
+    await lock_live_user(session, user_id)  # two requests count one after the other
+    live = select(func.count()).where(_kept(user_id), _unexpired(now))
+    if (await session.scalar(live) or 0) >= MAX_LIVE:
+        raise Conflict(
+            f"An account has {MAX_LIVE} API tokens at most; revoke one.", code="too_many_tokens"
+        )
+    secret = PREFIX + new_secret()
+    row = ApiToken(
+        user_id=user_id, name=name, token_hash=hash_of(secret), scope=scope, expires_at=expires_at
+    )
+    session.add(row)
+    await session.flush()
+    _record(session, "token.create", user_id, row.id, scope=str(scope))
+    return row, secret
+
+
+async def find(session: AsyncSession, secret: str) -> TokenAccess | None:
+    """Whom the token acts for; None if it is unknown, expired or revoked, or its user gone."""
+    good = (
+        ApiToken.token_hash == hash_of(secret),
+        ApiToken.revoked_at.is_(None),
+        _unexpired(utc_now()),
+        User.deactivated_at.is_(None),
+        User.erased_at.is_(None),
+    )
+    query = select(ApiToken, User).join(User, User.id == ApiToken.user_id).where(*good)
+    row = (await session.execute(query)).one_or_none()
+    return TokenAccess(token=row[0], user=row[1]) if row else None
+
+
+def check_scope(token: ApiToken, method: str) -> None:
+    """Raise Forbidden where a token that only reads is to change something."""
+    if token.scope != Scope.WRITE and method not in _SAFE_METHODS:
+        raise Forbidden("This API token may only read.", code="insufficient_scope")
+
+
+def is_due(row: ApiToken) -> bool:
+    """True if `touch` would write: at most once a minute."""
+    return row.last_used_at is None or utc_now() - row.last_used_at >= TOUCH_EVERY
+
+
+async def touch(db: Database, token_id: int) -> None:
+    """Note that the token was used just now. A transaction of its own, after the answer."""
+    now = utc_now()
+    due = or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at <= now - TOUCH_EVERY)
+    async with db.write() as session:
+        await session.execute(_update(and_(ApiToken.id == token_id, due)).values(last_used_at=now))
+
+
+async def list_kept(
+    session: AsyncSession, user_id: int, *, limit: int, before: int | None = None
+) -> list[ApiToken]:
+    """The user's tokens that were not revoked, newest first, those with an id below `before`."""
+    kept = select(ApiToken).where(_kept(user_id)).order_by(ApiToken.id.desc()).limit(limit)
+    return list(await session.scalars(kept if before is None else kept.where(ApiToken.id < before)))
+
+
+async def revoke(session: AsyncSession, user_id: int, token_id: int) -> bool:
+    """Revoke one token of the user; False if there is none with this id, or it was revoked."""
+    revoking = _revoke(and_(_kept(user_id), ApiToken.id == token_id)).returning(ApiToken.id)
+    revoked = await session.scalar(revoking)
+    if revoked is not None:
+        _record(session, "token.revoke", user_id, revoked)
+    return revoked is not None
+
+
+async def revoke_all(session: AsyncSession, user_id: int) -> None:
+    for token_id in await session.scalars(_revoke(_kept(user_id)).returning(ApiToken.id)):
+        _record(session, "token.revoke", user_id, token_id)
+
+
+def _record(
+    session: AsyncSession, action: str, user_id: int, token_id: int, **details: str
+) -> None:
+    audit.record(
+        session,
+        action,
+        actor_id=audit.actor() or user_id,
+        object_type="token",
+        object_id=token_id,
+        details=details or None,
+    )
+
+
+def _kept(user_id: int) -> ColumnElement[bool]:
+    return and_(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
+
+
+def _unexpired(now: datetime) -> ColumnElement[bool]:
+    return or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now)
+
+
+def _revoke(which: ColumnElement[bool]) -> Update:
+    return _update(which).values(revoked_at=utc_now())
+
+
+def _update(which: ColumnElement[bool]) -> Update:
+    return update(ApiToken).where(which).execution_options(synchronize_session=False)

@@ -1,0 +1,53 @@
+"""What administrators may change. Callers own the transaction; each change is in the audit log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.domain.accounts import service as accounts
+from soonish.domain.accounts import sessions
+from soonish.domain.admin.queries import FoundUser, counted
+from soonish.errors import Conflict, NotFound
+from soonish.identity.users import lock_user
+from soonish.infra.db.models.accounts import User
+
+
+async def require_user(session: AsyncSession, user_id: int) -> FoundUser:
+    """The user with their counts. NotFound for an unknown one."""
+    return (await counted(session, [await _lock(session, user_id)]))[0]
+
+
+async def deactivate(session: AsyncSession, admin: User, user_id: int, now: datetime) -> FoundUser:
+    """Nobody signs in as this user any more, and their sessions end; a second time does nothing.
+
+    Their events and subscriptions stay, and so do the links to unsubscribe. NotFound, and Conflict
+    for oneself.
+    """
+    if user_id == admin.id:
+        raise Conflict("You cannot deactivate yourself.", code="own_account")
+    user = await _lock(session, user_id)
+    if user.deactivated_at is None:
+        user.deactivated_at = now
+        await sessions.end_all(session, user.id)
+        accounts.record_change(session, "user.deactivate", user)
+    return (await counted(session, [user]))[0]
+
+
+async def reactivate(session: AsyncSession, user_id: int) -> FoundUser:
+    """Let a deactivated user sign in again. NotFound, also for one who was erased."""
+    user = await _lock(session, user_id)
+    if user.erased_at is not None:
+        raise NotFound("There is no such user.")
+    if user.deactivated_at is not None:
+        user.deactivated_at = None
+        accounts.record_change(session, "user.reactivate", user)
+    return (await counted(session, [user]))[0]
+
+
+async def _lock(session: AsyncSession, user_id: int) -> User:
+    user = await lock_user(session, user_id)
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user

@@ -1,0 +1,314 @@
+"""Read events: lists and filters, details with tags and counts, update log, workflow state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.delivery.ledger.routing import is_active
+from soonish.domain.access import policy
+from soonish.errors import NotFound
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event, EventTag, EventUpdate
+from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.reminders import START, Reminder
+from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.sql import id_list
+from soonish.kit.paging import id_cursor, instant_id_cursor
+from soonish.kit.schemas import encode_cursor
+
+_MOST = 12
+
+
+@dataclass(frozen=True)
+class Facets:
+    """The most frequent ones, sorted; a category in one of the ways that it is written."""
+
+    categories: list[str]
+    tags: list[str]
+
+
+async def facets(session: AsyncSession, now: datetime) -> Facets:
+    """The facets of public events that are neither over nor cancelled."""
+    categories = (
+        select(func.min(Event.category))
+        .where(upcoming(now), Event.category.is_not(None))
+        .group_by(func.lower(Event.category))
+        .order_by(func.count().desc(), func.lower(Event.category))
+        .limit(_MOST)
+    )
+    tags = (
+        select(EventTag.tag)
+        .join(Event, Event.id == EventTag.event_id)
+        .where(upcoming(now))
+        .group_by(EventTag.tag)
+        .order_by(func.count().desc(), EventTag.tag)
+        .limit(_MOST)
+    )
+    found = [one for one in await session.scalars(categories) if one]
+    return Facets(sorted(found, key=str.lower), sorted(await session.scalars(tags)))
+
+
+def upcoming(now: datetime) -> ColumnElement[bool]:
+    """Public, neither cancelled nor over at `now`."""
+    over_at = func.coalesce(Event.end_date, Event.start_date)
+    return and_(Event.is_public.is_(True), Event.cancelled_at.is_(None), over_at > now)
+
+
+async def with_owner(
+    session: AsyncSession, event_id: int, *, lock: bool = False
+) -> tuple[Event, User]:
+    """The event, locked FOR UPDATE if asked, and its owner. Raises NotFound."""
+    query = select(Event).where(Event.id == event_id)
+    event = await session.scalar(query.with_for_update() if lock else query)
+    owner = event and await session.get(User, event.owner_user_id)
+    if event is None or owner is None:
+        raise NotFound(f"There is no event {event_id}.")
+    return event, owner
+
+
+async def upcoming_by_name(
+    session: AsyncSession, owner_id: int, name: str, now: datetime
+) -> Event | None:
+    """The owner's next event of this name that is neither over nor cancelled."""
+    query = select(Event).where(
+        Event.owner_user_id == owner_id,
+        Event.name == name,
+        Event.cancelled_at.is_(None),
+        Event.start_date > now,
+    )
+    return await session.scalar(query.order_by(Event.start_date, Event.id).limit(1))
+
+
+async def list_all(
+    session: AsyncSession, now: datetime, *, past: bool, limit: int
+) -> list[EventDetails]:
+    """Events, private ones too, soonest first; with `past` also those over or cancelled."""
+    query = select(Event).order_by(Event.start_date, Event.id).limit(limit)
+    if not past:
+        query = query.where(
+            Event.cancelled_at.is_(None), func.coalesce(Event.end_date, Event.start_date) > now
+        )
+    rows: Sequence[Event] = (await session.scalars(query)).all()
+    return await details(session, rows)
+
+
+_SHOWN_REMINDERS = 200
+
+
+@dataclass(frozen=True)
+class EventDetails:
+    """An event with what other tables know about it; tags are sorted."""
+
+    event: Event
+    tags: list[str]
+    subscriber_count: int
+
+
+@dataclass(frozen=True)
+class OutboxState:
+    """Of a stream: `waiting` undone rows, `lag` the age in seconds of the oldest, 0 without any;
+    `was_heard`: its workflow has taken something already."""
+
+    lag: float
+    waiting: int
+    was_heard: bool
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """What a list is narrowed to. `start_from` and `start_to` are inclusive; tag and category
+    ignore case; every word of `query` must be in name, description or location."""
+
+    query: str = ""
+    category: str | None = None
+    tag: str | None = None
+    start_from: datetime | None = None
+    start_to: datetime | None = None
+
+
+async def list_public(
+    session: AsyncSession, wanted: EventFilter, now: datetime, *, limit: int, cursor: str | None
+) -> tuple[list[EventDetails], str | None]:
+    """A page of public events neither over nor cancelled, soonest first, and its next_cursor."""
+    return await _page(session, select(Event).where(upcoming(now)), wanted, limit, cursor)
+
+
+async def list_own(
+    session: AsyncSession, user_id: int, wanted: EventFilter, *, limit: int, cursor: str | None
+) -> tuple[list[EventDetails], str | None]:
+    """As list_public, but every event this user organizes, past and cancelled ones included."""
+    own = select(Event).where(policy.organized_by(user_id))
+    return await _page(session, own, wanted, limit, cursor)
+
+
+async def details(session: AsyncSession, events: Sequence[Event]) -> list[EventDetails]:
+    """The events with tags and counts, in the same order; two queries however many there are."""
+    ids = [event.id for event in events]
+    tags = await _tags(session, ids)
+    counts = await subscriber_counts(session, ids)
+    return [EventDetails(e, tags.get(e.id, []), counts.get(e.id, 0)) for e in events]
+
+
+async def details_of(session: AsyncSession, event: Event) -> EventDetails:
+    return (await details(session, [event]))[0]
+
+
+async def details_for_visitors(session: AsyncSession, event: Event) -> EventDetails:
+    """As details_of for a page that says nothing about how many there are: they are not counted."""
+    return EventDetails(event, await tags_of(session, event.id), 0)
+
+
+async def tags_of(session: AsyncSession, event_id: int) -> list[str]:
+    return (await _tags(session, [event_id])).get(event_id, [])
+
+
+async def subscriber_counts(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, int]:
+    """Active subscriptions by event id; an event without any is not in the result."""
+    rows = await session.execute(
+        select(Subscription.event_id, func.count())
+        .where(
+            Subscription.event_id.in_(id_list(session, event_ids)),
+            is_active(),
+        )
+        .group_by(Subscription.event_id)
+    )
+    return dict(rows.all())
+
+
+async def list_updates(
+    session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
+) -> tuple[list[EventUpdate], str | None]:
+    """A page of the update log, newest first, and its next_cursor."""
+    query = select(EventUpdate).where(EventUpdate.event_id == event_id)
+    if (before := id_cursor(cursor)) is not None:
+        query = query.where(EventUpdate.id < before)
+    rows = list(await session.scalars(query.order_by(EventUpdate.id.desc()).limit(limit + 1)))
+    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+
+
+async def reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
+    """The event's reminders that have not fired: those for all first, then by instant; some 200."""
+    query = (
+        select(Reminder)
+        .where(Reminder.event_id == event_id, *_to_come())
+        .order_by(Reminder.subscription_id.is_not(None), Reminder.due_at, Reminder.id)
+        .limit(_SHOWN_REMINDERS)
+    )
+    return list(await session.scalars(query))
+
+
+async def default_reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
+    """The event's reminders for all that have not fired, by instant."""
+    coming = await reminders_to_come(session, event_id)
+    return [row for row in coming if row.subscription_id is None]
+
+
+@dataclass(frozen=True)
+class PersonalReminders:
+    """How many reminders of their own subscribers wait for, of how many people, the next when."""
+
+    reminders: int
+    people: int
+    next_at: datetime | None
+
+
+async def personal_reminders(session: AsyncSession, event_id: int) -> PersonalReminders:
+    people = func.count(Reminder.subscription_id.distinct())
+    query = select(func.count(), people, func.min(Reminder.due_at)).where(
+        Reminder.event_id == event_id, Reminder.subscription_id.is_not(None), *_to_come()
+    )
+    return PersonalReminders(*(await session.execute(query)).one())
+
+
+async def missed_reminders(session: AsyncSession, event_id: int, limit: int) -> list[Reminder]:
+    """The event's reminders that came too late to be sent, newest first."""
+    query = select(Reminder).where(
+        Reminder.event_id == event_id,
+        Reminder.removed_at.is_(None),
+        Reminder.expired_at.is_not(None),
+    )
+    return list(await session.scalars(query.order_by(Reminder.due_at.desc()).limit(limit)))
+
+
+def _to_come() -> Sequence[ColumnElement[bool]]:
+    return (
+        Reminder.removed_at.is_(None),
+        Reminder.fired_at.is_(None),
+        Reminder.expired_at.is_(None),
+    )
+
+
+def reminder_kind(reminder: Reminder) -> str:
+    """The kind of notification it becomes: countdown, reminder_1day, reminder_1hour, reminder."""
+    if reminder.every_seconds:
+        return "countdown"
+    named = {86_400: "reminder_1day", 3_600: "reminder_1hour"} if reminder.anchor == START else {}
+    return named.get(reminder.offset_seconds, "reminder")
+
+
+async def outbox_state(session: AsyncSession, stream: str, now: datetime) -> OutboxState:
+    of_stream = OutboxRow.stream == stream
+    undone = select(func.min(OutboxRow.created_at), func.count()).where(
+        of_stream, OutboxRow.done_at.is_(None)
+    )
+    done = select(OutboxRow.id).where(of_stream, OutboxRow.done_at.is_not(None)).limit(1)
+    oldest, waiting = (await session.execute(undone)).one()
+    if not waiting:
+        return OutboxState(0.0, 0, was_heard=True)
+    was_heard = await session.scalar(done) is not None
+    return OutboxState(max(0.0, (now - oldest).total_seconds()), waiting, was_heard)
+
+
+async def _page(
+    session: AsyncSession,
+    query: Select[Event],
+    wanted: EventFilter,
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[EventDetails], str | None]:
+    query = query.where(*_conditions(wanted))
+    if after := instant_id_cursor(cursor):
+        start, event_id = after
+        same_start = and_(Event.start_date == start, Event.id > event_id)
+        query = query.where(or_(Event.start_date > start, same_start))
+    query = query.order_by(Event.start_date, Event.id).limit(limit + 1)
+    rows = list(await session.scalars(query))
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = encode_cursor(last.start_date, last.id) if last else None
+    return await details(session, rows[:limit]), following
+
+
+def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    made = [_contains(word) for word in wanted.query.split()]
+    if wanted.category:
+        made.append(func.lower(Event.category) == wanted.category.lower())
+    if wanted.tag:
+        tagged = (EventTag.event_id == Event.id) & (EventTag.tag == wanted.tag.lower())
+        made.append(exists().where(tagged))
+    if wanted.start_from:
+        made.append(Event.start_date >= wanted.start_from)
+    if wanted.start_to:
+        made.append(Event.start_date <= wanted.start_to)
+    return made
+
+
+def _contains(word: str) -> ColumnElement[bool]:
+    columns = (Event.name, Event.description, Event.location)
+    return or_(*(column.icontains(word, autoescape=True) for column in columns))
+
+
+async def _tags(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, list[str]]:
+    rows = await session.execute(
+        select(EventTag.event_id, EventTag.tag)
+        .where(EventTag.event_id.in_(id_list(session, event_ids)))
+        .order_by(EventTag.tag)
+    )
+    tags: dict[int, list[str]] = {}
+    for event_id, tag in rows:
+        tags.setdefault(event_id, []).append(tag)
+    return tags

@@ -1,0 +1,130 @@
+"""How an event went: subscriptions and deliveries by day, and the punctuality of reminders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
+from soonish.kit.paging import id_cursor
+from soonish.kit.schemas import encode_cursor
+
+DAYS = 30
+
+
+@dataclass(frozen=True)
+class DayCounts:
+    """See schemas.Day."""
+
+    day: date
+    subscribed: int = 0
+    left: int = 0
+    subscribers: int = 0
+    deliveries: dict[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True)
+class Fired:
+    """A reminder's notification and when its deliveries succeeded; see schemas.FiredReminder."""
+
+    notification_id: int
+    kind: str
+    due_at: datetime
+    first_sent_at: datetime | None
+    last_sent_at: datetime | None
+    sent: int
+    targets: int
+
+
+async def days(session: AsyncSession, event: Event, now: datetime) -> list[DayCounts]:
+    """A row for each of the last 30 days in UTC, or since the event was made, oldest first."""
+    today = now.astimezone(UTC).date()
+    first = max(today - timedelta(days=DAYS - 1), min(event.created_at.date(), today))
+    since = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    came = await _by_day(session, event, Subscription.created_at, since)
+    left = await _by_day(session, event, Subscription.ended_at, since)
+    states = await _states_by_day(session, event, since)
+    subscribers = await _before(session, event, since)
+    made: list[DayCounts] = []
+    for number in range((today - first).days + 1):
+        day = first + timedelta(days=number)
+        subscribers += came.get(day, 0) - left.get(day, 0)
+        made.append(
+            DayCounts(day, came.get(day, 0), left.get(day, 0), subscribers, states.get(day, {}))
+        )
+    return made
+
+
+async def fired_reminders(
+    session: AsyncSession, event: Event, *, limit: int, cursor: str | None
+) -> tuple[list[Fired], str | None]:
+    """A page of the reminders that were sent, newest first, and its next_cursor."""
+    is_sent = Delivery.state == State.SENT
+    due_at = func.min(Delivery.due_at)
+    query = (
+        select(
+            Notification.id,
+            Notification.kind,
+            due_at,
+            func.min(Delivery.finished_at).filter(is_sent),
+            func.max(Delivery.finished_at).filter(is_sent),
+            func.count().filter(is_sent),
+            func.count(),
+        )
+        .join(Delivery, Delivery.notification_id == Notification.id)
+        .where(Notification.event_id == event.id, Delivery.due_at.is_not(None))
+        .group_by(Notification.id, Notification.kind)
+    )
+    if (before := id_cursor(cursor)) is not None:
+        query = query.where(Notification.id < before)
+    query = query.order_by(Notification.id.desc()).limit(limit + 1)
+    rows = [Fired(*row) for row in await session.execute(query)]
+    more = encode_cursor(rows[limit - 1].notification_id) if len(rows) > limit else None
+    return rows[:limit], more
+
+
+async def _by_day(
+    session: AsyncSession, event: Event, column: Any, since: datetime
+) -> dict[date, int]:
+    day = func.date(column)
+    query = select(day, func.count()).where(*_counted(event), column >= since).group_by(day)
+    return {_date(found): count for found, count in await session.execute(query)}
+
+
+async def _states_by_day(
+    session: AsyncSession, event: Event, since: datetime
+) -> dict[date, dict[str, int]]:
+    day = func.date(Delivery.created_at)
+    query: Select[Any, str, int] = (
+        select(day, Delivery.state, func.count())
+        .join(Notification, Notification.id == Delivery.notification_id)
+        .where(Notification.event_id == event.id, Delivery.created_at >= since)
+        .group_by(day, Delivery.state)
+    )
+    made: dict[date, dict[str, int]] = {}
+    for found, state, count in await session.execute(query):
+        made.setdefault(_date(found), {})[state] = count
+    return made
+
+
+async def _before(session: AsyncSession, event: Event, since: datetime) -> int:
+    """How many were subscribed when the first day began."""
+    came = select(func.count()).where(*_counted(event), Subscription.created_at < since)
+    left = select(func.count()).where(*_counted(event), Subscription.ended_at < since)
+    return (await session.scalar(came) or 0) - (await session.scalar(left) or 0)
+
+
+def _counted(event: Event) -> Iterable[ColumnElement[bool]]:
+    return (Subscription.event_id == event.id, Subscription.status == ACTIVE)
+
+
+def _date(found: Any) -> date:
+    """SQLite gives a text, PostgreSQL a date (its sessions are in UTC)."""
+    return found if isinstance(found, date) else date.fromisoformat(found)

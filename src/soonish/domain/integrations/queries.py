@@ -1,0 +1,93 @@
+"""Read integrations: those of a user, and all of them with their owners for the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.delivery.transports.outcome import Outcome
+from soonish.errors import NotFound
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, State
+
+
+async def list_with_owners(
+    session: AsyncSession, user_id: int | None = None, *, active_only: bool = False
+) -> Sequence[tuple[Integration, User]]:
+    """Channels that are not deleted with their owners, of one user or of all, oldest first."""
+    query = (
+        select(Integration, User)
+        .join(User, User.id == Integration.user_id)
+        .where(Integration.deleted_at.is_(None))
+        .order_by(Integration.id)
+    )
+    if user_id is not None:
+        query = query.where(Integration.user_id == user_id)
+    if active_only:
+        query = query.where(Integration.is_active.is_(True))
+    return [(row[0], row[1]) for row in await session.execute(query)]
+
+
+async def with_owner(session: AsyncSession, integration_id: int) -> tuple[Integration, User]:
+    """The channel and its owner. Raises NotFound, also for a deleted one."""
+    integration = await session.get(Integration, integration_id)
+    owner = integration and await session.get(User, integration.user_id)
+    if integration is None or owner is None or integration.deleted_at:
+        raise NotFound(f"There is no integration {integration_id}.")
+    return integration, owner
+
+
+async def own(
+    session: AsyncSession, user_id: int, integration_id: int, *, lock: bool = False
+) -> Integration | None:
+    """The user's integration, if it is theirs and not deleted."""
+    query = select(Integration).where(
+        Integration.id == integration_id,
+        Integration.user_id == user_id,
+        Integration.deleted_at.is_(None),
+    )
+    return (await session.scalars(query.with_for_update() if lock else query)).one_or_none()
+
+
+async def list_own(
+    session: AsyncSession, user_id: int, limit: int, after_id: int | None = None
+) -> Sequence[Integration]:
+    """The user's integrations in the order they were made, from behind `after_id`."""
+    query = select(Integration).where(
+        Integration.user_id == user_id,
+        Integration.deleted_at.is_(None),
+        Integration.id > (after_id or 0),
+    )
+    return (await session.scalars(query.order_by(Integration.id).limit(limit))).all()
+
+
+async def notifications_waiting(
+    session: AsyncSession, user_id: int, now: datetime
+) -> Sequence[int]:
+    """Notifications with deliveries to the user that wait for a channel and have not expired."""
+    query = (
+        select(Delivery.notification_id)
+        .where(
+            Delivery.user_id == user_id,
+            Delivery.state == State.PENDING,
+            Delivery.outcome.in_((Outcome.CHANNEL_INACTIVE, Outcome.CHANNEL_GONE)),
+            or_(Delivery.expires_at.is_(None), Delivery.expires_at > now),
+        )
+        .distinct()
+        .order_by(Delivery.notification_id)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def require_own(
+    session: AsyncSession, user: User, integration_id: int, *, lock: bool = False
+) -> Integration:
+    """Return the user's integration. Raise NotFound for any other and for a deleted one."""
+    integration = await own(session, user.id, integration_id, lock=lock)
+    if integration is None:
+        raise NotFound("There is no such integration.")
+    return integration

@@ -1,0 +1,162 @@
+"""Reading notifications: lists with their counts by state, and the ledger by recipient."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, case, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.delivery.ledger.routing import MAIL
+from soonish.delivery.texts.content import Content, EventFacts
+from soonish.delivery.texts.events import EVENT_KINDS, event_draft
+from soonish.delivery.texts.safe_text import one_line
+from soonish.i18n import language
+from soonish.identity.users import name_or_address_matches
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
+from soonish.infra.db.sql import id_list
+from soonish.kit.paging import id_cursor
+from soonish.kit.schemas import encode_cursor
+
+_channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A notification with the number of its deliveries in each state that has any."""
+
+    notification: Notification
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A ledger row with its recipient and the kind of its channel (`mail`, ..., or None)."""
+
+    delivery: Delivery
+    name: str | None
+    address: str | None
+    channel: str | None
+
+
+async def list_of_event(
+    session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
+) -> tuple[list[Counted], str | None]:
+    """A page of the event's notifications, newest first, and its next_cursor."""
+    query = select(Notification).where(Notification.event_id == event_id)
+    if (before := id_cursor(cursor)) is not None:
+        query = query.where(Notification.id < before)
+    rows = list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit + 1)))
+    following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return await counted(session, rows[:limit]), following
+
+
+async def unfinished_ids(session: AsyncSession, event_id: int, limit: int) -> list[int]:
+    """The event's notifications that are still on their way, newest first."""
+    query = select(Notification.id).where(
+        Notification.event_id == event_id, Notification.completed_at.is_(None)
+    )
+    return list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit)))
+
+
+async def counted(session: AsyncSession, rows: Sequence[Notification]) -> list[Counted]:
+    """The notifications with their counts, in the same order; one query for all."""
+    ids = id_list(session, [row.id for row in rows])
+    totals = await session.execute(
+        select(Delivery.notification_id, Delivery.state, func.count())
+        .where(Delivery.notification_id.in_(ids))
+        .group_by(Delivery.notification_id, Delivery.state)
+    )
+    counts: dict[int, dict[str, int]] = {row.id: {} for row in rows}
+    for notification_id, state, count in totals:
+        counts[notification_id][state] = count
+    return [Counted(row, counts[row.id]) for row in rows]
+
+
+async def list_deliveries(
+    session: AsyncSession,
+    notification_id: int,
+    *,
+    states: Collection[State] = (),
+    channel: str | None = None,
+    text: str = "",
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[Recipient], str | None]:
+    """A page of the ledger in its order, and its next_cursor: in these states (all if none are
+    given), over this kind of channel, to people whose name contains `text` or whose address it is.
+    """
+    query = _recipients().where(Delivery.notification_id == notification_id)
+    if states:
+        query = query.where(Delivery.state.in_(states))
+    if channel:
+        query = query.where(_channel == channel)
+    if text.strip():
+        query = query.where(name_or_address_matches(text))
+    if (after := id_cursor(cursor)) is not None:
+        query = query.where(Delivery.id > after)
+    rows = (await session.execute(query.order_by(Delivery.id).limit(limit + 1))).all()
+    following = encode_cursor(rows[limit - 1][0].id) if len(rows) > limit else None
+    return [Recipient(*row) for row in rows[:limit]], following
+
+
+async def audience_size(session: AsyncSession, notification: Notification) -> int:
+    """How many subscriptions a manual notification is for, as of when it was asked for."""
+    then = notification.created_at
+    query = select(func.count()).where(
+        Subscription.event_id == notification.event_id,
+        Subscription.status == ACTIVE,
+        Subscription.created_at <= then,
+        or_(Subscription.ended_at.is_(None), Subscription.ended_at > then),
+    )
+    if notification.audience is not None:
+        query = query.where(Subscription.id.in_(id_list(session, notification.audience)))
+    return await session.scalar(query) or 0
+
+
+def title_of(event: Event, notification: Notification) -> str:
+    """The title in English: the organizer's own, or the one that the text of its kind has."""
+    kind = notification.kind
+    if kind not in EVENT_KINDS or (kind == "manual" and notification.title):
+        return notification.title or kind
+    stored = {**(notification.content or {}), "facts": None, "kind": kind}
+    return one_line(event_draft(Content.from_json(stored), _facts(event), language("en")).title)
+
+
+def _facts(event: Event) -> EventFacts:
+    """As much as a title says."""
+    return EventFacts(
+        name=event.name,
+        start=event.start_date,
+        end=event.end_date,
+        timezone=event.timezone,
+        location=None,
+        contact=None,
+        organizer_name=None,
+        description=None,
+        url="",
+    )
+
+
+async def channels_of(session: AsyncSession, notification_id: int) -> list[str]:
+    """The kinds of channels that a notification went to, sorted."""
+    query = (
+        select(_channel)
+        .select_from(Delivery)
+        .outerjoin(Integration, Integration.id == Delivery.integration_id)
+        .where(Delivery.notification_id == notification_id, _channel.is_not(None))
+    )
+    return sorted(await session.scalars(query.distinct()))
+
+
+def _recipients() -> Select[Delivery, str | None, str | None, str | None]:
+    return (
+        select(Delivery, User.name, User.email, _channel)
+        .join(User, User.id == Delivery.user_id)
+        .outerjoin(Integration, Integration.id == Delivery.integration_id)
+    )

@@ -1,0 +1,97 @@
+"""Looking after reminders by hand: what there is, and whether Temporal's schedules match it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.client import Client
+
+from soonish.domain.reminders import schedules
+from soonish.infra.db.models.reminders import Reminder
+from soonish.infra.db.session import Database
+from soonish.infra.temporal import RPC_TIMEOUT
+
+SETTLED = timedelta(seconds=60)  # younger differences are still the workflow's and reconcile's
+_OURS = re.compile(r"event-\d+-(sub-\d+-)?((end-)?reminder-\d+s|countdown)")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A reminder with its state, and what is wrong with it ("" for nothing)."""
+
+    reminder: Reminder
+    state: str
+    problem: str = ""
+
+
+async def listed(
+    session: AsyncSession, event_id: int | None = None, limit: int = 1000
+) -> Sequence[Reminder]:
+    """Reminders, of one event or of all, the next to come first."""
+    query = select(Reminder).order_by(Reminder.due_at, Reminder.id).limit(limit)
+    if event_id is not None:
+        query = query.where(Reminder.event_id == event_id)
+    return (await session.scalars(query)).all()
+
+
+def state_of(reminder: Reminder) -> str:
+    """`withdrawn`, `fired`, `expired`, `armed` or `waiting` (not armed yet)."""
+    if reminder.removed_at:
+        return "withdrawn"
+    if reminder.fired_at:
+        return "fired"
+    if reminder.expired_at:
+        return "expired"
+    return "armed" if reminder.armed_at else "waiting"
+
+
+def judge(reminder: Reminder, schedule_ids: Collection[str], now: datetime) -> Checked:
+    """Compare one reminder with the schedules that Temporal has."""
+    state = state_of(reminder)
+    is_there = reminder.schedule_id in schedule_ids
+    problem = ""
+    if state == "expired":
+        problem = "was missed"
+    elif state in ("armed", "waiting") and reminder.due_at < now - SETTLED:
+        problem = "is overdue"
+    elif state == "armed" and reminder.due_at > now and not is_there:
+        problem = "has no schedule"
+    elif state == "waiting" and reminder.created_at < now - SETTLED:
+        problem = "is not armed"
+    return Checked(reminder, state, problem)
+
+
+async def check(db: Database, client: Client, now: datetime) -> list[Checked]:
+    """Every reminder compared with Temporal. RPCError or RuntimeError while that is away."""
+    known = await schedule_ids(client)
+    async with db.read() as session:
+        rows = await listed(session, limit=100_000)
+    return [judge(row, known, now) for row in rows]
+
+
+async def schedule_ids(client: Client) -> set[str]:
+    """The ids of our schedules that Temporal has."""
+    ids = {one.id async for one in await client.list_schedules(rpc_timeout=RPC_TIMEOUT)}
+    return {one for one in ids if _OURS.fullmatch(one)}
+
+
+async def stray_schedules(db: Database, client: Client) -> list[str]:
+    """Schedules that no reminder wants any more: of events that are gone, of old test data.
+
+    Temporal is asked first, so that a schedule made meanwhile is not taken for a stray one.
+    """
+    known = await schedule_ids(client)
+    async with db.read() as session:
+        wanted = select(Reminder.schedule_id).where(Reminder.removed_at.is_(None))
+        return sorted(known.difference(await session.scalars(wanted)))
+
+
+async def clean(client: Client, strays: Collection[str]) -> None:
+    """Delete these schedules."""
+    for schedule_id in strays:
+        await schedules.delete(client, schedule_id)

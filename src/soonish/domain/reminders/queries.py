@@ -1,0 +1,128 @@
+"""SQL of reminders and remind-mes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
+
+from soonish.domain.reminders.plan import Changes, Choice, Existing, Wanted
+from soonish.infra.db.models.reminders import Reminder, RemindMe
+from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
+from soonish.infra.db.sql import id_list
+
+
+async def lock_rows(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[Existing]:
+    """The reminders that meet the conditions, locked, so that none is deleted under a plan."""
+    columns = (
+        Reminder.id,
+        Reminder.schedule_id,
+        Reminder.anchor_at,
+        Reminder.offset_seconds,
+        Reminder.every_seconds,
+        Reminder.removed_at,
+    )
+    query = select(*columns).where(*conditions).order_by(Reminder.id).with_for_update()
+    return [Existing(*row) for row in await session.execute(query)]
+
+
+async def apply(session: AsyncSession, event_id: int, changes: Changes, now: datetime) -> None:
+    """Write the changes: one statement for what is made and removed, one per offset that moves."""
+    if changes.make:
+        rows = [{"event_id": event_id, **_values(one)} for one in changes.make]
+        await session.execute(insert(Reminder), rows)
+    for values, ids in _grouped(changes.move):
+        query = update(Reminder).where(Reminder.id.in_(id_list(session, ids)))
+        again = dict.fromkeys(("armed_at", "fired_at", "expired_at", "removed_at"))
+        await session.execute(
+            query.values(**values, **again).execution_options(synchronize_session=False)
+        )
+    if changes.remove:
+        await mark_removed(session, Reminder.id.in_(id_list(session, changes.remove)), now=now)
+
+
+def _grouped(moved: dict[int, Wanted]) -> list[tuple[dict[str, Any], list[int]]]:
+    """New values with the rows that take them: as many groups as offsets, not as rows."""
+    groups: dict[Wanted, list[int]] = {}
+    for row_id, one in moved.items():
+        groups.setdefault(one._replace(schedule_id="", subscription_id=None), []).append(row_id)
+    return [(_times(one), ids) for one, ids in groups.items()]
+
+
+def _values(wanted: Wanted) -> dict[str, Any]:
+    identity = {"subscription_id": wanted.subscription_id, "schedule_id": wanted.schedule_id}
+    return identity | _times(wanted)
+
+
+def _times(wanted: Wanted) -> dict[str, Any]:
+    return {
+        "anchor": wanted.anchor,
+        "offset_seconds": wanted.offset_seconds,
+        "every_seconds": wanted.every_seconds,
+        "anchor_at": wanted.anchor_at,
+        "due_at": wanted.due_at,
+    }
+
+
+async def mark_removed(
+    session: AsyncSession, *conditions: ColumnElement[bool], now: datetime
+) -> None:
+    """Mark the reminders as no longer wanted."""
+    query = (
+        update(Reminder)
+        .where(*conditions, Reminder.removed_at.is_(None))
+        .values(removed_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    await session.execute(query)
+
+
+async def with_own_reminders(session: AsyncSession, event_id: int) -> list[Choice]:
+    """What the event's active subscriptions chose, where they chose reminders of their own."""
+    chosen = or_(
+        Subscription.reminder_offsets.is_not(None),
+        Subscription.end_reminder_offsets.is_not(None),
+        Subscription.countdown_every_seconds.is_not(None),
+    )
+    columns = [getattr(Subscription, name) for name in Choice._fields]
+    query = select(*columns).where(
+        Subscription.event_id == event_id,
+        Subscription.ended_at.is_(None),
+        Subscription.status == ACTIVE,
+        chosen,
+    )
+    return [Choice(*row) for row in await session.execute(query)]
+
+
+def is_waiting() -> ColumnElement[bool]:
+    """Neither sent nor cancelled."""
+    return RemindMe.fired_at.is_(None) & RemindMe.cancelled_at.is_(None)
+
+
+async def waiting_remind_mes(
+    session: AsyncSession, subscription_id: int, limit: int, after: tuple[datetime, int] | None
+) -> Sequence[RemindMe]:
+    """Remind-mes to come, soonest first, later than `after` (instant, id)."""
+    query = select(RemindMe).where(RemindMe.subscription_id == subscription_id, is_waiting())
+    if after is not None:
+        at, row_id = after
+        query = query.where((RemindMe.at > at) | ((RemindMe.at == at) & (RemindMe.id > row_id)))
+    return (await session.scalars(query.order_by(RemindMe.at, RemindMe.id).limit(limit))).all()
+
+
+async def cancel_remind_mes(
+    session: AsyncSession, *conditions: ColumnElement[bool], now: datetime
+) -> Sequence[int]:
+    """Cancel those that wait and meet the conditions; their ids."""
+    query = (
+        update(RemindMe)
+        .where(*conditions, is_waiting())
+        .values(cancelled_at=now)
+        .returning(RemindMe.id)
+        .execution_options(synchronize_session=False)
+    )
+    return (await session.scalars(query)).all()

@@ -1,0 +1,139 @@
+"""How a subscription begins: at once, or when an organizer has approved it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.delivery.ledger.account_mail import add_account_mail
+from soonish.domain.access import invitation_queries, organizers
+from soonish.domain.access.policy import Admission, used_up
+from soonish.domain.subscriptions import queries
+from soonish.infra.audit import service as audit
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.notifications import Delivery, Notification
+from soonish.infra.db.models.subscriptions import ACTIVE, PENDING_APPROVAL, Subscription
+from soonish.infra.outbox import service as outbox
+from soonish.infra.outbox import streams
+
+WANTED = "approval_wanted"  # the kind of mail
+MAX_WANTED = 24  # such mails a day to one person: who asks and withdraws in turn is no flood
+MAIL_LIFETIME = timedelta(days=3)
+
+
+async def begin(
+    session: AsyncSession,
+    event: Event,
+    user_id: int,
+    now: datetime,
+    admission: Admission,
+    *,
+    muted: bool = False,
+) -> int | None:
+    """Make the subscription that the admission allows, or move one on that waits for its
+    confirmation or for less; its id, None where nothing changes. `muted`: it is not welcomed.
+
+    Conflict `invitation_used_up` where others were faster.
+    """
+    status = admission.status
+    if status is None:
+        return None
+    admitted_as = status if admission.invitation else None
+    began = await queries.insert_unless_there(session, event.id, user_id, now, status, admitted_as)
+    if began is None:
+        if admitted_as is not None:
+            await queries.let_in(session, event.id, user_id, admitted_as)
+        began = await _move_on(session, event, user_id, now, status)
+    if began is not None:
+        await count_use(session, admission, now)
+        await announce(session, event, began, status, now, muted=muted)
+        record_start(session, event, began, status, audit.actor())
+    return began
+
+
+async def count_use(session: AsyncSession, admission: Admission, now: datetime) -> None:
+    """One use of the invitation, if it takes one. Conflict where it has none left by now."""
+    used = admission.invitation
+    if used is not None and not await invitation_queries.use(session, used.id, now):
+        raise used_up()
+
+
+async def announce(
+    session: AsyncSession,
+    event: Event,
+    subscription_id: int,
+    status: str,
+    now: datetime,
+    *,
+    muted: bool = False,
+) -> None:
+    """Have a new subscriber welcomed, or the organizers told that somebody waits for them."""
+    if status == PENDING_APPROVAL:
+        await _tell_organizers(session, event, now)
+    else:
+        payload = {"subscription_id": subscription_id, **({"muted": True} if muted else {})}
+        outbox.add(session, event.temporal_workflow_id, streams.PARTICIPANT_ADDED, payload)
+
+
+def record_start(
+    session: AsyncSession,
+    event: Event,
+    subscription_id: int,
+    status: str,
+    actor_id: int | None,
+    **details: str,
+) -> None:
+    """Into the audit log: that it began, or that somebody asked."""
+    audit.record(
+        session,
+        "subscription.ask" if status == PENDING_APPROVAL else "subscription.start",
+        actor_id=actor_id,
+        object_type="subscription",
+        object_id=subscription_id,
+        event_id=event.id,
+        details=details or None,
+    )
+
+
+async def _move_on(
+    session: AsyncSession, event: Event, user_id: int, now: datetime, status: str
+) -> int | None:
+    own = (Subscription.event_id == event.id) & (Subscription.user_id == user_id)
+    moved = await queries.confirm(session, now, own, status)
+    if moved is None and status == ACTIVE:
+        moved = await queries.approve(session, now, own)
+    return moved
+
+
+async def _tell_organizers(session: AsyncSession, event: Event, now: datetime) -> None:
+    """One mail a day for all who wait: the next only when the oldest request has been decided."""
+    oldest = await session.scalar(
+        select(func.min(Subscription.id)).where(
+            Subscription.event_id == event.id,
+            Subscription.ended_at.is_(None),
+            Subscription.status == PENDING_APPROVAL,
+        )
+    )
+    for user_id in await organizers.user_ids(session, event):
+        if await _told_today(session, user_id, now) >= MAX_WANTED:
+            continue
+        await add_account_mail(
+            session,
+            user_id,
+            WANTED,
+            dedup_key=f"{WANTED}:{event.id}:{oldest}:{now:%Y-%m-%d}:{user_id}",
+            lifetime=MAIL_LIFETIME,
+            extra={"event": event.name, "event_id": event.id},
+        )
+
+
+async def _told_today(session: AsyncSession, user_id: int, now: datetime) -> int:
+    query = select(func.count()).where(
+        Delivery.user_id == user_id,
+        Delivery.created_at > now - timedelta(days=1),
+        Notification.id == Delivery.notification_id,
+        Notification.kind == WANTED,
+    )
+    return await session.scalar(query) or 0

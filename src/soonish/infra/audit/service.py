@@ -1,0 +1,52 @@
+"""Writing to the audit log, in the transaction of what is recorded. Nothing else writes to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from soonish.infra.audit import origin
+from soonish.infra.db.models.audit import AuditEntry
+
+OK, DENIED, FAILED = "ok", "denied", "failed"
+
+
+def actor() -> int | None:
+    """Who is signed in where this request comes from; None for nobody, and outside of any."""
+    return origin.current().actor_id
+
+
+def record(
+    session: AsyncSession,
+    action: str,
+    *,
+    actor_id: int | None,
+    object_type: str | None = None,
+    object_id: int | None = None,
+    event_id: int | None = None,
+    outcome: str = OK,
+    details: dict[str, Any] | None = None,
+) -> None:
+    """Note that somebody (None: nobody signed in, or the operator) did this to that.
+
+    `action` is `object.verb`, such as `event.cancel`. `details` hold ids and names of fields,
+    never an address, a text or a URL. Where from is known already (`audit/origin.py`).
+    """
+    came = origin.current()
+    if came.source:  # the operator acts, whoever's name the command was given
+        actor_id, details = None, {**(details or {}), "source": came.source}
+    if came.token_id:
+        details = {**(details or {}), "token_id": came.token_id}
+    session.add(
+        AuditEntry(
+            actor_user_id=actor_id,
+            action=action,
+            outcome=outcome,
+            object_type=object_type,
+            object_id=object_id,
+            event_id=event_id,
+            client=came.client(),
+            details=details,
+        )
+    )

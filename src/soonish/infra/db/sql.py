@@ -1,0 +1,50 @@
+"""The few places where SQLite and PostgreSQL need different words for the same thing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, cast
+
+from sqlalchemy import Select, Table, bindparam, func, literal, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.types import BigInteger
+
+from soonish.infra.db.base import Base
+
+
+def is_sqlite(on: AsyncSession | AsyncConnection) -> bool:
+    dialect = on.dialect if isinstance(on, AsyncConnection) else on.get_bind().dialect
+    return dialect.name == "sqlite"
+
+
+def insert(session: AsyncSession, table: type[Base]) -> sqlite_.Insert | postgresql.Insert:
+    """An INSERT that knows ON CONFLICT, for the session's database."""
+    return sqlite_.insert(table) if is_sqlite(session) else postgresql.insert(table)
+
+
+def core_insert(table: type[Base], *, sqlite: bool) -> sqlite_.Insert | postgresql.Insert:
+    """The same for statements that are made once: without the ORM, their parameters are no rows."""
+    return (sqlite_ if sqlite else postgresql).insert(cast(Table, table.__table__))
+
+
+def ids(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
+    """A SELECT of the ids given as the parameter `p_ids`, for statements that are made once."""
+    if sqlite:
+        return select(func.json_each(bindparam("p_ids")).table_valued("value").c.value)
+    return select(func.unnest(bindparam("p_ids", type_=postgresql.ARRAY(BigInteger))))
+
+
+def ids_value(on: AsyncSession | AsyncConnection, numbers: Iterable[int]) -> str | list[int]:
+    """The value of `p_ids`."""
+    return json.dumps(list(numbers)) if is_sqlite(on) else list(numbers)
+
+
+def id_list(session: AsyncSession, ids: Iterable[int]) -> Select[Any]:
+    """A SELECT of the ids, one bound parameter however many there are."""
+    numbers = list(ids)
+    if is_sqlite(session):
+        return select(func.json_each(json.dumps(numbers)).table_valued("value").c.value)
+    return select(func.unnest(literal(numbers, postgresql.ARRAY(BigInteger))))

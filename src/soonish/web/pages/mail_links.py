@@ -1,0 +1,219 @@
+"""Pages behind the links of a mail: manage a subscription, leave it. No cookie, no account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from soonish.domain.access import policy, subscription_queries
+from soonish.domain.accounts.sign_in import magic_link
+from soonish.domain.events import queries
+from soonish.domain.subscriptions import confirmation
+from soonish.domain.subscriptions import service as subscriptions
+from soonish.i18n import _
+from soonish.identity.signed_tokens import Purpose, read_token
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.models.events import Event
+from soonish.infra.db.models.subscriptions import PENDING_APPROVAL, PENDING_CONFIRMATION
+from soonish.infra.db.types import utc_now
+from soonish.web.api.events import event_out
+from soonish.web.api.reminders import cancel_remind_me
+from soonish.web.deps import DbDep, SettingsDep
+from soonish.web.middleware.rate_limits import MeterDep
+from soonish.web.pages.event_files import calendar_of
+from soonish.web.pages.organizer.layout import PAGE_SIZE, is_open
+from soonish.web.pages.reminder_form import reminder_context, save_offsets, save_remind_me
+from soonish.web.params import RowId
+from soonish.web.rendering.forms import Form, read_form
+from soonish.web.rendering.templating import redirect, render
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/u/{token}")
+async def ask_to_unsubscribe(
+    request: Request, token: str, db: DbDep, settings: SettingsDep
+) -> Response:
+    """Asks for one click, because mail programs and scanners open every link."""
+    event, user = await _subject(db, settings, "unsubscribe", token)
+    async with db.read() as session:
+        subscribed = await subscription_queries.own(session, event.id, user.id) is not None
+    return _page(
+        request,
+        heading=_("Unsubscribe?"),
+        text=_nothing_more(event, event.is_public or subscribed),
+        action=f"/u/{token}/confirmed",
+        label=_("Unsubscribe"),
+    )
+
+
+@router.post("/u/{token}/confirmed")
+async def unsubscribe(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
+    """What the page's button does; `POST /u/{token}` itself belongs to mail programs."""
+    claims = read_token(settings.secret_key, "unsubscribe", token, utc_now())
+    async with db.write() as session:
+        event = await subscriptions.unsubscribe(session, claims, utc_now())
+    return _left(request, event)
+
+
+@router.get("/confirm/{token}")
+async def ask_to_confirm(request: Request, token: str, db: DbDep) -> Response:
+    async with db.read() as session:
+        event, subscription = await confirmation.subject(session, token)
+    if subscription.status != PENDING_CONFIRMATION:
+        return _confirmed(request, event, subscription.status)
+    return _page(
+        request,
+        heading=_("Confirm your subscription?"),
+        text=_("You will be told about every change of “%(name)s”.", name=event.name),
+        action=f"/confirm/{token}",
+        label=_("Confirm subscription"),
+    )
+
+
+@router.post("/confirm/{token}")
+async def confirm(request: Request, token: str, db: DbDep) -> Response:
+    async with db.write() as session:
+        event, status = await confirmation.confirm(session, token, utc_now())
+    return _confirmed(request, event, status)
+
+
+@router.get("/manage/{token}")
+async def manage(
+    request: Request, token: str, db: DbDep, settings: SettingsDep, said: str = ""
+) -> Response:
+    event, user = await _subject(db, settings, "manage", token)
+    async with db.read() as session:
+        shown = event_out(await queries.details_for_visitors(session, event), settings)
+        subscription = await subscription_queries.own(session, event.id, user.id)
+        updates, _ = await queries.list_updates(session, event.id, limit=PAGE_SIZE, cursor=None)
+    if subscription is None:
+        return _left(request, event)
+    context = await reminder_context(f"/manage/{token}", event.id, user, db, settings)
+    return render(
+        request,
+        "subscriptions/manage.html",
+        user=None,
+        token_page=True,
+        token=token,
+        event=shown,
+        open=is_open(shown),
+        updates=updates,
+        form=Form(),
+        said=_SAID.get(said, ""),
+        **context,
+    )
+
+
+@router.post("/manage/{token}/reminders")
+async def set_reminders(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
+    event, user = await _subject(db, settings, "manage", token)
+    await save_offsets(await read_form(request), event.id, user, db, settings)
+    return redirect(f"/manage/{token}?said=reminders")
+
+
+@router.post("/manage/{token}/remind-me")
+async def remind_me(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
+    event, user = await _subject(db, settings, "manage", token)
+    await save_remind_me(await read_form(request), event.id, user, db)
+    return redirect(f"/manage/{token}?said=added")
+
+
+@router.post("/manage/{token}/remind-me/{remind_me_id}/delete")
+async def remove_remind_me(
+    token: str, remind_me_id: RowId, db: DbDep, settings: SettingsDep
+) -> Response:
+    event, user = await _subject(db, settings, "manage", token)
+    await cancel_remind_me(event.id, remind_me_id, user, db)
+    return redirect(f"/manage/{token}?said=removed")
+
+
+@router.get("/manage/{token}/calendar.ics")
+async def calendar(token: str, db: DbDep, settings: SettingsDep) -> Response:
+    """The event as a calendar file, also a private one; for as long as one is subscribed."""
+    event, user = await _subject(db, settings, "manage", token)
+    async with db.read() as session:
+        await policy.require_own_subscription(session, event.id, user)
+        shown = event_out(await queries.details_for_visitors(session, event), settings)
+        return await calendar_of(session, event, shown)
+
+
+@router.post("/manage/{token}/all")
+async def mail_sign_in(token: str, db: DbDep, settings: SettingsDep, meter: MeterDep) -> Response:
+    """A manage link acts on one subscription; what shows all of them is mailed (DESIGN 11)."""
+    _event, user = await _subject(db, settings, "manage", token)
+    if user.email:
+        await magic_link(db, meter, email=user.email)
+    return redirect(f"/manage/{token}?said=mailed")
+
+
+@router.post("/manage/{token}/leave")
+async def leave(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
+    event, user = await _subject(db, settings, "manage", token)
+    async with db.write() as session:
+        await subscriptions.leave(session, event.id, user, utc_now())
+    return _left(request, event)
+
+
+_SAID = {
+    "reminders": _("Your reminders are saved."),
+    "added": _("You will be reminded."),
+    "removed": _("That reminder is gone."),
+    "mailed": _("The link is on its way. Look at your mail."),
+}
+
+
+async def _subject(
+    db: DbDep, settings: SettingsDep, purpose: Purpose, token: str
+) -> tuple[Event, User]:
+    """The event and the user a token speaks for. Raises Gone."""
+    claims = read_token(settings.secret_key, purpose, token, utc_now())
+    async with db.read() as session:
+        return await subscriptions.token_subject(session, claims)
+
+
+def _confirmed(request: Request, event: Event, status: str) -> Response:
+    if status == PENDING_APPROVAL:
+        return _page(
+            request,
+            heading=_("Waiting for approval"),
+            text=_(
+                "The organizer of “%(name)s” decides now. You will be told by mail.",
+                name=event.name,
+            ),
+        )
+    return _page(
+        request,
+        heading=_("You are subscribed"),
+        text=_(
+            "You will be told about every change of “%(name)s”, and reminded in time.",
+            name=event.name,
+        ),
+        link=f"/e/{event.slug}" if event.is_public else "",
+        link_label=_("Event page"),
+    )
+
+
+def _nothing_more(event: Event, may_see: bool) -> str:
+    """A link outlives its subscription, but must not tell what a private event is called now."""
+    if may_see:
+        return _("You will hear nothing more about “%(name)s”.", name=event.name)
+    return _("You will hear nothing more about this event.")
+
+
+def _left(request: Request, event: Event) -> Response:
+    return _page(
+        request,
+        heading=_("You are unsubscribed"),
+        text=_nothing_more(event, event.is_public),
+        link=f"/e/{event.slug}" if event.is_public else "",
+        link_label=_("Changed your mind? Subscribe again"),
+    )
+
+
+def _page(request: Request, **context: str) -> Response:
+    empty: dict[str, Any] = {"action": "", "label": "", "link": "", "link_label": ""}
+    shown: dict[str, Any] = {**empty, **context, "user": None, "token_page": True}
+    return render(request, "subscriptions/token.html", **shown)

@@ -1,0 +1,209 @@
+"""Sections of the organizer's page about the event itself: settings, edit, cancel, reminders,
+health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from soonish.delivery.texts.content import Change
+from soonish.delivery.texts.humanize import describe_changes
+from soonish.domain.access import policy
+from soonish.domain.events import queries
+from soonish.domain.events.schemas import ChangePreview, EventOut, EventPatch
+from soonish.domain.notifications.audience import Audience, reach
+from soonish.errors import Forbidden, NotFound, SoonishError
+from soonish.i18n import _
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.session import Database
+from soonish.web.api import events
+from soonish.web.deps import CurrentUser, DbDep, SettingsDep
+from soonish.web.pages.organizer.event_form import (
+    FIELDS,
+    ORIGINALS,
+    brought_up_to_date,
+    changed_only,
+    event_from,
+    form_of,
+    is_stale,
+    timezones,
+)
+from soonish.web.pages.organizer.layout import PAGE_SIZE, next_url, own_event, section
+from soonish.web.params import CursorText, RowId
+from soonish.web.rendering import charts
+from soonish.web.rendering.forms import Form, read_form
+from soonish.web.rendering.templating import locale_of, redirect
+
+router = APIRouter(prefix="/events/{event_id}", include_in_schema=False)
+
+
+@router.get("/settings")
+async def settings_of(
+    request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> Response:
+    """What the event is, its update log, and the way to edit or cancel it."""
+    event = await own_event(event_id, user, db, settings)
+    async with db.read() as session:
+        updates, _more = await queries.list_updates(session, event_id, limit=PAGE_SIZE, cursor=None)
+    return section(request, user, event, "settings", _("Settings"), tab="settings", updates=updates)
+
+
+@router.get("/edit")
+async def edit(
+    request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> Response:
+    event = await own_event(event_id, user, db, settings)
+    return _edit_page(request, user, form_of(event), event)
+
+
+@router.post("/edit")
+async def update(
+    request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> Response:
+    """First what would be announced to whom; with `step=save` the change itself, unless somebody
+    else changed the event after that was shown."""
+    before = await own_event(event_id, user, db, settings)
+    posted = await read_form(request)
+    step, stale = posted.value("step"), is_stale(posted, before)
+    form = brought_up_to_date(posted, before)
+    if step == "edit":
+        return _edit_page(request, user, form, before, stale=stale)
+    try:
+        patch = changed_only(event_from(form, EventPatch), before)
+        if step != "save" or stale:
+            told = await events.preview_update(event_id, patch, user, db)
+            return _announcement_page(request, user, form, before, told, stale=stale)
+        after = await events.update_event(event_id, patch, user, db, settings)
+    except (NotFound, Forbidden):
+        raise
+    except SoonishError as error:
+        return _edit_page(request, user, form.failed(error), before, error.status, stale=stale)
+    notice = "event_updated" if after.updated_at != before.updated_at else "event_unchanged"
+    return redirect(f"/events/{event_id}/settings", notice)
+
+
+@router.get("/cancel")
+async def ask_to_cancel(
+    request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> Response:
+    """Who would be told, and that it cannot be taken back."""
+    async with db.read() as session:
+        await policy.require_owner(session, event_id, user)
+    event = await own_event(event_id, user, db, settings)
+    async with db.read() as session:
+        told = await reach(session, event_id, Audience())
+    return section(request, user, event, "cancel", _("Cancel event"), tab="settings", told=told)
+
+
+@router.post("/cancel")
+async def cancel(event_id: RowId, user: CurrentUser, db: DbDep) -> Response:
+    await events.cancel_event(event_id, user, db)
+    return redirect(f"/events/{event_id}/settings", "event_cancelled")
+
+
+@router.get("/reminders")
+async def reminders(
+    request: Request,
+    event_id: RowId,
+    user: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    cursor: CursorText = None,
+) -> Response:
+    """Those to come, those that were sent and how punctual they were, those that were missed."""
+    event = await own_event(event_id, user, db, settings)
+    fired = await events.list_fired_reminders(event_id, user, db, PAGE_SIZE, cursor)
+    async with db.read() as session:
+        coming = await queries.default_reminders_to_come(session, event_id)
+        personal = await queries.personal_reminders(session, event_id)
+        missed = await queries.missed_reminders(session, event_id, PAGE_SIZE)
+    return section(
+        request,
+        user,
+        event,
+        "reminders",
+        _("Reminders"),
+        tab="reminders",
+        coming=coming,
+        personal=personal,
+        missed=missed,
+        fired=fired.items,
+        next_url=next_url("", fired.next_cursor),
+    )
+
+
+@router.get("/health")
+async def health(
+    request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
+) -> Response:
+    """How the event's workflow is, and charts of what happened."""
+    event = await own_event(event_id, user, db, settings)
+    return section(
+        request,
+        user,
+        event,
+        "health",
+        _("Health"),
+        tab="health",
+        workflow=await events.workflow_status(event_id, user, db, request),
+        **await _charts(event_id, user, db),
+    )
+
+
+async def _charts(event_id: int, user: User, db: Database) -> dict[str, Any]:
+    days = (await events.get_statistics(event_id, user, db)).days
+    return {
+        "days": days,
+        "states": [one for one in charts.STATES if any(one in day.deliveries for day in days)],
+        "delivery_chart": charts.stacked([day.deliveries for day in days], charts.STATES),
+        "subscriber_chart": charts.line([day.subscribers for day in days]),
+    }
+
+
+def _edit_page(
+    request: Request,
+    user: User,
+    form: Form,
+    event: EventOut,
+    status: int = 200,
+    *,
+    stale: bool = False,
+) -> Response:
+    return section(
+        request,
+        user,
+        event,
+        "edit",
+        _("Edit event"),
+        tab="settings",
+        status=status,
+        form=form,
+        originals=ORIGINALS,
+        stale=stale,
+        browser_zone=False,
+        timezones=timezones(form.value("timezone", "UTC")),
+    )
+
+
+def _announcement_page(
+    request: Request, user: User, form: Form, event: EventOut, told: ChangePreview, *, stale: bool
+) -> Response:
+    if not told.changes:
+        return redirect(f"/events/{event.id}/settings", "event_unchanged")
+    timezone = form.value("timezone", event.timezone)
+    changes = [Change(one.field, one.old, one.new) for one in told.changes]
+    return section(
+        request,
+        user,
+        event,
+        "announcement",
+        _("Tell everybody?"),
+        tab="settings",
+        form=form,
+        kept=(*FIELDS, *ORIGINALS),
+        stale=stale,
+        told=told,
+        changes=describe_changes(changes, timezone, locale_of(request, user)),
+    )

@@ -1,0 +1,67 @@
+"""What every section of the organizer's page starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from soonish.config import Settings
+from soonish.domain.access import policy
+from soonish.domain.events import queries
+from soonish.domain.events.schemas import EventOut
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.web.api.events import event_out
+from soonish.web.rendering.templating import render
+
+PAGE_SIZE = 20
+
+
+async def own_event(event_id: int, user: User, db: Database, settings: Settings) -> EventOut:
+    """The event as the API shows it, for its organizers only. NotFound, Forbidden."""
+    async with db.read() as session:
+        event = await policy.require_organizer(session, event_id, user)
+        return event_out(await queries.details_of(session, event), settings)
+
+
+def is_open(event: EventOut) -> bool:
+    """True while the event still takes changes and subscribers."""
+    return event.status != "cancelled" and (event.end_date or event.start_date) > utc_now()
+
+
+def section(
+    request: Request,
+    user: User,
+    event: EventOut,
+    template: str,
+    title: str,
+    *,
+    tab: str,
+    status: int = 200,
+    **context: Any,
+) -> Response:
+    """A section of the organizer's page: `organizer/{template}.html` below the tabs."""
+    return render(
+        request,
+        f"organizer/{template}.html",
+        status=status,
+        user=user,
+        event=event,
+        open=is_open(event),
+        is_owner=policy.is_owner(event, user),
+        tab=tab,
+        section_title=title,
+        **context,
+    )
+
+
+def next_url(path: str, cursor: str | None, **parameters: str) -> str | None:
+    """The address of a list's next page, None on the last."""
+    if cursor is None:
+        return None
+    kept = {name: value for name, value in parameters.items() if value}
+    return f"{path}?{urlencode(kept | {'cursor': cursor})}"

@@ -1,0 +1,80 @@
+"""Numbers as shapes for the charts of the organizer's page: plain coordinates, drawn as SVG by the
+templates, since the pages' policy allows no inline style."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from soonish.infra.db.models.notifications import State
+
+WIDTH, HEIGHT = 600.0, 120.0
+_GAP = 0.25  # of a column
+# As they lie on each other, from the ground up.
+STATES = tuple(
+    state.value
+    for state in (
+        State.SENT,
+        State.SENDING,
+        State.PENDING,
+        State.RETRYING,
+        State.SUPPRESSED,
+        State.EXPIRED,
+        State.FAILED,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One rectangle of a column, `kind` its colour."""
+
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """`parts` or `points` within WIDTH x HEIGHT; `highest` is the number at the top."""
+
+    highest: int
+    parts: Sequence[Part] = ()
+    points: str = ""
+    width: float = WIDTH
+    height: float = HEIGHT
+
+
+def stacked(columns: Sequence[Mapping[str, int]], kinds: Sequence[str]) -> Chart:
+    """A column for each mapping of kind to number; nothing at all where every number is 0."""
+    highest = max((sum(column.values()) for column in columns), default=0)
+    if not highest:
+        return Chart(0)
+    step = WIDTH / len(columns)
+    parts: list[Part] = []
+    for number, column in enumerate(columns):
+        top = HEIGHT
+        for kind in kinds:
+            height = HEIGHT * column.get(kind, 0) / highest
+            if height:
+                top -= height
+                parts.append(
+                    Part(kind, number * step + step * _GAP / 2, top, step * (1 - _GAP), height)
+                )
+    return Chart(highest, parts)
+
+
+def line(values: Sequence[int]) -> Chart:
+    """The numbers as a line over the whole width, as the `points` of a polyline."""
+    highest = max(values, default=0)
+    if not highest:
+        return Chart(0)
+    ends = values if len(values) > 1 else [*values, *values]
+    step = WIDTH / (len(ends) - 1)
+    points = (
+        f"{number * step:.1f},{HEIGHT - (HEIGHT - 4) * value / highest - 2:.1f}"
+        for number, value in enumerate(ends)
+    )
+    return Chart(highest, points=" ".join(points))

@@ -1,0 +1,34 @@
+"""Activities of the accounts' workflows: look into the database, do what is due, say when next."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from soonish.config import Settings
+from soonish.domain.accounts import registration, sessions
+from soonish.infra.db.session import Database
+from soonish.workflow_types import Deadline, SessionInput, VerificationInput
+
+
+class AccountActivities:
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self._db = db
+        self._settings = settings
+
+    @activity.defn
+    async def begin_verification(self, request: VerificationInput) -> None:
+        """Have the registration's mail sent; again changes nothing."""
+        async with self._db.write() as session:
+            await registration.begin(session, request.workflow_id, self._settings.base_url)
+
+    @activity.defn
+    async def check_verification(self, request: VerificationInput) -> Deadline:
+        """Clean up the registration if its time is over."""
+        async with self._db.write() as session:
+            return Deadline(await registration.check(session, request.workflow_id))
+
+    @activity.defn
+    async def check_session(self, request: SessionInput) -> Deadline:
+        """End the session if its time is over."""
+        async with self._db.write() as session:
+            return Deadline(await sessions.check(session, self._settings, request.session_id))

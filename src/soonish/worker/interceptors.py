@@ -1,0 +1,99 @@
+"""Heartbeats for every activity that has a heartbeat timeout: a dead worker's work is soon
+another's, instead of waiting for the timeout of the whole attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+from temporalio import activity, workflow
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    ExecuteWorkflowInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+
+HEARTBEAT_SECONDS = 2.0
+
+
+class HeartbeatInterceptor(Interceptor):
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _Beating(next)
+
+
+class _Beating(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        if not activity.info().heartbeat_timeout:
+            return await super().execute_activity(input)
+        beating = asyncio.create_task(_beat())
+        try:
+            return await super().execute_activity(input)
+        finally:
+            beating.cancel()
+
+
+async def _beat() -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+log = structlog.get_logger()
+# Our formatter takes the ids from the record; nobody wants all of it in the message as well.
+workflow.logger.workflow_info_on_message = False
+activity.logger.activity_info_on_message = False
+
+
+class LogInterceptor(Interceptor):
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _Activities(next)
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor]:
+        return _Workflows
+
+
+class _Activities(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        info, started = activity.info(), time.perf_counter()
+        structlog.contextvars.bind_contextvars(workflow_id=info.workflow_id)
+        try:
+            result = await super().execute_activity(input)
+        except Exception as error:
+            log.warning(
+                "activity failed",
+                activity=info.activity_type,
+                attempt=info.attempt,
+                error=type(error).__name__,
+                exc_info=True,
+            )
+            raise
+        log.info(
+            "activity",
+            activity=info.activity_type,
+            attempt=info.attempt,
+            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        )
+        return result
+
+
+class _Workflows(WorkflowInboundInterceptor):
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+        name = workflow.info().workflow_type
+        workflow.logger.info("%s started", name)
+        try:
+            result = await super().execute_workflow(input)
+        except workflow.ContinueAsNewError:
+            workflow.logger.info("%s continues as new", name)
+            raise
+        except Exception:
+            workflow.logger.warning("%s failed", name)
+            raise
+        workflow.logger.info("%s completed", name)
+        return result

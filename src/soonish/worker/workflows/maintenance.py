@@ -1,0 +1,66 @@
+"""MaintenanceWorkflow: applies the rules of retention one after the other; a schedule starts it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from soonish.worker.activities.maintenance import RetentionActivities
+    from soonish.worker.workflows.passes import ALIVE
+    from soonish.workflow_types import (
+        MaintenanceInput,
+        MaintenanceReport,
+        RemovalWork,
+        Removed,
+    )
+
+_ATTEMPT = timedelta(minutes=5)
+# A rule that fails again and again must not keep the others from being applied.
+_RETRY = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_attempts=5)
+
+
+@workflow.defn(name="MaintenanceWorkflow")
+class MaintenanceWorkflow:
+    @workflow.init
+    def __init__(self, request: MaintenanceInput) -> None:
+        self._report = MaintenanceReport()
+
+    @workflow.run
+    async def run(self, request: MaintenanceInput) -> MaintenanceReport:
+        rules = await self._rules() if request.rules is None else request.rules
+        for number, name in enumerate(rules):
+            while (await self._turn(name)).more:
+                if workflow.info().is_continue_as_new_suggested():
+                    workflow.continue_as_new(MaintenanceInput(rules[number:]))
+        return self._report
+
+    @workflow.signal
+    def wake(self, items: Any = None) -> None:
+        """As every workflow has it; this one never waits."""
+
+    async def _rules(self) -> list[str]:
+        return await workflow.execute_activity_method(
+            RetentionActivities.list_retention_rules,
+            start_to_close_timeout=_ATTEMPT,
+            retry_policy=_RETRY,
+        )
+
+    async def _turn(self, name: str) -> Removed:
+        try:
+            done = await workflow.execute_activity_method(
+                RetentionActivities.remove_old_rows,
+                RemovalWork(name),
+                start_to_close_timeout=_ATTEMPT,
+                heartbeat_timeout=ALIVE,
+                retry_policy=_RETRY,
+            )
+        except ActivityError:
+            workflow.logger.error("a rule of retention cannot be applied", extra={"rule": name})
+            return Removed(0, more=False)
+        self._report.removed[name] = self._report.removed.get(name, 0) + done.rows
+        return done

@@ -1,0 +1,78 @@
+"""The part that every broadcasting workflow shares: parallel passes over the ledger (DESIGN 5)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+from soonish.workflow_types import (
+    BroadcastState,
+    DeliverInput,
+    DeliveryReport,
+    Pass,
+)
+
+LARGE = 200  # claimable rows from which a broadcast is worth a workflow and several activities
+PARALLEL = 4  # activities of one pass of a large broadcast
+ALIVE = timedelta(seconds=10)  # a worker that was not heard of for so long is taken for dead
+MIN_PAUSE_SECONDS = 2.0  # retries due at nearly the same time share a pass
+RETRY = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
+)
+
+
+async def deliver_pass(
+    notification_id: int, claimable: int, total: DeliveryReport, attempts: int = 0
+) -> BroadcastState:
+    """Send what is claimable, adding to `total`; the state afterwards.
+
+    Raises ActivityError after `attempts` that failed; 0: never, it is tried for ever.
+    """
+    work = DeliverInput(notification_id, claimable)
+    activities = PARALLEL if claimable > LARGE else 1
+    passes = await asyncio.gather(*(_deliver(work, attempts) for _ in range(activities)))
+    for one in passes:
+        total.delivered += one.report.delivered
+        total.failed += one.report.failed
+        total.pending += one.report.pending
+    return _together([one.state for one in passes])
+
+
+def _together(states: list[BroadcastState]) -> BroadcastState:
+    """The activities ended at different times: what any of them saw to do is looked at again."""
+    if any(state.completed for state in states):
+        return BroadcastState(completed=True, claimable=0, wait_seconds=None)
+    waits = [state.wait_seconds for state in states if state.wait_seconds is not None]
+    return BroadcastState(False, max(state.claimable for state in states), min(waits, default=0.0))
+
+
+def pause(state: BroadcastState) -> float:
+    """Seconds until the next pass is worth it."""
+    return max(MIN_PAUSE_SECONDS, state.wait_seconds or 0.0)
+
+
+async def _deliver(work: DeliverInput, attempts: int) -> Pass:
+    return await workflow.execute_activity(
+        "deliver",
+        work,
+        result_type=Pass,
+        start_to_close_timeout=timedelta(hours=6),
+        heartbeat_timeout=ALIVE,
+        retry_policy=replace(RETRY, maximum_attempts=attempts),
+    )
+
+
+async def broadcast_state(notification_id: int) -> BroadcastState:
+    """Take the broadcast's own outbox rows; what can be sent now, and when what cannot."""
+    return await workflow.execute_activity(
+        "advance_broadcast",
+        DeliverInput(notification_id),
+        result_type=BroadcastState,
+        start_to_close_timeout=timedelta(minutes=1),
+        heartbeat_timeout=ALIVE,
+        retry_policy=RETRY,
+    )
