@@ -19,6 +19,7 @@ test: bootstrap-test lint types
 lint: bootstrap
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
+	@.venv/bin/lint-imports --no-logo --no-cache >/dev/null || .venv/bin/lint-imports --no-logo --no-cache
 	@$(RUN)/bandit -q -c pyproject.toml -r src scripts
 
 types: bootstrap

@@ -23,7 +23,7 @@ from soonish.infra.db.models.notifications import State
 from soonish.infra.db.models.registry import Base
 from soonish.local.temporal_server import DYNAMIC_CONFIG
 from soonish.ops.metrics import registry
-from soonish.runtime import make_parts
+from soonish.runtime import make_runtime
 from soonish.worker.main import WORKFLOWS, activities_of
 from tests.support.settings import make_settings
 
@@ -225,7 +225,7 @@ def test_workflows_activities_and_flags_are_those_of_the_code(tmp_path: Path) ->
     section = page.partition("## Activities")[2].partition("\n## ")[0]
     known = {
         method.__temporal_activity_definition.name
-        for method in activities_of(make_parts(make_settings(tmp_path)))
+        for method in activities_of(make_runtime(make_settings(tmp_path)))
     }
     assert set(re.findall(r"`(\w+)`", section)) == known
     for flag in DYNAMIC_CONFIG:

@@ -15,7 +15,7 @@ from soonish.errors import ConfigurationError
 from soonish.ops.installation import check_fingerprint_key
 from soonish.ops.key_watch import KeyWatch
 from soonish.ops.logging import configure_logging
-from soonish.runtime import make_parts
+from soonish.runtime import make_runtime
 from soonish.web.api.accounts import router as accounts_router
 from soonish.web.api.admin import router as admin_router
 from soonish.web.api.api_tokens import router as api_tokens_router
@@ -42,18 +42,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The whole API and web application; needs a migrated database, but not Temporal."""
     settings = settings or load_settings()
     configure_logging(settings, "api")
-    parts = make_parts(settings)
-    progress = ProgressHub(parts.db)
+    runtime = make_runtime(settings)
+    progress = ProgressHub(runtime.db)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        await check_fingerprint_key(parts.db)
+        await check_fingerprint_key(runtime.db)
         loop = asyncio.get_running_loop()
         with on_signal(lambda: loop.call_soon_threadsafe(progress.end)):
-            async with KeyWatch(parts.db, settings).running():
+            async with KeyWatch(runtime.db, settings).running():
                 yield
         await progress.close()
-        await parts.close(CLOSE_SECONDS)
+        await runtime.close(CLOSE_SECONDS)
 
     app = FastAPI(
         title="Soonish",
@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.soonish = parts
+    app.state.soonish = runtime
     app.state.progress = progress
     _include(app, settings)
     return app

@@ -22,7 +22,7 @@ ENGLISH = "en"
 _MOST_WISHES = 20  # languages of one browser that are looked at
 
 
-class Said(str):
+class LazyText(str):
     """An English text that knows how to be said in another language: its msgid and its values."""
 
     message: str
@@ -31,9 +31,9 @@ class Said(str):
     __slots__ = ("message", "values")
 
 
-def _(message: str, **values: object) -> Said:
+def _(message: str, **values: object) -> LazyText:
     """`message` in English, with `%(name)s` filled in; readers get it by `Language.translate`."""
-    said = Said(message % values if values else message)
+    said = LazyText(message % values if values else message)
     said.message, said.values = message, values
     return said
 
@@ -52,8 +52,8 @@ class Language:
         return self.translations.ngettext(one, many, number)
 
     def translate(self, text: str) -> str:
-        """What a `Said` says, and any other text that a catalogue has, in this language."""
-        if isinstance(text, Said):
+        """What a `LazyText` says, and any other text that a catalogue has, in this language."""
+        if isinstance(text, LazyText):
             words = self.gettext(text.message)
             return words % text.values if text.values else words
         return self.gettext(text) if text else text

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from soonish.config import Settings
-from soonish.delivery.sending.in_flight import Stragglers
+from soonish.delivery.sending.in_flight import SlowSends
 from soonish.delivery.transports.mail.service import ServiceMail
 from soonish.delivery.transports.sender import Sender
 from soonish.infra.db import crypto
@@ -17,7 +17,7 @@ from soonish.infra.temporal import Temporal
 
 
 @dataclass
-class Parts:
+class Runtime:
     """The long-lived objects of one process."""
 
     settings: Settings
@@ -27,12 +27,12 @@ class Parts:
     sender: Sender
     mailer: ServiceMail
     limits: RateLimits
-    stragglers: Stragglers = field(default_factory=Stragglers)
+    slow_sends: SlowSends = field(default_factory=SlowSends)
 
     async def close(self, patience: float = 15.0) -> None:
         """Let pokes and sends under way end, each for at most `patience` seconds."""
         await self.relay.close(min(patience, 2.0))
-        await self.stragglers.close(patience)
+        await self.slow_sends.close(patience)
         await asyncio.gather(
             asyncio.to_thread(self.mailer.close, patience),
             asyncio.to_thread(self.sender.close, patience),
@@ -41,7 +41,7 @@ class Parts:
         await self.db.close()
 
 
-def make_parts(settings: Settings, *, in_background: bool = False) -> Parts:
+def make_runtime(settings: Settings, *, in_background: bool = False) -> Runtime:
     """Raises ConfigurationError where a secret is missing or unusable. Connects to nothing yet.
 
     `in_background`: nobody waits for an answer, so those who do come first at the database.
@@ -52,4 +52,4 @@ def make_parts(settings: Settings, *, in_background: bool = False) -> Parts:
     relay = Relay(db, temporal, settings)
     db.on_commit = relay.nudge
     sender, mailer = Sender(settings), ServiceMail(settings)
-    return Parts(settings, db, temporal, relay, sender, mailer, RateLimits(settings))
+    return Runtime(settings, db, temporal, relay, sender, mailer, RateLimits(settings))

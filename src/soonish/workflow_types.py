@@ -171,7 +171,7 @@ class RemindMePlan:
 
 
 @dataclass
-class Fired:
+class FiredReminder:
     """The notification that a reminder became; None where there is nothing to say.
 
     `report`: what was sent at once, `state`: what that left (None: nobody has looked).

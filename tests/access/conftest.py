@@ -120,5 +120,5 @@ def party(scene: Scene, delivering: Delivering) -> Party:
 @pytest.fixture
 def double(party: Party) -> Party:
     """With ANONYMOUS_OPT_IN=double."""
-    party.scene.parts.settings.anonymous_opt_in = "double"
+    party.scene.runtime.settings.anonymous_opt_in = "double"
     return party

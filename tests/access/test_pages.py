@@ -90,7 +90,7 @@ async def test_the_manage_page_shows_a_private_event_to_its_subscriber(site: Sit
     visitor = site.visitor()
     await visitor.post(f"/e/{slug}/subscribe", email="anna@example.org", invitation=token)
     manage = make_token(
-        site.parts.settings.secret_key,
+        site.runtime.settings.secret_key,
         "manage",
         event_id=event_id,
         user_id=(await site.user("anna")).id,

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from soonish.app import create_app
-from soonish.runtime import Parts
+from soonish.runtime import Runtime
 from tests.access.walking import ask, make_stage, routes_of
 from tests.support.ports import free_port
 from tests.support.settings import make_settings
@@ -65,10 +65,12 @@ async def walk(
         )
     )
     transport = httpx2.ASGITransport(app=made, client=("127.0.0.1", 40000))
-    parts: Parts = made.state.soonish
-    async with httpx2.AsyncClient(transport=transport, base_url=parts.settings.base_url) as client:
+    runtime: Runtime = made.state.soonish
+    async with httpx2.AsyncClient(
+        transport=transport, base_url=runtime.settings.base_url
+    ) as client:
         yield made, client
-    await parts.close()
+    await runtime.close()
 
 
 async def test_every_route_has_its_rows_and_no_row_is_of_a_route_that_is_gone(

@@ -26,7 +26,7 @@ from soonish.infra.db.models.reminders import RemindMe
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import streams
-from soonish.runtime import Parts
+from soonish.runtime import Runtime
 from soonish.web.cookies import SESSION
 
 PEOPLE = ("ended", "outs", "admin", "member", "invit", "subs", "co", "owner", "asker")
@@ -47,7 +47,7 @@ class Person:
 class Stage:
     """Where one row of the table is played: what its path names, and how each role asks."""
 
-    parts: Parts
+    runtime: Runtime
     people: dict[str, Person]
     event: Event
     other: Event
@@ -57,7 +57,7 @@ class Stage:
 
     def manage(self, name: str, event: Event, purpose: Purpose = "manage") -> str:
         return make_token(
-            self.parts.settings.secret_key,
+            self.runtime.settings.secret_key,
             purpose,
             event_id=event.id,
             user_id=self.people[name].user.id,
@@ -97,10 +97,10 @@ class Stage:
 _numbers = itertools.count(1)
 
 
-async def make_stage(parts: Parts, *, public: bool) -> Stage:
+async def make_stage(runtime: Runtime, *, public: bool) -> Stage:
     number = next(_numbers)
-    async with parts.db.write() as session:
-        people = {name: await _person(session, parts, f"{name}{number}") for name in PEOPLE}
+    async with runtime.db.write() as session:
+        people = {name: await _person(session, runtime, f"{name}{number}") for name in PEOPLE}
         ids = {name: one.user.id for name, one in people.items()}
         event = await _event(session, ids["owner"], is_public=public)
         other = await _event(session, ids["owner"], is_public=False)
@@ -111,12 +111,12 @@ async def make_stage(parts: Parts, *, public: bool) -> Stage:
             session, ids["owner"], name="Reader", scope=api_tokens.Scope.READ, expires_at=None
         )
         people["admin"].user.is_admin = True
-        second, _ = await sessions.start(session, parts.settings, ids["owner"], None)
+        second, _ = await sessions.start(session, runtime.settings, ids["owner"], None)
         await sessions.end(session, ids["ended"], people["ended"].session_id)
         confirm = await tokens.issue(
             session, "confirm_subscription", ids["subs"], subscription_id=subscription
         )
-    stage = Stage(parts, people, event, other, {}, read_token, remind_mes)
+    stage = Stage(runtime, people, event, other, {}, read_token, remind_mes)
     stage.values = {
         "event_id": event.id,
         "slug": event.slug,
@@ -132,13 +132,13 @@ async def make_stage(parts: Parts, *, public: bool) -> Stage:
     return stage
 
 
-async def _person(session: AsyncSession, parts: Parts, name: str) -> Person:
+async def _person(session: AsyncSession, runtime: Runtime, name: str) -> Person:
     address = f"{name}@example.com"
     user = User(email=address, email_fingerprint=fingerprint_of(address), is_verified=True)
     session.add(user)
     await session.flush()
-    row, cookie = await sessions.start(session, parts.settings, user.id, None)
-    return Person(user, access_tokens.make(parts.settings, row).token, cookie, row.id)
+    row, cookie = await sessions.start(session, runtime.settings, user.id, None)
+    return Person(user, access_tokens.make(runtime.settings, row).token, cookie, row.id)
 
 
 async def _event(session: AsyncSession, owner_id: int, *, is_public: bool) -> Event:

@@ -35,7 +35,7 @@ OTHER_PASSWORD = "another horse battery"
 
 
 @dataclass
-class Parts:
+class Runtime:
     """What the application finds at `app.state.soonish`."""
 
     settings: Settings
@@ -63,7 +63,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.app = FastAPI()
-        self.app.state.soonish = Parts(self.settings, self.db)
+        self.app.state.soonish = Runtime(self.settings, self.db)
         self.app.include_router(router)
         self.app.include_router(api_tokens_router)
         for module in (sign_in, account_pages, sign_up, oidc):

@@ -64,7 +64,7 @@ async def test_a_login_is_disconnected_by_its_owner(site: Site) -> None:
     ana, eve = await site.member("ana"), await site.member("eve")
     user = await site.user("ana")
     mine = OidcIdentity(user_id=user.id, issuer="https://id.example", subject="7")
-    async with site.parts.db.write() as session:
+    async with site.runtime.db.write() as session:
         session.add(mine)
     assert "id.example signs you in" in text_of(await ana.get("/account"))
     assert "id.example" not in text_of(await eve.get("/account"))

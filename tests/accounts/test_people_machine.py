@@ -32,7 +32,7 @@ from soonish.domain.privacy import erasure
 from soonish.domain.subscriptions import service as subscriptions
 from soonish.errors import Gone
 from soonish.identity import tokens
-from soonish.identity.signed_tokens import Claims
+from soonish.identity.signed_tokens import LinkClaims
 from soonish.identity.tokens import Purpose
 from soonish.identity.users import find_by_address
 from soonish.infra.db.models.accounts import Registration, Session, User
@@ -64,7 +64,7 @@ class PeopleMachine(RuleBasedStateMachine):
         self.events = [self.run(self.world.event()) for _ in range(2)]
         self.subscribed: dict[str, set[int]] = {}
         self.mailed: list[tuple[str, str, str]] = []  # token, purpose, the address it was sent to
-        self.links: list[Claims] = []
+        self.links: list[LinkClaims] = []
         self.proven: set[int] = set()  # users whose address was proven by a mailed token
         self.erased: set[int] = set()
 
@@ -135,7 +135,9 @@ class PeopleMachine(RuleBasedStateMachine):
         assert user is not None
         event_id = self.events[number].id
         self.links.append(
-            Claims(event_id=event_id, user_id=user.id, epoch=user.token_epoch, issued_at=utc_now())
+            LinkClaims(
+                event_id=event_id, user_id=user.id, epoch=user.token_epoch, issued_at=utc_now()
+            )
         )
 
     @precondition(lambda self: self.accounts())

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from soonish.domain.subscriptions.confirmation import confirm
 from soonish.domain.subscriptions.service import token_subject
 from soonish.identity import tokens
-from soonish.identity.signed_tokens import Claims
+from soonish.identity.signed_tokens import LinkClaims
 from soonish.identity.tokens import Purpose
 from soonish.infra.db.models.accounts import Registration, User
 from soonish.infra.db.models.notifications import Delivery, Notification
@@ -233,7 +233,7 @@ async def test_subscriptions_of_both_become_one_accounts(scene: Scene) -> None:
     tombstone = next(u for u in await scene.rows(User) if u.id == guest.id)
     assert (tombstone.email, tombstone.merged_into_id) == (None, ada.id)
     async with scene.db.read() as session:
-        claims = Claims(only_guest.id, guest.id, epoch=0, issued_at=utc_now())
+        claims = LinkClaims(only_guest.id, guest.id, epoch=0, issued_at=utc_now())
         event, user = await token_subject(session, claims)
     assert (event.id, user.id) == (only_guest.id, ada.id), "links in old mails still work"
 

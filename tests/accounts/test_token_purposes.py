@@ -59,7 +59,7 @@ class People:
         assert answer.status_code == 201, answer.text
         if not address:
             return answer.json()["url"].partition("invitation=")[2]
-        async with self.site.parts.db.write() as session:
+        async with self.site.runtime.db.write() as session:
             invitation_id = answer.json()["items"][0]["id"]
             url = await links.issue_invitation_url(session, invitation_id, "")
         return url.partition("invitation=")[2]
@@ -134,14 +134,14 @@ async def make(people: People, kind: str, name: str) -> str:
     if kind in ("invitation link", Purpose.INVITATION):
         return await people.invitation(f"{name}@example.org" if kind == Purpose.INVITATION else "")
     user = await people.site.user(name)
-    async with people.site.parts.db.write() as session:
+    async with people.site.runtime.db.write() as session:
         if kind in ("session", "access token", "API token"):
-            return await credential(session, people.site.parts.settings, kind, user)
+            return await credential(session, people.site.runtime.settings, kind, user)
         subscription = await subscribe(session, people.event_id, user)
         if kind in ("unsubscribe", "manage"):
             purpose: MailPurpose = "manage" if kind == "manage" else "unsubscribe"
             return make_token(
-                people.site.parts.settings.secret_key,
+                people.site.runtime.settings.secret_key,
                 purpose,
                 event_id=people.event_id,
                 user_id=user.id,

@@ -34,7 +34,7 @@ PAGES = ("/admin", "/admin/users", "/admin/events", "/admin/integrations", "/adm
 async def administrator(site: Site) -> Visitor:
     boss = await site.member("boss")
     me = (await site.user("boss")).id
-    async with site.parts.db.write() as session:
+    async with site.runtime.db.write() as session:
         await session.execute(update(User).where(User.id == me).values(is_admin=True))
     return boss
 
@@ -100,8 +100,8 @@ async def test_a_deactivated_user_is_signed_out_until_let_in_again(site: Site) -
     assert done.status_code == 200
     assert done.json()["deactivated_at"]
     assert (await ana.client.get("/api/users/me")).status_code == 401
-    async with site.parts.db.write() as session:
-        _, token = await sessions.start(session, site.parts.settings, user.id, None)
+    async with site.runtime.db.write() as session:
+        _, token = await sessions.start(session, site.runtime.settings, user.id, None)
     ana.client.cookies.set("soonish_session", token)
     assert (await ana.client.get("/api/users/me")).status_code == 401
     again = await post(boss, f"/api/admin/users/{user.id}/deactivate")
@@ -176,7 +176,7 @@ async def channel(site: Site, name: str, **values: Any) -> None:
         user_id=user.id, name=name, tag="t", kind="json", target="hooks.example.org",
         apprise_url=f"json://hooks.example.org/secret-{name}", url_fingerprint=name * 8, **values,
     )  # fmt: skip
-    async with site.parts.db.write() as session:
+    async with site.runtime.db.write() as session:
         session.add(row)
 
 
@@ -202,7 +202,7 @@ async def test_the_health_of_channels_without_their_urls(site: Site) -> None:
 
 async def delivery(site: Site, event_id: int, number: int, state: str, **values: Any) -> None:
     user = await site.user(f"person{number}")
-    async with site.parts.db.write() as session:
+    async with site.runtime.db.write() as session:
         row = Notification(event_id=event_id, kind="manual", dedup_key=f"k{number}")
         session.add(row)
         await session.flush()

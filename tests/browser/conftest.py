@@ -78,7 +78,7 @@ class Tab:
         """Put the session of a new member into this browser."""
         member = await site.member(name)
         cookie = {"name": SESSION, "value": member.client.cookies[SESSION]}
-        await self.page.context.add_cookies([{**cookie, "url": site.parts.settings.base_url}])
+        await self.page.context.add_cookies([{**cookie, "url": site.runtime.settings.base_url}])
 
     def _heard(self, text: str) -> None:
         # Chromium reports every answer over 399, also a form that comes back with its errors, and

@@ -15,7 +15,7 @@ from tests.web.site import Site
 async def test_a_password_survives_a_test_or_is_asked_for_again(
     browser: Browser, served_site: Site, http_sink: HttpSink, script: bool
 ):
-    url = served_site.parts.settings.base_url
+    url = served_site.runtime.settings.base_url
     async with open_tab(browser, url, java_script_enabled=script) as tab:
         await tab.sign_in(served_site, "ana")
         page = tab.page

@@ -22,7 +22,7 @@ LATER = (datetime.now(UTC) + timedelta(days=9)).strftime("%Y-%m-%dT%H:%M")
 
 
 def _url(site: Site) -> str:
-    return site.parts.settings.base_url
+    return site.runtime.settings.base_url
 
 
 async def _create_event(tab: Tab, name: str = "Rooftop cinema") -> None:
@@ -199,7 +199,7 @@ async def test_links_of_mails(browser: Browser, served_site: Site):
     _, slug = await ana.create_event()
     await served_site.visitor().post(f"/e/{slug}/subscribe", email="bo@example.org")
     (row,) = await served_site.rows(Subscription)
-    key = served_site.parts.settings.secret_key
+    key = served_site.runtime.settings.secret_key
 
     def token(purpose: Purpose) -> str:
         return make_token(
@@ -234,7 +234,7 @@ async def test_a_caught_mail_is_shown_in_its_frame(browser: Browser, served_site
     mail["From"], mail["To"], mail["Subject"] = "a@example.org", "b@example.org", "A caught mail"
     mail.set_content("The plain part")
     mail.add_alternative('<p style="color: red">The HTML part</p>', subtype="html")
-    folder = mail_folder(served_site.parts.settings.soonish_home)
+    folder = mail_folder(served_site.runtime.settings.soonish_home)
     folder.mkdir(parents=True)
     (folder / "20260101T000000000000Z-0123abcd.eml").write_bytes(bytes(mail))
     async with open_tab(browser, _url(served_site), viewport=DESKTOP) as tab:

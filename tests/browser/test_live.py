@@ -20,7 +20,7 @@ from soonish.identity.users import find_or_create_by_address
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import Delivery, Notification, State
 from soonish.infra.db.types import utc_now
-from soonish.runtime import make_parts
+from soonish.runtime import make_runtime
 from soonish.web.cookies import SESSION
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
 from tests.support.ports import accepts, free_port
@@ -46,9 +46,9 @@ async def arrive(world: World, delivery_ids: list[int]) -> None:
 async def test_two_browsers_watch_a_message_arrive(browser: Browser, served_site: Site):
     ana = await served_site.member("ana")
     event_id, _ = await ana.create_event()
-    world = World(served_site.parts.db, served_site.parts.settings)
+    world = World(served_site.runtime.db, served_site.runtime.settings)
     message, deliveries = await sent_message(world, event_id)
-    url = served_site.parts.settings.base_url
+    url = served_site.runtime.settings.base_url
     async with (
         open_tab(browser, url, viewport=PHONE) as phone,
         open_tab(browser, url, viewport=DESKTOP) as desk,
@@ -76,9 +76,9 @@ async def test_the_list_of_recipients_follows_and_keeps_its_filter(
 ):
     ana = await served_site.member("ana")
     event_id, _ = await ana.create_event()
-    world = World(served_site.parts.db, served_site.parts.settings)
+    world = World(served_site.runtime.db, served_site.runtime.settings)
     message, deliveries = await sent_message(world, event_id)
-    async with open_tab(browser, served_site.parts.settings.base_url, viewport=DESKTOP) as tab:
+    async with open_tab(browser, served_site.runtime.settings.base_url, viewport=DESKTOP) as tab:
         await tab.sign_in(served_site, "ana")
         await tab.page.goto(f"/events/{event_id}/notifications/{message}")
         rows = tab.page.locator("#delivery-list li")
@@ -100,7 +100,7 @@ async def test_the_list_of_recipients_follows_and_keeps_its_filter(
 async def test_a_saved_change_is_in_the_header_at_once(browser: Browser, served_site: Site):
     ana = await served_site.member("ana")
     event_id, _ = await ana.create_event()
-    async with open_tab(browser, served_site.parts.settings.base_url, viewport=DESKTOP) as tab:
+    async with open_tab(browser, served_site.runtime.settings.base_url, viewport=DESKTOP) as tab:
         await tab.sign_in(served_site, "ana")
         await tab.page.goto(f"/events/{event_id}/edit")
         await tab.page.get_by_label("Name", exact=True).fill("Feast")
@@ -117,16 +117,16 @@ async def test_whoever_is_signed_out_elsewhere_sees_no_more(
     monkeypatch.setattr("soonish.web.pages.organizer.live.CHECK_SECONDS", 0.0)
     ana = await served_site.member("ana")
     event_id, _ = await ana.create_event()
-    world = World(served_site.parts.db, served_site.parts.settings)
+    world = World(served_site.runtime.db, served_site.runtime.settings)
     message, deliveries = await sent_message(world, event_id)
-    async with open_tab(browser, served_site.parts.settings.base_url, viewport=PHONE) as tab:
+    async with open_tab(browser, served_site.runtime.settings.base_url, viewport=PHONE) as tab:
         await tab.sign_in(served_site, "ana")
         refreshed = tab.page.expect_response(lambda one: "hx-request" in one.request.headers)
         async with refreshed:  # the list once more, as soon as the stream is there
             await tab.page.goto(f"/events/{event_id}/notifications/{message}")
         await expect(tab.page.get_by_text("3 waiting")).to_be_visible()
         person = await served_site.user("ana")
-        async with served_site.parts.db.write() as session:
+        async with served_site.runtime.db.write() as session:
             await sessions.end_all(session, person.id)
         await arrive(world, deliveries)
         await expect(tab.page.get_by_text("You are signed out")).to_be_visible()
@@ -137,7 +137,7 @@ async def test_a_message_by_keyboard_alone(browser: Browser, served_site: Site):
     ana = await served_site.member("ana")
     event_id, slug = await ana.create_event()
     await served_site.visitor().post(f"/e/{slug}/subscribe", email="bo@example.org")
-    async with open_tab(browser, served_site.parts.settings.base_url, viewport=DESKTOP) as tab:
+    async with open_tab(browser, served_site.runtime.settings.base_url, viewport=DESKTOP) as tab:
         await tab.sign_in(served_site, "ana")
         await tab.page.goto(f"/events/{event_id}")
         await tab_to(tab, "title")
@@ -195,9 +195,9 @@ async def test_a_killed_api_is_said_and_the_stream_comes_back(
     shutil.copy(migrated_sqlite, tmp_path / "soonish.db")
     port = free_port()
     settings = make_settings(tmp_path, port=port, temporal_url=f"127.0.0.1:{free_port()}")
-    parts = make_parts(settings)
-    world = World(parts.db, settings)
-    async with parts.db.write() as session:
+    runtime = make_runtime(settings)
+    world = World(runtime.db, settings)
+    async with runtime.db.write() as session:
         ana = await find_or_create_by_address(session, "ana@example.org", "Ana")
         ana.is_verified = True
         _, token = await sessions.start(session, settings, ana.id, "Test browser")
@@ -224,4 +224,4 @@ async def test_a_killed_api_is_said_and_the_stream_comes_back(
             assert second.returncode == 0
             assert "graceful shutdown exceeded" not in output
         tab.complaints.clear()  # the lost connections themselves
-    await parts.close()
+    await runtime.close()

@@ -10,7 +10,7 @@ from tests.web.site import Site
 
 
 def _url(site: Site) -> str:
-    return site.parts.settings.base_url
+    return site.runtime.settings.base_url
 
 
 async def _channel(site: Site, tab: Tab) -> None:

@@ -14,7 +14,7 @@ from tests.support.database import (
     settings,
 )
 from tests.support.world import world
-from tests.workflows.running import installation, parts, running
+from tests.workflows.running import installation, running, runtime
 
 __all__ = [
     "database",
@@ -22,8 +22,8 @@ __all__ = [
     "installation",
     "migrated_postgres",
     "migrated_sqlite",
-    "parts",
     "running",
+    "runtime",
     "settings",
     "world",
 ]

@@ -69,7 +69,7 @@ class Crew:
 def crew(installation: Running, tmp_path: Path) -> Generator[Crew]:
     folder = tmp_path / "orders"
     folder.mkdir()
-    made = Crew(installation.parts.settings, folder)
+    made = Crew(installation.runtime.settings, folder)
     yield made
     made.end()
 

@@ -34,8 +34,8 @@ class Plot:
 
     async def write(self) -> Sequence[OutboxRow]:
         """Its outbox rows, none of them done."""
-        running, nudge = self.running, self.running.parts.db.on_commit
-        running.parts.db.on_commit = None
+        running, nudge = self.running, self.running.runtime.db.on_commit
+        running.runtime.db.on_commit = None
         try:
             self.event = await running.create()
             members = [await running.welcome(self.event, f"/{self.prefix}/{n}") for n in "abc"]
@@ -46,7 +46,7 @@ class Plot:
             await running.world.tell(self.event, streams.PARTICIPANT_REMOVED, payload)
             await running.world.notify(self.event, title="Bring a chair")
         finally:
-            running.parts.db.on_commit = nudge
+            running.runtime.db.on_commit = nudge
         stream = self.event.temporal_workflow_id
         return await running.world.rows(OutboxRow, OutboxRow.stream == stream)
 
@@ -56,7 +56,7 @@ class Plot:
         dice.shuffle(signals)
         for row in signals:
             items = [{**row.payload, "outbox_id": row.id}]
-            await self.running.parts.relay.signal(row.stream, row.kind, items)
+            await self.running.runtime.relay.signal(row.stream, row.kind, items)
 
     async def end(self) -> None:
         """Wait until a message that was written last is through, and so everything before it."""
@@ -104,7 +104,7 @@ async def test_repeated_and_shuffled_signals_change_nothing(
     for number, (plot, rows) in enumerate(zip(plots, written, strict=True)):
         await plot.repeat(rows, chance("before", number))
     async with installation.worker():
-        relay = installation.parts.relay
+        relay = installation.runtime.relay
         relay.nudge([straight.event.temporal_workflow_id])
         await straight.end()
         wanted = await straight.outcome()

@@ -9,7 +9,7 @@ import pytest
 
 from soonish.config import Settings
 from soonish.infra.db.session import Database
-from tests.events.stage import PEOPLE, Parts, Stage, make_app
+from tests.events.stage import PEOPLE, Runtime, Stage, make_app
 from tests.support.database import (
     database,
     database_url,
@@ -23,7 +23,7 @@ __all__ = ["database", "database_url", "migrated_postgres", "migrated_sqlite", "
 
 @pytest.fixture
 async def stage(settings: Settings, database: Database) -> AsyncGenerator[Stage]:
-    parts = Parts(settings, database)
+    parts = Runtime(settings, database)
     transport = httpx2.ASGITransport(app=make_app(parts))
     async with httpx2.AsyncClient(transport=transport, base_url=settings.base_url) as client:
         made = Stage(parts, client)

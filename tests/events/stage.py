@@ -33,7 +33,7 @@ PEOPLE = ("owner", "member", "outsider")
 
 
 @dataclass
-class Parts:
+class Runtime:
     """What the application finds at `app.state.soonish`; nobody listens where Temporal should."""
 
     settings: Settings
@@ -51,14 +51,14 @@ class Parts:
 
 @dataclass
 class Stage:
-    parts: Parts
+    runtime: Runtime
     client: httpx2.AsyncClient
     users: dict[str, User] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def db(self) -> Database:
-        return self.parts.db
+        return self.runtime.db
 
     async def add_person(self, name: str, *, verified: bool = True) -> User:
         address = f"{name}@example.com"
@@ -68,9 +68,9 @@ class Stage:
             )
             session.add(user)
             await session.flush()
-            row, _ = await sessions.start(session, self.parts.settings, user.id, None)
+            row, _ = await sessions.start(session, self.runtime.settings, user.id, None)
         self.users[name] = user
-        self.tokens[name] = access_tokens.make(self.parts.settings, row).token
+        self.tokens[name] = access_tokens.make(self.runtime.settings, row).token
         return user
 
     async def ask(
@@ -133,9 +133,9 @@ class Stage:
         return row.id
 
 
-def make_app(parts: Parts) -> FastAPI:
+def make_app(runtime: Runtime) -> FastAPI:
     app = FastAPI()
-    app.state.soonish = parts
+    app.state.soonish = runtime
     app.include_router(events.router)
     app.include_router(notifications.router)
     install_error_handlers(app)

@@ -52,7 +52,7 @@ async def test_the_created_event_is_told_in_full(stage: Stage) -> None:
             "is_public": False,
             "status": "scheduled",
             "subscriber_count": 0,
-            "public_url": f"{stage.parts.settings.base_url}/e/{made['slug']}",
+            "public_url": f"{stage.runtime.settings.base_url}/e/{made['slug']}",
         }
         == made
     )

@@ -35,10 +35,10 @@ async def test_unreachable_once_temporal_has_had_it(stage: Stage) -> None:
 
 async def test_what_temporal_says(stage: Stage, temporal_server: TemporalServer) -> None:
     event = await stage.make_event()
-    stage.parts.reach_temporal(temporal_server.address)
+    stage.runtime.reach_temporal(temporal_server.address)
     assert (await status_of(stage, event))["status"] == "starting"
     workflow_id = event["temporal_workflow_id"]
-    client = await stage.parts.temporal.client()
+    client = await stage.runtime.temporal.client()
     handle = await client.start_workflow("EventWorkflow", id=workflow_id, task_queue="nobody")
     told = await status_of(stage, event)
     assert (told["status"], told["run_id"]) == ("running", handle.first_execution_run_id)

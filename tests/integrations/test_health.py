@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soonish.delivery.channels import circuit
-from soonish.delivery.channels.circuit import Effect, Health
+from soonish.delivery.channels.circuit import ChannelHealth, Effect
 from soonish.delivery.channels.pacing import CHAT, CHAT_RATE, Rates
 from soonish.delivery.transports.outcome import Outcome, SendResult
 from soonish.kit.rates import Rate, parse_rate
@@ -64,36 +64,36 @@ def test_what_an_answer_says_about_the_channel(result: SendResult, effect: Effec
 
 
 def test_five_failures_in_a_row_open_the_circuit() -> None:
-    state = Health()
+    state = ChannelHealth()
     for number in range(1, 5):
         state = circuit.after(state, BROKEN, NOW, probe=False)
-        assert state == Health(fail_streak=number, last_failure=WHY)
+        assert state == ChannelHealth(fail_streak=number, last_failure=WHY)
     state = circuit.after(state, BROKEN, NOW, probe=False)
-    assert state == Health(fail_streak=5, open_until=NOW + seconds(30), last_failure=WHY)
+    assert state == ChannelHealth(fail_streak=5, open_until=NOW + seconds(30), last_failure=WHY)
 
 
 def test_a_success_in_between_starts_the_count_again() -> None:
-    state = Health()
+    state = ChannelHealth()
     for result in (BROKEN, BROKEN, BROKEN, BROKEN, OK, BROKEN, BROKEN, BROKEN, BROKEN):
         state = circuit.after(state, result, NOW, probe=False)
     assert (state.fail_streak, state.open_until) == (4, None)
 
 
 def test_failures_that_began_before_it_opened_do_not_lengthen_the_pause() -> None:
-    state = Health()
+    state = ChannelHealth()
     for _ in range(50):
         state = circuit.after(state, BROKEN, NOW, probe=False)
-    assert state == Health(fail_streak=5, open_until=NOW + seconds(30), last_failure=WHY)
+    assert state == ChannelHealth(fail_streak=5, open_until=NOW + seconds(30), last_failure=WHY)
 
 
 def test_each_failed_probe_doubles_the_pause_up_to_an_hour() -> None:
-    state, now, pauses = Health(fail_streak=4), NOW, list[float]()
+    state, now, pauses = ChannelHealth(fail_streak=4), NOW, list[float]()
     state = circuit.after(state, BROKEN, now, probe=False)
     for _ in range(10):
         assert state.open_until
         pauses.append((state.open_until - now).total_seconds())
         now = state.open_until
-        state, leave = circuit.ask(state, None, now)
+        state, leave = circuit.acquire(state, None, now)
         assert (leave.granted, leave.probe) == (True, True)
         state = circuit.after(state, BROKEN, now, probe=True)
     assert pauses == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
@@ -101,37 +101,37 @@ def test_each_failed_probe_doubles_the_pause_up_to_an_hour() -> None:
 
 
 def test_an_open_circuit_gives_leave_to_nobody_and_then_to_one() -> None:
-    state = Health(fail_streak=5, open_until=NOW + seconds(30))
-    assert circuit.ask(state, None, NOW) == (
+    state = ChannelHealth(fail_streak=5, open_until=NOW + seconds(30))
+    assert circuit.acquire(state, None, NOW) == (
         state,
-        circuit.Leave(granted=False, until=NOW + seconds(30)),
+        circuit.Permit(granted=False, until=NOW + seconds(30)),
     )
     due = NOW + seconds(30)
-    state, first = circuit.ask(state, None, due)
+    state, first = circuit.acquire(state, None, due)
     assert (first.granted, first.probe) == (True, True)
-    state, second = circuit.ask(state, None, due)
+    state, second = circuit.acquire(state, None, due)
     assert (second.granted, second.until) == (False, due + circuit.PROBE)
     # a probe whose worker died is followed by another
-    assert circuit.ask(state, None, due + circuit.PROBE)[1].probe
+    assert circuit.acquire(state, None, due + circuit.PROBE)[1].probe
 
 
 def test_a_probe_that_succeeds_closes_the_circuit() -> None:
-    state, leave = circuit.ask(Health(fail_streak=9, open_until=NOW), None, NOW)
-    assert circuit.after(state, OK, NOW, probe=leave.probe) == Health()
+    state, leave = circuit.acquire(ChannelHealth(fail_streak=9, open_until=NOW), None, NOW)
+    assert circuit.after(state, OK, NOW, probe=leave.probe) == ChannelHealth()
 
 
 def test_a_probe_that_is_asked_to_wait_leaves_the_rest_waiting_too() -> None:
-    state, _ = circuit.ask(Health(fail_streak=5, open_until=NOW), None, NOW)
+    state, _ = circuit.acquire(ChannelHealth(fail_streak=5, open_until=NOW), None, NOW)
     state = circuit.after(state, asked_to_wait(300), NOW, probe=True)
     due = NOW + seconds(300)
-    assert state == Health(not_before=due, fail_streak=5, open_until=due)
-    assert circuit.ask(state, None, due)[1].probe
+    assert state == ChannelHealth(not_before=due, fail_streak=5, open_until=due)
+    assert circuit.acquire(state, None, due)[1].probe
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_refusal_marks_the_channel_once(status: int) -> None:
-    state = circuit.after(Health(), answered(status), NOW, probe=False)
-    assert state == Health(fail_streak=1, failing_since=NOW)
+    state = circuit.after(ChannelHealth(), answered(status), NOW, probe=False)
+    assert state == ChannelHealth(fail_streak=1, failing_since=NOW)
     later = circuit.after(state, answered(status), NOW + seconds(9), probe=False)
     assert later.failing_since == NOW
     assert circuit.after(later, OK, NOW + seconds(10), probe=False).failing_since is None
@@ -139,11 +139,11 @@ def test_a_refusal_marks_the_channel_once(status: int) -> None:
 
 def test_other_refusals_never_mark_the_channel() -> None:
     for status in (400, 405, 409, 413, 422, 451):
-        assert circuit.after(Health(), answered(status), NOW, probe=False) == Health()
+        assert circuit.after(ChannelHealth(), answered(status), NOW, probe=False) == ChannelHealth()
 
 
 def test_over_an_hour_of_passing_failures_is_failing_too() -> None:
-    state, now = Health(), NOW
+    state, now = ChannelHealth(), NOW
     while state.failing_since is None:
         probe = state.open_until is not None
         now = state.open_until or now
@@ -154,35 +154,35 @@ def test_over_an_hour_of_passing_failures_is_failing_too() -> None:
 
 
 def test_five_days_are_too_long() -> None:
-    state = Health(failing_since=NOW)
-    assert not circuit.is_over(Health(), NOW)
+    state = ChannelHealth(failing_since=NOW)
+    assert not circuit.is_over(ChannelHealth(), NOW)
     assert not circuit.is_over(state, NOW + timedelta(days=5) - seconds(1))
     assert circuit.is_over(state, NOW + timedelta(days=5))
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(30, 30), (86_400, 900), (0, 1)])
 def test_retry_after_holds_the_channel_back(asked: float, waited: float) -> None:
-    state = circuit.after(Health(fail_streak=2), asked_to_wait(asked), NOW, probe=False)
-    assert state == Health(not_before=NOW + seconds(waited), fail_streak=2)
-    assert circuit.ask(state, None, NOW)[1].until == NOW + seconds(waited)
-    assert circuit.ask(state, None, NOW + seconds(waited))[1].granted
+    state = circuit.after(ChannelHealth(fail_streak=2), asked_to_wait(asked), NOW, probe=False)
+    assert state == ChannelHealth(not_before=NOW + seconds(waited), fail_streak=2)
+    assert circuit.acquire(state, None, NOW)[1].until == NOW + seconds(waited)
+    assert circuit.acquire(state, None, NOW + seconds(waited))[1].granted
 
 
 def test_a_shorter_retry_after_does_not_bring_forward_what_was_asked_before() -> None:
-    state = circuit.after(Health(), asked_to_wait(600), NOW, probe=False)
+    state = circuit.after(ChannelHealth(), asked_to_wait(600), NOW, probe=False)
     assert circuit.after(state, asked_to_wait(5), NOW, probe=False) == state
 
 
 def test_three_at_once_then_one_every_ten_seconds() -> None:
-    state, granted = Health(), list[float]()
+    state, granted = ChannelHealth(), list[float]()
     for tick in range(600):  # half a minute in steps of 50 ms
         at = NOW + seconds(tick / 20)
-        state, leave = circuit.ask(state, CHAT_RATE, at)
+        state, leave = circuit.acquire(state, CHAT_RATE, at)
         if leave.granted:
             granted.append(tick / 20)
         if tick == 0:
             for _ in range(2):
-                state, leave = circuit.ask(state, CHAT_RATE, at)
+                state, leave = circuit.acquire(state, CHAT_RATE, at)
                 granted += [0.0] if leave.granted else []
     assert granted == [0, 0, 0, 10, 20]
 
@@ -195,10 +195,10 @@ def test_three_at_once_then_one_every_ten_seconds() -> None:
 def test_no_window_holds_more_than_the_rate_allows(
     gaps: list[float], burst: int, interval: float
 ) -> None:
-    rate, state, now, sent = Rate(seconds(interval), burst), Health(), NOW, list[datetime]()
+    rate, state, now, sent = Rate(seconds(interval), burst), ChannelHealth(), NOW, list[datetime]()
     for gap in gaps:
         now += seconds(gap)
-        state, leave = circuit.ask(state, rate, now)
+        state, leave = circuit.acquire(state, rate, now)
         if leave.granted:
             sent.append(now)
         else:
@@ -212,18 +212,18 @@ def test_no_window_holds_more_than_the_rate_allows(
 
 @given(st.lists(st.sampled_from([OK, BROKEN, answered(404), answered(400), asked_to_wait(5)])))
 def test_any_answers_keep_the_rules(results: list[SendResult]) -> None:
-    state, now = Health(), NOW
+    state, now = ChannelHealth(), NOW
     for result in results:
-        state, leave = circuit.ask(state, None, now)
+        state, leave = circuit.acquire(state, None, now)
         if not leave.granted:
             assert leave.until
             now = leave.until
-            state, leave = circuit.ask(state, None, now)
+            state, leave = circuit.acquire(state, None, now)
         assert leave.granted
         before = state
         state = circuit.after(state, result, now, probe=leave.probe)
         if result.ok:
-            assert state == Health(not_before=before.not_before)
+            assert state == ChannelHealth(not_before=before.not_before)
         assert (state.open_until is not None) == (state.fail_streak >= 5)
         assert state.open_until is None or state.open_until <= now + timedelta(hours=1)
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from soonish.delivery.channels import circuit, health
-from soonish.delivery.channels.circuit import Leave
+from soonish.delivery.channels.circuit import Permit
 from soonish.delivery.channels.health import Answer
 from soonish.delivery.channels.pacing import CHAT_RATE
 from soonish.delivery.ledger.owner_mail import mail_owners
@@ -42,10 +42,10 @@ class Book:
     async def row(self, integration_id: int) -> Integration:
         return await self.world.one(Integration, Integration.id == integration_id)
 
-    async def ask(self, *integration_ids: int, rate: Rate | None = None) -> list[Leave]:
+    async def ask(self, *integration_ids: int, rate: Rate | None = None) -> list[Permit]:
         wanted = {n: (one, rate) for n, one in enumerate(integration_ids)}
         async with self.world.db.write() as session:
-            leaves = await health.ask(session, wanted, self.now)
+            leaves = await health.acquire(session, wanted, self.now)
         return [leaves[n] for n in range(len(wanted))]
 
     async def fail(self, integration_id: int, *results: SendResult, probe: bool = False) -> None:
@@ -236,7 +236,7 @@ async def test_a_deleted_channel_has_no_health(book: Book) -> None:
     channel = await book.add()
     await book.world.change(Integration, channel, deleted_at=book.now)
     async with book.world.db.write() as session:
-        assert await health.ask(session, {1: (channel, CHAT_RATE)}, book.now) == {}
+        assert await health.acquire(session, {1: (channel, CHAT_RATE)}, book.now) == {}
     await book.fail(channel, GONE, BROKEN)
     await book.succeed(channel)
     row = await book.row(channel)

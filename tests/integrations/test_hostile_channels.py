@@ -15,7 +15,7 @@ from soonish.delivery.transports.sender import Sender
 from tests.delivery.hostile import PUBLIC, SPELLINGS, Recorder, recording
 from tests.delivery.test_url_fuzz import urls
 from tests.events.stage import code_of, fields_of
-from tests.support.scene import PartsWithSender, Scene
+from tests.support.scene import RuntimeWithSender, Scene
 
 LIST = "/api/integrations"
 LITERALS = [s for s in SPELLINGS if parse_literal(s) is not None]
@@ -34,10 +34,10 @@ def without_networks(settings: Settings) -> Settings:
 @pytest.fixture
 async def strict(scene: Scene) -> AsyncGenerator[Scene]:
     """The scene as an operator gets it: no network is opened."""
-    closed = without_networks(scene.parts.settings)
+    closed = without_networks(scene.runtime.settings)
     sender = Sender(closed, threads=4)
-    assert isinstance(scene.parts, PartsWithSender)
-    scene.parts.settings, scene.parts.sender = closed, sender
+    assert isinstance(scene.runtime, RuntimeWithSender)
+    scene.runtime.settings, scene.runtime.sender = closed, sender
     yield scene
     await asyncio.to_thread(sender.close)
 
@@ -101,13 +101,13 @@ async def test_what_was_stored_while_a_network_was_open_is_closed_with_it(
     url: str, scene: Scene, recorder: Recorder
 ):
     made = await scene.add_channel("owner", apprise_url=url)
-    assert isinstance(scene.parts, PartsWithSender)
-    closed = without_networks(scene.parts.settings)
-    scene.parts.settings, scene.parts.sender = closed, Sender(closed, threads=2)
+    assert isinstance(scene.runtime, RuntimeWithSender)
+    closed = without_networks(scene.runtime.settings)
+    scene.runtime.settings, scene.runtime.sender = closed, Sender(closed, threads=2)
     answer = await scene.ask("owner", "POST", f"{LIST}/{made['id']}/test")
     assert answer.json()["outcome"] == "blocked_target"
     assert recorder.connects == []
-    await asyncio.to_thread(scene.parts.sender.close)
+    await asyncio.to_thread(scene.runtime.sender.close)
 
 
 async def test_no_text_makes_the_api_fail(strict: Scene, recorder: Recorder):

@@ -192,7 +192,7 @@ async def test_a_new_url_is_checked_and_starts_healthy(scene: Scene) -> None:
 
 
 async def test_tests_are_limited_to_five_a_minute(scene: Scene, http_sink: HttpSink) -> None:
-    scene.parts.settings.rate_limits_enabled = True
+    scene.runtime.settings.rate_limits_enabled = True
     made = await scene.add_channel("owner", apprise_url=http_sink.apprise_url())
     other = await scene.add_channel("member", apprise_url=http_sink.apprise_url())
     for _ in range(5):

@@ -11,7 +11,7 @@ from tests.events.conftest import (
 from tests.notifications.delivering import delivering
 from tests.support.scene import scene, sender
 from tests.support.world import world
-from tests.workflows.running import installation, parts, running
+from tests.workflows.running import installation, running, runtime
 
 __all__ = [
     "database",
@@ -20,8 +20,8 @@ __all__ = [
     "installation",
     "migrated_postgres",
     "migrated_sqlite",
-    "parts",
     "running",
+    "runtime",
     "scene",
     "sender",
     "settings",

@@ -91,7 +91,7 @@ class Delivering:
 
     async def close(self) -> None:
         for worker in self.workers:
-            await worker.stragglers.close(5)
+            await worker.slow_sends.close(5)
             await asyncio.to_thread(worker.sender.close)
             await asyncio.to_thread(worker.mailer.close)
 

@@ -185,7 +185,7 @@ async def test_an_ended_event_takes_messages_until_its_grace_ends(stage: Stage) 
     assert (await notify(stage, event["id"])).status_code == 202
     await stage.change(event["id"], start_date=instant(-24 * 7 - 1))
     assert code_of(await notify(stage, event["id"])) == (409, "event_over")
-    stage.parts.settings.event_grace_days = 0
+    stage.runtime.settings.event_grace_days = 0
     await stage.change(event["id"], start_date=instant(-0.1))
     assert code_of(await notify(stage, event["id"])) == (409, "event_over")
 

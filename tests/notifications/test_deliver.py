@@ -73,7 +73,7 @@ async def office(world: World, settings: Settings, smtp_sink: SmtpSink) -> Async
     sender, mailer = Sender(made, threads=16), ServiceMail(made)
     deliverer = Deliverer(world.db, made, sender, mailer)
     yield Office(world, deliverer)
-    await deliverer.stragglers.close(0)
+    await deliverer.slow_sends.close(0)
     await asyncio.to_thread(mailer.close)
     await asyncio.to_thread(sender.close)
 
@@ -199,11 +199,11 @@ async def test_a_slow_send_is_waited_for_at_the_end_and_cut_off(
     monkeypatch.setattr(in_flight, "STRAGGLER_SECONDS", 0.2)
     slow = await fast_and_slow(office, http_sink, Reply(200, delay=1.0))
     await office.run(slow)
-    await office.deliverer.stragglers.close(10)
+    await office.deliverer.slow_sends.close(10)
     assert await office.world.states(slow.id) == ["sent", "sent"]
     hanging = await fast_and_slow(office, http_sink, Reply(hang=True))
     await office.run(hanging)
-    await office.deliverer.stragglers.close(0)
+    await office.deliverer.slow_sends.close(0)
     assert sorted(await office.world.states(hanging.id)) == ["sending", "sent"]
 
 

@@ -48,13 +48,13 @@ class People(Stage):
 
 @pytest.fixture
 async def people(running: Running) -> AsyncGenerator[People]:
-    app = make_app(running.parts)  # pyright: ignore[reportArgumentType]
+    app = make_app(running.runtime)  # pyright: ignore[reportArgumentType]
     app.include_router(integrations.router)
     app.include_router(subscriptions.router)
     transport = httpx2.ASGITransport(app=app)
-    base_url = running.parts.settings.base_url
+    base_url = running.runtime.settings.base_url
     async with httpx2.AsyncClient(transport=transport, base_url=base_url) as client:
-        made = People(running.parts, client)  # pyright: ignore[reportArgumentType]
+        made = People(running.runtime, client)  # pyright: ignore[reportArgumentType]
         for name in ("owner", "member"):
             await made.add_person(name)
         yield made
@@ -69,7 +69,7 @@ async def waiting(running: Running, notification_id: int, outcome: str) -> None:
 
 async def counts(running: Running) -> tuple[bool, int, int]:
     """What /api/health says about channels."""
-    found = (await health.check(running.parts)).integrations
+    found = (await health.check(running.runtime)).integrations
     return found.ok, found.open_circuits, found.failing
 
 

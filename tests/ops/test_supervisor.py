@@ -1,4 +1,4 @@
-"""Parts are started again when they die, end in order, and end with their supervisor."""
+"""Runtime are started again when they die, end in order, and end with their supervisor."""
 
 from __future__ import annotations
 

@@ -95,5 +95,5 @@ async def magic_link(site: Site, name: str) -> str:
     from soonish.identity.tokens import Purpose
 
     user = await site.user(name)
-    async with site.parts.db.write() as session:
+    async with site.runtime.db.write() as session:
         return await tokens.issue(session, Purpose.MAGIC_LINK, user.id)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soonish.domain.reminders.plan import Existing, Wanted, compare, next_countdown
+from soonish.domain.reminders.plan import Existing, PlannedReminder, compare, next_countdown
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOUR = 3600
@@ -39,12 +39,12 @@ def test_the_next_instant_is_the_first_of_the_series_after_now(
     assert due == (later[0] if later else None)
 
 
-def wanted(offset: int, anchor: datetime, every: int | None = None) -> Wanted:
+def wanted(offset: int, anchor: datetime, every: int | None = None) -> PlannedReminder:
     due = anchor - seconds(offset)
-    return Wanted(f"r-{offset}", None, "start", offset, anchor, due, every)
+    return PlannedReminder(f"r-{offset}", None, "start", offset, anchor, due, every)
 
 
-def row(one: Wanted, number: int, removed: bool = False) -> Existing:
+def row(one: PlannedReminder, number: int, removed: bool = False) -> Existing:
     at = NOW if removed else None
     return Existing(
         number, one.schedule_id, one.anchor_at, one.offset_seconds, one.every_seconds, at
@@ -61,7 +61,7 @@ _wanted = st.lists(
 
 @given(_wanted, _wanted, st.booleans())
 def test_what_is_wanted_is_what_stands(
-    before: list[Wanted], after: list[Wanted], removed: bool
+    before: list[PlannedReminder], after: list[PlannedReminder], removed: bool
 ) -> None:
     rows = [row(one, n, removed) for n, one in enumerate(before)]
     changes = compare(rows, after, NOW)
@@ -78,5 +78,5 @@ def test_what_is_wanted_is_what_stands(
 
 
 @given(_wanted)
-def test_planning_again_changes_nothing(made: list[Wanted]) -> None:
+def test_planning_again_changes_nothing(made: list[PlannedReminder]) -> None:
     assert not compare([row(one, n) for n, one in enumerate(made)], made, NOW)

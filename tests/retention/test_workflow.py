@@ -15,8 +15,8 @@ from tests.workflows.running import SOON, Running
 async def test_reconcile_makes_the_schedule_and_what_is_old_goes(running: Running) -> None:
     await running.world.add(AuditEntry(action="a", created_at=utc_now() - timedelta(days=4000)))
     kept = await running.world.add(AuditEntry(action="b"))
-    parts = running.parts
-    reconcile = Reconcile(parts.db, parts.temporal, parts.relay, parts.settings)
+    runtime = running.runtime
+    reconcile = Reconcile(runtime.db, runtime.temporal, runtime.relay, runtime.settings)
     for _ in range(2):
         assert await reconcile.once()
 
@@ -37,7 +37,7 @@ async def test_a_rule_that_fails_does_not_keep_the_others_from_it(running: Runni
         "MaintenanceWorkflow",
         {"rules": ["no such rule", "audit"]},
         id="maintenance-test",
-        task_queue=running.parts.settings.workflow_queue,
+        task_queue=running.runtime.settings.workflow_queue,
         execution_timeout=SOON,
     )
     assert report["removed"] == {"no such rule": 0, "audit": 1}

@@ -25,7 +25,7 @@ WEEK = timedelta(days=7)
 
 @pytest.fixture
 def double(scene: Scene) -> Scene:
-    scene.parts.settings.anonymous_opt_in = "double"
+    scene.runtime.settings.anonymous_opt_in = "double"
     return scene
 
 
@@ -254,7 +254,7 @@ async def test_the_organizer_can_neither_see_nor_remove_one(double: Scene) -> No
 async def test_single_asks_nobody_and_takes_over_who_was_asked(double: Scene) -> None:
     event = await double.make_event()
     await ask(double, event)
-    double.parts.settings.anonymous_opt_in = "single"
+    double.runtime.settings.anonymous_opt_in = "single"
     await ask(double, event)
     await ask(double, event, "bo@example.org")
     assert {row.status for row in await double.rows(Subscription)} == {"active"}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from soonish.errors import Gone
-from soonish.identity.signed_tokens import Claims, make_token, read_token
+from soonish.identity.signed_tokens import LinkClaims, make_token, read_token
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
 from tests.events.stage import code_of, fields_of
@@ -28,7 +28,7 @@ def test_a_token_is_read_for_60_days_and_is_always_the_same() -> None:
     assert made == token()
     whole = ISSUED.replace(microsecond=0)
     claims = read_token(KEY, "unsubscribe", made, whole + timedelta(days=60, seconds=-1))
-    assert claims == Claims(1, 2, 3, whole)
+    assert claims == LinkClaims(1, 2, 3, whole)
     with pytest.raises(Gone):
         read_token(KEY, "unsubscribe", made, whole + timedelta(days=60))
 

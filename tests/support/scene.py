@@ -29,7 +29,7 @@ from soonish.web.api import (
     subscriptions,
     subscriptions_bulk,
 )
-from tests.events.stage import PEOPLE, Parts, Stage, make_app
+from tests.events.stage import PEOPLE, Runtime, Stage, make_app
 from tests.support.database import (
     database,
     database_url,
@@ -53,7 +53,7 @@ LOOPBACK = ["127.0.0.0/8"]
 
 
 @dataclass
-class PartsWithSender(Parts):
+class RuntimeWithSender(Runtime):
     sender: Sender | None = None
 
 
@@ -92,7 +92,7 @@ class Scene(Stage):
         issued_at: datetime | None = None,
     ) -> str:
         return make_token(
-            self.parts.settings.secret_key,
+            self.runtime.settings.secret_key,
             purpose,
             event_id=event_id,
             user_id=user.id,
@@ -112,8 +112,8 @@ def sender(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sender]:
 @pytest.fixture
 async def scene(settings: Settings, database: Database, sender: Sender) -> AsyncGenerator[Scene]:
     opened = settings.model_copy(update={"egress_allowed_networks": LOOPBACK})
-    parts = PartsWithSender(opened, database, sender=sender)
-    app = make_app(parts)
+    runtime = RuntimeWithSender(opened, database, sender=sender)
+    app = make_app(runtime)
     for part in (
         integrations,
         subscriptions,
@@ -125,7 +125,7 @@ async def scene(settings: Settings, database: Database, sender: Sender) -> Async
         app.include_router(part.router)
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url=opened.base_url) as client:
-        made = Scene(parts, client)
+        made = Scene(runtime, client)
         for name in PEOPLE:
             await made.add_person(name)
         yield made

@@ -20,7 +20,7 @@ from soonish.errors import (
     Unavailable,
 )
 from soonish.web.pages.organizer.event_form import FIELDS, ORIGINALS
-from soonish.web.pages.start import Wanted
+from soonish.web.pages.start import StartFilter
 from soonish.web.rendering import charts
 from soonish.web.rendering.forms import Form
 from soonish.web.rendering.pictures import qr_inline
@@ -319,15 +319,15 @@ def channel_wrong() -> Form:
 SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "start": (
         "events/start.html",
-        {"events": EVENTS, "wanted": Wanted(), "facets": FACETS, "next_url": "/?cursor=x"},
+        {"events": EVENTS, "wanted": StartFilter(), "facets": FACETS, "next_url": "/?cursor=x"},
     ),
     "start-empty": (
         "events/start.html",
-        {"events": [], "wanted": Wanted(), "facets": Facets([], []), "next_url": None},
+        {"events": [], "wanted": StartFilter(), "facets": Facets([], []), "next_url": None},
     ),
     "start-nothing": (
         "events/start.html",
-        {"events": [], "wanted": Wanted(query="opera", tag="cinema"), "facets": FACETS,
+        {"events": [], "wanted": StartFilter(query="opera", tag="cinema"), "facets": FACETS,
          "next_url": None},
     ),
     "event": ("events/page.html", PAGE),

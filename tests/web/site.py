@@ -16,7 +16,7 @@ from soonish.domain.accounts import sessions
 from soonish.identity.users import find_or_create_by_address
 from soonish.infra.db.base import Base
 from soonish.infra.db.models.accounts import User
-from soonish.runtime import Parts
+from soonish.runtime import Runtime
 from soonish.web.cookies import SESSION
 
 Row = TypeVar("Row", bound=Base)
@@ -63,39 +63,39 @@ class Visitor:
 class Site:
     def __init__(self, settings: Settings) -> None:
         self.app = create_app(settings)
-        self.parts: Parts = self.app.state.soonish
+        self.runtime: Runtime = self.app.state.soonish
         self._clients: list[httpx2.AsyncClient] = []
 
     def visitor(self, address: str = "127.0.0.1") -> Visitor:
         """A browser at this IP address that knows nothing yet."""
         transport = httpx2.ASGITransport(app=self.app, client=(address, 40000))
-        base_url = self.parts.settings.base_url
+        base_url = self.runtime.settings.base_url
         self._clients.append(httpx2.AsyncClient(transport=transport, base_url=base_url))
         return Visitor(self._clients[-1])
 
     async def member(self, name: str) -> Visitor:
         """The browser of somebody who is signed in."""
         visitor = self.visitor()
-        async with self.parts.db.write() as session:
+        async with self.runtime.db.write() as session:
             user = await find_or_create_by_address(session, f"{name}@example.org", name.title())
             user.is_verified = True
-            _, token = await sessions.start(session, self.parts.settings, user.id, "Test browser")
+            _, token = await sessions.start(session, self.runtime.settings, user.id, "Test browser")
         visitor.client.cookies.set(SESSION, token)
         return visitor
 
     async def rows(self, model: type[Row], *conditions: ColumnElement[bool]) -> list[Row]:
-        async with self.parts.db.read() as session:
+        async with self.runtime.db.read() as session:
             return list(await session.scalars(select(model).where(*conditions)))
 
     async def user(self, name: str) -> User:
-        async with self.parts.db.write() as session:
+        async with self.runtime.db.write() as session:
             return await find_or_create_by_address(session, f"{name}@example.org")
 
     async def close(self) -> None:
         for client in self._clients:
             await client.aclose()
         await self.app.state.progress.close()
-        await self.parts.close()
+        await self.runtime.close()
 
 
 def text_of(answer: httpx2.Response) -> str:

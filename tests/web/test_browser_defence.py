@@ -54,7 +54,7 @@ async def site(settings: Settings, database: Database) -> AsyncGenerator[Site]:
 
 def lands_here(site: Site, location: str) -> bool:
     """Whether a browser that follows this stays on the site, however it reads the address."""
-    base = httpx2.URL(f"{site.parts.settings.base_url}/login")
+    base = httpx2.URL(f"{site.runtime.settings.base_url}/login")
     read = re.sub(r"[\t\n\r]", "", location.strip()).replace("\\", "/")
     target = base.join(read)
     return (target.scheme, target.host, target.port) == (base.scheme, base.host, base.port)
@@ -82,9 +82,9 @@ async def test_a_page_of_a_strange_address_leads_back_to_ours(site: Site) -> Non
     for path in ("//evil.example/dashboard", "/dashboard"):
         visitor = site.visitor()
         asked = await visitor.client.get(
-            f"{site.parts.settings.base_url}{path}", headers=BROWSER, follow_redirects=True
+            f"{site.runtime.settings.base_url}{path}", headers=BROWSER, follow_redirects=True
         )
-        assert asked.url.host == httpx2.URL(site.parts.settings.base_url).host
+        assert asked.url.host == httpx2.URL(site.runtime.settings.base_url).host
 
 
 async def test_a_script_of_a_listed_site_may_call_the_api_without_cookies(site: Site) -> None:
@@ -139,7 +139,7 @@ async def test_no_page_has_script_or_style_of_its_own(site: Site) -> None:
         assert not re.search(r"<script(?![^>]* src=\"/assets/)", page), path
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", page), path
         for address in re.findall(r"<(?:script|link|img)[^>]* (?:src|href)=\"([^\"]+)", page):
-            assert address.startswith(("/", "data:", site.parts.settings.base_url)), path
+            assert address.startswith(("/", "data:", site.runtime.settings.base_url)), path
 
 
 async def test_private_pages_are_kept_by_nobody(site: Site) -> None:

@@ -12,7 +12,7 @@ from soonish.delivery.transports.apprise.urls import check_url
 from soonish.delivery.transports.classify import translatable
 from soonish.delivery.transports.outcome import Outcome, SendResult
 from soonish.errors import InvalidInput
-from soonish.i18n import Said
+from soonish.i18n import LazyText
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.types import utc_now
 from tests.support.http_sink import HttpSink, Reply
@@ -97,8 +97,8 @@ async def test_a_whole_address_reaches_its_path(site: Site, http_sink: HttpSink)
 )
 def test_what_is_wrong_with_a_url_is_marked_for_translation(site: Site, url: str):
     with pytest.raises(InvalidInput) as caught:
-        check_url(url, site.parts.settings.model_copy(update={"egress_allowed_networks": []}))
-    assert isinstance(caught.value.errors[0].message, Said)
+        check_url(url, site.runtime.settings.model_copy(update={"egress_allowed_networks": []}))
+    assert isinstance(caught.value.errors[0].message, LazyText)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_is_wrong_with_a_url_is_marked_for_translation(site: Site, url: str
 )
 def test_a_kept_reason_is_a_text_of_the_catalogue(detail: str):
     said = translatable(detail)
-    assert isinstance(said, Said)
+    assert isinstance(said, LazyText)
     assert said == detail
     assert "%(status)s" in said.message
 
@@ -147,12 +147,12 @@ async def test_a_failing_channel_says_since_when_and_why(site: Site, http_sink: 
     await bo.post("/integrations/new/json", **NAMED, **place(http_sink))
     (row,) = await site.rows(Integration)
     gone = SendResult(Outcome.REJECTED, "The service answered 410", 410)
-    async with site.parts.db.write() as session:
+    async with site.runtime.db.write() as session:
         failed = [Answer(row.id, gone)]
         await note_failures(session, failed, utc_now() - timedelta(days=2))
     shown = await card_of(bo)
     assert "Failing since 2 days ago" in shown
     assert "The last message did not arrive: The service answered 410." in shown
-    async with site.parts.db.write() as session:
+    async with site.runtime.db.write() as session:
         await note_success(session, [row.id], utc_now())
     assert "410" not in await card_of(bo)

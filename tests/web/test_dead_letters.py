@@ -20,7 +20,7 @@ AGAIN = "Try the failed one again"
 
 async def failed_message(site: Site, event_id: int) -> tuple[World, int]:
     """A message of the event that did not reach bo; its id."""
-    world = World(site.parts.db, site.parts.settings)
+    world = World(site.runtime.db, site.runtime.settings)
     user = await site.user("bo")
     subscription = await world.add(Subscription(event_id=event_id, user_id=user.id))
     event = await world.one(Event, Event.id == event_id)
@@ -84,7 +84,7 @@ async def test_too_late_is_said(site: Site):
 )
 async def test_a_channel_says_how_it_does(site: Site, values: dict[str, bool], badge: str):
     bo = await site.member("bo")
-    world = World(site.parts.db, site.parts.settings)
+    world = World(site.runtime.db, site.runtime.settings)
     channel = await world.channel((await site.user("bo")).id, "json://127.0.0.1:9/a", name="Room")
     soon = utc_now() + timedelta(minutes=1)
     given = {name: soon if value is True else value for name, value in values.items()}

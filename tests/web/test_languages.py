@@ -43,7 +43,7 @@ async def test_errors_beside_fields_are_translated_and_the_api_stays_english(sit
 
 
 async def _locale(site: Site, address: str) -> str | None:
-    async with site.parts.db.read() as session:
+    async with site.runtime.db.read() as session:
         user = await find_by_address(session, address)
     assert user
     return user.locale

@@ -22,7 +22,7 @@ SECTIONS = ("", "/notifications", "/subscribers", "/reminders", "/health", "/set
 
 
 def world_of(site: Site) -> World:
-    return World(site.parts.db, site.parts.settings)
+    return World(site.runtime.db, site.runtime.settings)
 
 
 def hidden_fields(page: httpx2.Response, action: str) -> dict[str, list[str]]:

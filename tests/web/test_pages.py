@@ -161,7 +161,7 @@ async def test_a_member_chooses_channels_reminders_and_leaves(site: Site):
     ana, bo = await site.member("ana"), await site.member("bo")
     _, slug = await ana.create_event(start_date=local_in(days=20))
     user = await site.user("bo")
-    async with site.parts.db.write() as session:
+    async with site.runtime.db.write() as session:
         channel = Integration(
             user_id=user.id, name="Phone", apprise_url="json://127.0.0.1:9/a", tag="urgent",
             url_fingerprint="f", kind="json", target="127.0.0.1",
@@ -219,7 +219,7 @@ async def test_links_of_mails_ask_before_they_act(site: Site):
 
     def token(purpose: Purpose) -> str:
         return make_token(
-            site.parts.settings.secret_key, purpose,
+            site.runtime.settings.secret_key, purpose,
             event_id=row.event_id, user_id=row.user_id, epoch=0, issued_at=now_utc(),
         )  # fmt: skip
 
@@ -254,7 +254,7 @@ async def test_a_link_of_somebody_who_left_does_not_name_a_private_event(site: S
 
     def link(prefix: str, purpose: Purpose) -> str:
         token = make_token(
-            site.parts.settings.secret_key, purpose,
+            site.runtime.settings.secret_key, purpose,
             event_id=event_id, user_id=row.user_id, epoch=0, issued_at=now_utc(),
         )  # fmt: skip
         return f"/{prefix}/{token}"
@@ -273,13 +273,13 @@ async def test_a_link_of_somebody_who_left_does_not_name_a_private_event(site: S
 
 
 async def test_a_subscription_is_confirmed_with_one_click(site: Site):
-    site.parts.settings.anonymous_opt_in = "double"
+    site.runtime.settings.anonymous_opt_in = "double"
     event_id, slug = await (ana := await site.member("ana")).create_event()
     visitor = site.visitor()
     asked = await visitor.follow(await visitor.post(f"/e/{slug}/subscribe", email="bo@example.org"))
     assert "the link in it confirms your subscription" in text_of(asked)
     (row,) = await site.rows(Subscription)
-    async with site.parts.db.write() as session:
+    async with site.runtime.db.write() as session:
         token = await tokens.issue(
             session, "confirm_subscription", row.user_id, subscription_id=row.id
         )
@@ -308,7 +308,7 @@ async def test_a_mail_program_unsubscribes_with_one_post(site: Site):
     await site.visitor().post(f"/e/{slug}/subscribe", email="bo@example.org")
     (row,) = await site.rows(Subscription)
     token = make_token(
-        site.parts.settings.secret_key, "unsubscribe",
+        site.runtime.settings.secret_key, "unsubscribe",
         event_id=row.event_id, user_id=row.user_id, epoch=0, issued_at=now_utc(),
     )  # fmt: skip
     headers = {"sec-fetch-site": "cross-site"}

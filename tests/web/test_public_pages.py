@@ -82,7 +82,7 @@ async def test_the_preview_is_a_picture_of_the_right_size(site: Site):
     assert len(answer.content) < 60_000
     page = await site.visitor().get(f"/e/{slug}")
     assert (
-        f'<meta property="og:image" content="{site.parts.settings.base_url}/e/{slug}/og.png?'
+        f'<meta property="og:image" content="{site.runtime.settings.base_url}/e/{slug}/og.png?'
         in (page.text)
     )
 
@@ -171,7 +171,7 @@ async def test_the_address_that_was_entered_is_said_once(site: Site):
 async def _manage_path(site: Site, event_id: int) -> str:
     user = await site.user("bo")
     token = make_token(
-        site.parts.settings.secret_key, "manage", event_id=event_id, user_id=user.id,
+        site.runtime.settings.secret_key, "manage", event_id=event_id, user_id=user.id,
         epoch=user.token_epoch, issued_at=now_utc(),
     )  # fmt: skip
     return f"/manage/{quote(token)}"

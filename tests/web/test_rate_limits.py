@@ -18,7 +18,7 @@ from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.session import Database
 from soonish.infra.rate_limits.limits import WRITTEN_TO
 from soonish.ops import health
-from soonish.runtime import make_parts
+from soonish.runtime import make_runtime
 from soonish.worker.advance import Advance
 from tests.support.ports import free_port
 from tests.web.site import Site, Visitor, text_of
@@ -38,9 +38,9 @@ async def site(settings: Settings, database: Database) -> AsyncGenerator[Site]:
 async def bearer(site: Site, name: str) -> dict[str, str]:
     """An Authorization header with an access token of a session of its own."""
     user = await site.user(name)
-    async with site.parts.db.write() as session:
-        row, _ = await sessions.start(session, site.parts.settings, user.id, None)
-    return {"authorization": f"Bearer {access_tokens.make(site.parts.settings, row).token}"}
+    async with site.runtime.db.write() as session:
+        row, _ = await sessions.start(session, site.runtime.settings, user.id, None)
+    return {"authorization": f"Bearer {access_tokens.make(site.runtime.settings, row).token}"}
 
 
 async def test_the_api_takes_100_requests_a_minute_of_a_user_however_signed_in(site: Site) -> None:
@@ -141,7 +141,7 @@ async def test_an_address_gets_five_mails_an_hour_however_many_ask(site: Site) -
         await ask_from(site, number, path, body)
     before = await mails(site)
     assert before == (2, 2)
-    async with site.parts.db.write() as session:
+    async with site.runtime.db.write() as session:
         user = await session.get_one(User, (await site.rows(User, other_than("olga")))[0].id)
         user.is_verified = True
     for path, body, status in (
@@ -184,10 +184,10 @@ async def welcomes(site: Site, event_ids: list[int]) -> list[tuple[str, str | No
     """State and outcome of the welcome of each event's subscriber."""
     found: list[tuple[str, str | None]] = []
     for event_id in event_ids:
-        async with site.parts.db.write() as session:
+        async with site.runtime.db.write() as session:
             event = await session.get_one(Event, event_id)
             now = event.created_at
-            await Advance(session, event, site.parts.settings, now).run([])
+            await Advance(session, event, site.runtime.settings, now).run([])
         [one] = await site.rows(Subscription, Subscription.event_id == event_id)
         rows = await site.rows(Delivery, Delivery.subscription_id == one.id)
         found += [(row.state, row.outcome) for row in rows]
@@ -203,7 +203,7 @@ async def test_floods_from_many_clients_at_once_get_five_through(site: Site) -> 
 
 
 async def test_a_confirmation_beyond_the_limit_is_in_the_ledger_and_not_sent(site: Site) -> None:
-    site.parts.settings.anonymous_opt_in = "double"
+    site.runtime.settings.anonymous_opt_in = "double"
     owner = await site.member("olga")
     for number in range(6):
         event_id = await new_event(site, owner)
@@ -255,12 +255,12 @@ async def test_a_page_says_when_to_try_again(site: Site) -> None:
 
 
 async def test_redis_is_a_part_of_health_where_it_is_used(site: Site) -> None:
-    assert "limits" not in (await health.check(site.parts)).parts
+    assert "limits" not in (await health.check(site.runtime)).parts
     gone = {"redis_url": f"redis://127.0.0.1:{free_port()}"}
-    parts = make_parts(site.parts.settings.model_copy(update=gone))
-    part = (await health.check(parts)).parts["limits"]
+    runtime = make_runtime(site.runtime.settings.model_copy(update=gone))
+    part = (await health.check(runtime)).parts["limits"]
     assert (part.ok, part.detail) == (False, "Redis does not answer: each process counts by itself")
-    await parts.close(0)
+    await runtime.close(0)
 
 
 async def test_somebody_signed_in_mails_nobody_more_than_five_times_an_hour(site: Site) -> None:
@@ -303,7 +303,7 @@ async def test_somebody_signed_in_claims_an_address_five_times_an_hour(site: Sit
 async def test_an_account_writes_to_2000_addresses_a_day(site: Site) -> None:
     owner = await site.member("olga")
     event = f"/api/events/{await new_event(site, owner)}"
-    limits, user = site.parts.limits, await site.user("olga")
+    limits, user = site.runtime.limits, await site.user("olga")
     assert (await limits.hit(WRITTEN_TO, str(user.id), 1999)).allowed
     body = {"emails": ["one@a.org", "ONE@a.org", "two@a.org"]}
     refused = await owner.client.post(f"{event}/invitations", json=body)

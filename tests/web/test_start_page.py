@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from soonish.web.pages.start import Wanted
+from soonish.web.pages.start import StartFilter
 from tests.web.site import Site, text_of
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -59,6 +59,6 @@ async def test_htmx_gets_the_list_and_a_short_address(site: Site):
 
 
 def test_an_address_holds_what_is_chosen():
-    wanted = Wanted(query="a b", since="2031-01-01", zone="UTC")
+    wanted = StartFilter(query="a b", since="2031-01-01", zone="UTC")
     assert wanted.address(cursor="x") == "/?query=a+b&since=2031-01-01&zone=UTC&cursor=x"
-    assert Wanted(zone="UTC").address() == "/"
+    assert StartFilter(zone="UTC").address() == "/"

@@ -26,7 +26,7 @@ from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import streams
-from soonish.runtime import Parts, make_parts
+from soonish.runtime import Runtime, make_runtime
 from soonish.worker.main import make_workers
 from tests.support.http_sink import HttpSink
 from tests.support.settings import make_settings
@@ -45,7 +45,7 @@ ORGANIZER = "olga@example.com"
 class Running:
     """One installation in a namespace of its own."""
 
-    parts: Parts
+    runtime: Runtime
     client: Client
     world: World
     http: HttpSink
@@ -55,7 +55,7 @@ class Running:
     async def worker(self) -> AsyncGenerator[None]:
         """A worker process's workers, in this one."""
         async with contextlib.AsyncExitStack() as stack:
-            for worker in make_workers(self.client, self.parts):
+            for worker in make_workers(self.client, self.runtime):
                 await stack.enter_async_context(worker)
             yield
 
@@ -66,7 +66,7 @@ class Running:
         """As POST /api/events does it."""
         owner = await self.organizer()
         data = EventCreate(name="Summer party", start_date=utc_now() + starts_in, **fields)
-        async with self.parts.db.write() as session:
+        async with self.runtime.db.write() as session:
             return await events.create(session, owner, data, utc_now(), default_reminders=reminders)
 
     async def organizer(self) -> User:
@@ -75,14 +75,14 @@ class Running:
 
     async def change(self, event: Event, reminders: Sequence[int] = (), **fields: Any) -> None:
         """As PATCH does it."""
-        async with self.parts.db.write() as session:
+        async with self.runtime.db.write() as session:
             row = await session.get_one(Event, event.id, with_for_update=True)
             await events.update(
                 session, row, EventPatch(**fields), utc_now(), default_reminders=reminders
             )
 
     async def cancel(self, event: Event) -> None:
-        async with self.parts.db.write() as session:
+        async with self.runtime.db.write() as session:
             row = await session.get_one(Event, event.id, with_for_update=True)
             await events.cancel(session, row, utc_now())
 
@@ -116,7 +116,7 @@ class Running:
 
     async def started(self, workflow_id: str) -> WorkflowHandle[Any, Any]:
         async def known() -> bool:
-            return await self.parts.temporal.describe(workflow_id) is not None
+            return await self.runtime.temporal.describe(workflow_id) is not None
 
         await eventually(known, 20, f"{workflow_id} to start")
         return self.handle(workflow_id)
@@ -154,13 +154,13 @@ async def new_namespace(address: str) -> str:
 
 
 @pytest.fixture
-async def parts(
+async def runtime(
     database: Database,  # the empty one
     database_url: str,
     tmp_path: Path,
     temporal_server: TemporalServer,
     smtp_sink: SmtpSink,
-) -> AsyncGenerator[Parts]:
+) -> AsyncGenerator[Runtime]:
     settings = make_settings(
         tmp_path,
         database_url=database_url,
@@ -172,23 +172,23 @@ async def parts(
         smtp_from="soonish@example.com",
         egress_allowed_networks=["127.0.0.0/8"],
     )
-    made = make_parts(settings)
+    made = make_runtime(settings)
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def installation(parts: Parts, http_sink: HttpSink, smtp_sink: SmtpSink) -> Running:
+async def installation(runtime: Runtime, http_sink: HttpSink, smtp_sink: SmtpSink) -> Running:
     """Everything but a worker."""
-    client = await parts.temporal.client()
-    return Running(parts, client, World(parts.db, parts.settings), http_sink, smtp_sink)
+    client = await runtime.temporal.client()
+    return Running(runtime, client, World(runtime.db, runtime.settings), http_sink, smtp_sink)
 
 
 @pytest.fixture
 async def running(installation: Running) -> AsyncGenerator[Running]:
     """With a worker and the relay."""
     async with installation.worker():
-        relay = asyncio.create_task(installation.parts.relay.run())
+        relay = asyncio.create_task(installation.runtime.relay.run())
         yield installation
         relay.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -29,7 +29,7 @@ SIZE = 450
 
 async def crowd_with_channels(running: Running, event: Event, size: int) -> None:
     """Subscribers with a channel each, to a path of its own, in one transaction."""
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         users = [User(name=f"p{n}") for n in range(size)]
         session.add_all(users)
         await session.flush()
@@ -121,7 +121,7 @@ async def test_a_dead_letter_is_sent_again_when_asked(running: Running) -> None:
     await running.completed(notice.id)
     assert await running.world.states(notice.id) == ["failed"]
     running.http.replies["/hook"] = Reply(200)
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         again = await session.get_one(Notification, notice.id)
         assert await retry_failed(session, again, utc_now()) == 1
 
@@ -141,7 +141,7 @@ async def test_a_channel_that_comes_back_is_served(running: Running) -> None:
     assert await running.world.states(notice.id) == ["pending"]
     channel = await running.world.one(Integration)
     await running.world.change(Integration, channel.id, is_active=True)
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         payload = {"user_id": subscription.user_id}
         outbox.add(session, streams.broadcast(notice.id), streams.WAKE, payload)
     assert await running.titles(1) == ["Late"]
@@ -152,7 +152,7 @@ async def test_a_channel_that_comes_back_is_served(running: Running) -> None:
 @SQLITE
 async def test_account_mail_is_a_broadcast_to_one(running: Running) -> None:
     user = await running.world.user("ada@example.com")
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         for _ in range(2):
             notification = await add_account_mail(
                 session,
@@ -177,14 +177,14 @@ async def test_a_worker_that_dies_in_the_middle_loses_nothing(installation: Runn
     event = await running.create()
     await running.world.crowd(event, 20)
     notice = await running.world.expanded(event)
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         claimed = await ledger.claim(session, notice.id, "dead:1", limit=12, now=utc_now())
         await ledger.mark_sent(session, [r.id for r in claimed[:5]], "dead:1", utc_now())
     lapsed = {"lease_until": utc_now() + timedelta(seconds=2)}
     for row in claimed[5:]:
         await running.world.change(Delivery, row.id, **lapsed)
     async with running.worker():
-        await running.parts.relay.wake(streams.broadcast(notice.id))
+        await running.runtime.relay.wake(streams.broadcast(notice.id))
         await running.completed(notice.id)
     assert set(await running.world.states(notice.id)) == {"sent"}
     assert len([m for m in running.mail.mails if ORGANIZER not in m.recipients]) == 15

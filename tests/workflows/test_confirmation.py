@@ -22,7 +22,7 @@ async def test_nothing_but_the_confirmation_goes_to_an_address_before_it_confirm
     event = await running.create()
     witness = await running.welcome(event)
     await running.titles(1)
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         await subscriptions.subscribe_address(
             session, event.id, ADDRESS, None, utc_now(), double_opt_in=True
         )
@@ -44,7 +44,7 @@ async def test_nothing_but_the_confirmation_goes_to_an_address_before_it_confirm
 
     text = mail.message.get_body(("plain",)).get_content()  # pyright: ignore
     (token,) = re.findall(r"/confirm/([\w-]{43})", text)
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         await confirmation.confirm(session, token, utc_now())
     mails = await eventually(lambda: running.mail.to(ADDRESS)[1:], 20, "the welcome")
     assert [m.message["Subject"] for m in mails] == ["You're subscribed to Summer party"]

@@ -70,7 +70,7 @@ async def farewells(running: Running) -> Notification | None:
 
 @SQLITE
 async def test_an_event_ends_with_its_grace(running: Running) -> None:
-    running.parts.settings.event_grace_days = 0
+    running.runtime.settings.event_grace_days = 0
     event = await running.create(starts_in=timedelta(seconds=3), reminders=[])
     await running.welcome(event)
     await running.titles(1)

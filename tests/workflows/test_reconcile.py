@@ -25,14 +25,14 @@ SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def reconcile(running: Running, holder: str = "one") -> Reconcile:
-    parts = running.parts
-    return Reconcile(parts.db, parts.temporal, parts.relay, parts.settings, holder)
+    runtime = running.runtime
+    return Reconcile(runtime.db, runtime.temporal, runtime.relay, runtime.settings, holder)
 
 
 @pytest.fixture
 def quiet(installation: Running) -> Running:
     """No worker, and nothing pokes: what runs was started by reconcile."""
-    installation.parts.db.on_commit = None
+    installation.runtime.db.on_commit = None
     return installation
 
 
@@ -68,7 +68,7 @@ async def test_one_leads_until_its_lease_ends(quiet: Running) -> None:
     assert await first.once()
     assert not await second.once()
     assert await first.once()
-    async with quiet.parts.db.write() as session:
+    async with quiet.runtime.db.write() as session:
         lease = await session.get_one(Lease, "reconcile")
         assert lease.holder == "one"
         lease.until = utc_now() - timedelta(seconds=1)
@@ -108,7 +108,7 @@ async def test_events_without_a_workflow_are_started_and_their_reminders_armed_a
 async def test_a_running_workflow_is_left_alone(quiet: Running) -> None:
     event = await quiet.create(reminders=[3_600])
     await old(quiet, event)
-    await quiet.parts.relay.wake(event.temporal_workflow_id)
+    await quiet.runtime.relay.wake(event.temporal_workflow_id)
     await are_running(quiet, {event.temporal_workflow_id})
     (row,) = await quiet.world.rows(Reminder)
     await quiet.world.change(Reminder, row.id, armed_at=utc_now())
@@ -198,7 +198,7 @@ async def test_temporal_away_is_no_end(quiet: Running) -> None:
     event = await quiet.create()
     await old(quiet, event)
     doing = reconcile(quiet)
-    good = quiet.parts.temporal
+    good = quiet.runtime.temporal
 
     class Away:
         async def client(self) -> Any:

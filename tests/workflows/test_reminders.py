@@ -27,7 +27,7 @@ async def remind(
     """A reminder due at this instant, and the wake that has it armed."""
     offset = int((event.start_date - due_at).total_seconds())
     middle = f"-sub-{subscription_id}" if subscription_id else ""
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         row = Reminder(
             event_id=event.id,
             subscription_id=subscription_id,
@@ -47,7 +47,7 @@ async def started_by_hand(running: Running, reminder: Reminder, name: str) -> st
         "ReminderWorkflow",
         schedules.input_of(reminder),
         id=name,
-        task_queue=running.parts.settings.workflow_queue,
+        task_queue=running.runtime.settings.workflow_queue,
     )
 
 
@@ -163,7 +163,7 @@ async def test_schedules_follow_their_rows(running: Running) -> None:
     wanted = [f"event-{event.id}-reminder-{offset}s" for offset in (3_600, 7_200)]
     await eventually(lambda: same(running, wanted), 20, "both schedules")
     start = event.start_date + timedelta(days=1)
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         row = await session.get_one(Event, event.id, with_for_update=True)
         row.start_date = start
         await service.plan_event(session, row, utc_now(), [3_600])
@@ -185,7 +185,7 @@ async def same(running: Running, wanted: list[str]) -> bool:
 
 
 async def remind_me(running: Running, subscription_id: int, seconds: float) -> RemindMe:
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         row = RemindMe(subscription_id=subscription_id, at=utc_now() + timedelta(seconds=seconds))
         session.add(row)
         await session.flush()
@@ -204,7 +204,7 @@ async def test_a_remind_me_comes_when_asked_for(running: Running) -> None:
     assert await running.result(stream) == "delivered 1, failed 0"
     assert (await running.world.one(RemindMe)).fired_at is not None
     await running.keep("remind-me", stream)
-    async with running.parts.db.write() as session:  # a repeated poke sends nothing again
+    async with running.runtime.db.write() as session:  # a repeated poke sends nothing again
         outbox.add(session, stream, streams.WAKE, {})
     await running.result(stream)
     assert len(running.http.at("/hook")) == 2
@@ -219,7 +219,7 @@ async def test_a_remind_me_that_is_withdrawn_ends(running: Running) -> None:
     stream = streams.remind_me(row.id)
     await running.started(stream)
     await running.world.change(RemindMe, row.id, cancelled_at=utc_now())
-    async with running.parts.db.write() as session:
+    async with running.runtime.db.write() as session:
         outbox.add(session, stream, streams.WAKE, {})
     assert await running.result(stream) == "not wanted any more"
     await running.keep("remind-me-withdrawn", stream)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from soonish.domain.events.queries import EventDetails
     from soonish.domain.notifications.queries import Counted
     from soonish.infra.db.models.accounts import User
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 _OPEN = ("pending", "sending", "retrying")
 
@@ -51,7 +51,7 @@ def address_or_test_email(settings: Settings, address: str | None) -> str:
     raise InvalidInput("email", "Give an address or set TEST_EMAIL.")
 
 
-async def temporal_client(parts: Parts) -> Client:
+async def temporal_client(runtime: Runtime) -> Client:
     """The client of a Temporal that answers. Raises Unavailable."""
     from temporalio.service import RPCError
 
@@ -59,11 +59,11 @@ async def temporal_client(parts: Parts) -> Client:
     from soonish.ops.health import server_version
 
     try:
-        await server_version(parts)
+        await server_version(runtime)
     except (RPCError, RuntimeError) as error:
-        where = parts.settings.temporal_address
+        where = runtime.settings.temporal_address
         raise Unavailable(f"Temporal does not answer at {where}.") from error
-    return await parts.temporal.client()
+    return await runtime.temporal.client()
 
 
 def with_instants(wanted: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -98,18 +98,18 @@ def notification_dict(counted: Counted) -> dict[str, Any]:
 
 def show_subscribers(as_json: bool, event_id: int) -> None:
     columns = ("id", "address", "name", "status", "channels", "created_at")
-    rows = run(lambda parts: _subscribers(parts, event_id))
+    rows = run(lambda runtime: _subscribers(runtime, event_id))
     show_rows(as_json, rows, columns, "Nobody has subscribed.")
 
 
-async def _subscribers(parts: Parts, event_id: int) -> list[dict[str, Any]]:
+async def _subscribers(runtime: Runtime, event_id: int) -> list[dict[str, Any]]:
     from soonish.domain.events import queries as operators
     from soonish.domain.subscriptions import listing
     from soonish.kit.schemas import as_z
 
     rows: list[dict[str, Any]] = []
     before: int | None = None
-    async with parts.db.read() as session:
+    async with runtime.db.read() as session:
         event, _ = await operators.with_owner(session, event_id)
         while found := await listing.subscribers(session, event, limit=500, before_id=before):
             before = found[-1].subscription.id

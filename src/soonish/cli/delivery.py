@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from soonish.delivery.ledger.dead_letters import DeadLetter
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 app = typer.Typer(help="Deliveries that failed.", no_args_is_help=True)
 COLUMNS = ("id", "notification_id", "kind", "address", "channel", "attempts", "outcome", "detail")
@@ -25,10 +25,10 @@ OfEvent = Annotated[int | None, typer.Option("--event", help="Of this event only
 def failed(event: OfEvent = None, as_json: JsonOption = False) -> None:
     """List failed deliveries, newest first; addresses are masked."""
 
-    async def work(parts: Parts) -> list[dict[str, Any]]:
+    async def work(runtime: Runtime) -> list[dict[str, Any]]:
         from soonish.delivery.ledger import dead_letters
 
-        async with parts.db.read() as session:
+        async with runtime.db.read() as session:
             await _require_event(session, event)
             return [_row(one) for one in await dead_letters.failed(session, event)]
 
@@ -44,7 +44,7 @@ def retry(
     as_json: JsonOption = False,
 ) -> None:
     """Send failed deliveries again; each person still gets the message once."""
-    done = run(lambda parts: _retry(parts, notification_id, event))
+    done = run(lambda runtime: _retry(runtime, notification_id, event))
     for late in done["expired"]:
         warn(f"Notification {late} is too old to be sent again.")
     show(as_json, done, f"{done['retried']} deliveries are tried again.")
@@ -52,13 +52,15 @@ def retry(
         raise typer.Exit(1)
 
 
-async def _retry(parts: Parts, notification_id: int | None, event: int | None) -> dict[str, Any]:
+async def _retry(
+    runtime: Runtime, notification_id: int | None, event: int | None
+) -> dict[str, Any]:
     from soonish.delivery.ledger import dead_letters
     from soonish.domain.notifications import service as notifications
     from soonish.errors import Conflict
     from soonish.infra.db.types import utc_now
 
-    async with parts.db.read() as session:
+    async with runtime.db.read() as session:
         await _require_event(session, event)
         if notification_id is not None:
             found = [await dead_letters.require(session, notification_id)]
@@ -67,7 +69,7 @@ async def _retry(parts: Parts, notification_id: int | None, event: int | None) -
     retried, expired = 0, list[int]()
     for one in found:
         try:
-            async with parts.db.write() as session:
+            async with runtime.db.write() as session:
                 retried += await notifications.retry_failed(session, one, utc_now())
         except Conflict:
             expired.append(one.id)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from soonish.delivery.transports.outcome import SendResult
-    from soonish.ops.health import Part
-    from soonish.runtime import Parts
+    from soonish.ops.health import HealthPart
+    from soonish.runtime import Runtime
 
 REMEDIES = {
     "temporal": "Start it with `soonish up`, or set TEMPORAL_URL to a server that runs.",
@@ -56,7 +56,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-async def send_test_mail(parts: Parts) -> SendResult:
+async def send_test_mail(runtime: Runtime) -> SendResult:
     """One mail to TEST_EMAIL through service mail. InvalidInput where that is not set."""
     from soonish.delivery.texts.content import Content
     from soonish.delivery.texts.rendering import ACTION_SLOT, Rendering, message_id
@@ -64,12 +64,12 @@ async def send_test_mail(parts: Parts) -> SendResult:
     from soonish.identity.addresses import normalise
     from soonish.infra.db.types import utc_now
 
-    address = normalise(parts.settings.test_email, "TEST_EMAIL")
-    extra = {"channel": parts.settings.smtp_server, "url": parts.settings.base_url}
-    template = Rendering(Content("test", extra=dict(extra)), "en", parts.settings).plain_mail
+    address = normalise(runtime.settings.test_email, "TEST_EMAIL")
+    extra = {"channel": runtime.settings.smtp_server, "url": runtime.settings.base_url}
+    template = Rendering(Content("test", extra=dict(extra)), "en", runtime.settings).plain_mail
     identity = message_id(0, utc_now())
     mail = Mail(to=address, message_id=identity, template=template, values={ACTION_SLOT: ""})
-    return (await parts.mailer.send_batch([mail]))[0]
+    return (await runtime.mailer.send_batch([mail]))[0]
 
 
 def _lines(one: Finding) -> list[str]:
@@ -80,7 +80,7 @@ def _lines(one: Finding) -> list[str]:
 async def _examine(send: bool) -> list[Finding]:
     from soonish.cli.running import settings_for_command
     from soonish.errors import SoonishError
-    from soonish.runtime import make_parts
+    from soonish.runtime import make_runtime
 
     try:
         settings = settings_for_command()
@@ -91,14 +91,14 @@ async def _examine(send: bool) -> list[Finding]:
         _home(settings.soonish_home),
     ]
     try:
-        parts = make_parts(settings)
+        runtime = make_runtime(settings)
     except SoonishError as error:
         return [*findings, Finding("secrets", False, error.detail)]
     findings.append(Finding("secrets", True, "all three are there"))
     try:
-        return findings + await _with_parts(parts, send)
+        return findings + await _with_runtime(runtime, send)
     finally:
-        await parts.close()
+        await runtime.close()
 
 
 def _home(home: Path) -> Finding:
@@ -112,26 +112,26 @@ def _home(home: Path) -> Finding:
         return Finding("home", False, f"{home}: {error.strerror}", remedy)
 
 
-async def _with_parts(parts: Parts, send: bool) -> list[Finding]:
+async def _with_runtime(runtime: Runtime, send: bool) -> list[Finding]:
     from soonish.ops import health
 
-    database = await _found("database", lambda: _database(parts), MIGRATE)
-    temporal = await _found("temporal", lambda: _temporal(parts), REMEDIES["temporal"])
+    database = await _found("database", lambda: _database(runtime), MIGRATE)
+    temporal = await _found("temporal", lambda: _temporal(runtime), REMEDIES["temporal"])
     findings = [database, temporal]
     if database.ok:
-        findings.append(await _found("keys", lambda: _keys(parts), "Set the old keys back."))
-        judged = (await health.check(parts)).parts
+        findings.append(await _found("keys", lambda: _keys(runtime), "Set the old keys back."))
+        judged = (await health.check(runtime)).parts
         findings += [_judged(name, judged[name]) for name in REMEDIES if name != "temporal"]
     else:
-        findings.append(await _found("mail", lambda: _mail(parts), REMEDIES["mail"]))
+        findings.append(await _found("mail", lambda: _mail(runtime), REMEDIES["mail"]))
     findings.append(_assets())
     if send:
-        remedy = REMEDIES["mail"] if parts.settings.test_email else "Set TEST_EMAIL."
-        findings.append(await _found("test mail", lambda: _send(parts), remedy))
+        remedy = REMEDIES["mail"] if runtime.settings.test_email else "Set TEST_EMAIL."
+        findings.append(await _found("test mail", lambda: _send(runtime), remedy))
     return findings
 
 
-def _judged(name: str, part: Part) -> Finding:
+def _judged(name: str, part: HealthPart) -> Finding:
     return Finding(name, part.ok, part.detail, REMEDIES[name])
 
 
@@ -149,17 +149,17 @@ async def _found(
     return Finding(name, ok, detail.replace(f" {MIGRATE}", ""), remedy)
 
 
-async def _database(parts: Parts) -> tuple[bool, str]:
+async def _database(runtime: Runtime) -> tuple[bool, str]:
     from alembic.script import ScriptDirectory
 
     from soonish.cli.running import require_database
     from soonish.infra.db.migrate import alembic_config
 
-    require_database(parts.settings)
-    async with parts.db.read() as session:
+    require_database(runtime.settings)
+    async with runtime.db.read() as session:
         present = await session.run_sync(_revision)
-    newest = ScriptDirectory.from_config(alembic_config(parts.settings)).get_current_head()
-    kind = "SQLite" if parts.settings.is_sqlite else "PostgreSQL"
+    newest = ScriptDirectory.from_config(alembic_config(runtime.settings)).get_current_head()
+    kind = "SQLite" if runtime.settings.is_sqlite else "PostgreSQL"
     if present == newest:
         return True, f"{kind}, schema {present}"
     return False, f"{kind}, its schema is {present or 'missing'}, the newest is {newest}"
@@ -171,7 +171,7 @@ def _revision(session: Session) -> str | None:
     return MigrationContext.configure(session.connection()).get_current_revision()
 
 
-async def _keys(parts: Parts) -> tuple[bool, str]:
+async def _keys(runtime: Runtime) -> tuple[bool, str]:
     """Whether the keys fit what is stored: an address must be readable and found again."""
     from sqlalchemy import select
 
@@ -179,7 +179,7 @@ async def _keys(parts: Parts) -> tuple[bool, str]:
     from soonish.infra.db.models.accounts import User
 
     query = select(User.email, User.email_fingerprint).where(User.email.is_not(None)).limit(1)
-    async with parts.db.read() as session:
+    async with runtime.db.read() as session:
         row = (await session.execute(query)).one_or_none()
     address, stored = row or (None, None)
     if address is None:
@@ -188,20 +188,20 @@ async def _keys(parts: Parts) -> tuple[bool, str]:
     return fits, "fit the database" if fits else "FINGERPRINT_KEY is not the database's"
 
 
-async def _temporal(parts: Parts) -> tuple[bool, str]:
+async def _temporal(runtime: Runtime) -> tuple[bool, str]:
     from soonish.ops import health
 
-    await acting.temporal_client(parts)
+    await acting.temporal_client(runtime)
     return (
         True,
-        f"Temporal {await health.server_version(parts)} at {parts.settings.temporal_address}",
+        f"Temporal {await health.server_version(runtime)} at {runtime.settings.temporal_address}",
     )
 
 
-async def _mail(parts: Parts) -> tuple[bool, str]:
-    if not parts.settings.smtp_server:
+async def _mail(runtime: Runtime) -> tuple[bool, str]:
+    if not runtime.settings.smtp_server:
         return False, "SMTP_SERVER is not set"
-    result = await parts.mailer.check()
+    result = await runtime.mailer.check()
     return result.ok, "answers" if result.ok else result.detail
 
 
@@ -215,9 +215,9 @@ def _assets() -> Finding:
         return Finding("assets", False, "not built", error.detail)
 
 
-async def _send(parts: Parts) -> tuple[bool, str]:
-    if not parts.settings.test_email:
+async def _send(runtime: Runtime) -> tuple[bool, str]:
+    if not runtime.settings.test_email:
         return False, "TEST_EMAIL is not set"
-    result = await send_test_mail(parts)
-    where = f"{parts.settings.smtp_server}:{parts.settings.smtp_port}"
+    result = await send_test_mail(runtime)
+    where = f"{runtime.settings.smtp_server}:{runtime.settings.smtp_port}"
     return result.ok, f"taken by {where}" if result.ok else f"{result.outcome}: {result.detail}"

@@ -13,7 +13,7 @@ from soonish.cli.output import JsonOption, fields, show, show_rows
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 app = typer.Typer(help="Events, and what their subscribers are told.", no_args_is_help=True)
 COLUMNS = ("id", "name", "start_date", "status", "subscriber_count", "public_url")
@@ -57,7 +57,7 @@ def create(
         timezone=timezone,
         is_public=public,
     )
-    show_event(as_json, run(lambda parts: _create(parts, owner, wanted)))
+    show_event(as_json, run(lambda runtime: _create(runtime, owner, wanted)))
 
 
 @app.command("list")
@@ -68,13 +68,13 @@ def list_events(
 ) -> None:
     """List events, private ones too, soonest first."""
 
-    async def work(parts: Parts) -> list[dict[str, Any]]:
+    async def work(runtime: Runtime) -> list[dict[str, Any]]:
         from soonish.domain.events import queries as operators
         from soonish.infra.db.types import utc_now
 
-        async with parts.db.read() as session:
+        async with runtime.db.read() as session:
             found = await operators.list_all(session, utc_now(), past=past, limit=limit)
-        return [acting.event_dict(one, parts.settings) for one in found]
+        return [acting.event_dict(one, runtime.settings) for one in found]
 
     show_rows(as_json, run(work), COLUMNS, "There are no events.")
 
@@ -82,7 +82,7 @@ def list_events(
 @app.command("show")
 def show_one(event_id: EventId, as_json: JsonOption = False) -> None:
     """Show an event with its notifications and how far each of them is."""
-    event, sent = run(lambda parts: _look(parts, event_id))
+    event, sent = run(lambda runtime: _look(runtime, event_id))
     if as_json:
         show(True, {**event, "notifications": sent}, "")
         return
@@ -121,23 +121,23 @@ def update(
     )
     if not wanted:
         raise typer.BadParameter("Say what is to change.", param_hint="NEW_NAME")
-    show_event(as_json, run(lambda parts: _update(parts, event_id, wanted)))
+    show_event(as_json, run(lambda runtime: _update(runtime, event_id, wanted)))
 
 
 @app.command()
 def cancel(event_id: EventId, as_json: JsonOption = False) -> None:
     """Cancel an event and tell everybody."""
 
-    async def work(parts: Parts) -> dict[str, Any]:
+    async def work(runtime: Runtime) -> dict[str, Any]:
         from soonish.domain.events import queries, service
         from soonish.domain.events import queries as operators
         from soonish.infra.db.types import utc_now
 
-        async with parts.db.write() as session:
+        async with runtime.db.write() as session:
             event, _ = await operators.with_owner(session, event_id, lock=True)
             await service.cancel(session, event, utc_now())
             found = await queries.details_of(session, event)
-        return acting.event_dict(found, parts.settings)
+        return acting.event_dict(found, runtime.settings)
 
     show_event(as_json, run(work))
 
@@ -157,15 +157,15 @@ def notify(
 ) -> None:
     """Send a message to an event's subscribers."""
 
-    async def work(parts: Parts) -> dict[str, int]:
+    async def work(runtime: Runtime) -> dict[str, int]:
         from soonish.domain.events import queries as operators
         from soonish.domain.notifications import service
         from soonish.domain.notifications.schemas import ManualMessage
         from soonish.infra.db.types import utc_now
 
         wanted = ManualMessage(title=title, body=body, subscription_ids=subscription or None)
-        grace = timedelta(days=parts.settings.event_grace_days)
-        async with parts.db.write() as session:
+        grace = timedelta(days=runtime.settings.event_grace_days)
+        async with runtime.db.write() as session:
             event, owner = await operators.with_owner(session, event_id, lock=True)
             notification, audience = await service.request_manual(
                 session,
@@ -199,22 +199,22 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-async def _create(parts: Parts, owner: str | None, wanted: dict[str, Any]) -> dict[str, Any]:
+async def _create(runtime: Runtime, owner: str | None, wanted: dict[str, Any]) -> dict[str, Any]:
     from soonish.domain.events import queries, service
     from soonish.domain.events.schemas import EventCreate
     from soonish.infra.db.types import utc_now
 
     now = utc_now()
     data = EventCreate.model_validate(acting.with_instants(wanted, now))
-    async with parts.db.write() as session:
-        user = await acting.owner(session, parts.settings, owner)
-        offsets = parts.settings.default_reminders
+    async with runtime.db.write() as session:
+        user = await acting.owner(session, runtime.settings, owner)
+        offsets = runtime.settings.default_reminders
         event = await service.create(session, user, data, now, default_reminders=offsets)
         found = await queries.details_of(session, event)
-    return acting.event_dict(found, parts.settings)
+    return acting.event_dict(found, runtime.settings)
 
 
-async def _update(parts: Parts, event_id: int, wanted: dict[str, Any]) -> dict[str, Any]:
+async def _update(runtime: Runtime, event_id: int, wanted: dict[str, Any]) -> dict[str, Any]:
     from soonish.domain.events import queries, service
     from soonish.domain.events import queries as operators
     from soonish.domain.events.schemas import EventPatch
@@ -222,21 +222,21 @@ async def _update(parts: Parts, event_id: int, wanted: dict[str, Any]) -> dict[s
 
     now = utc_now()
     patch = EventPatch.model_validate(acting.with_instants(wanted, now))
-    async with parts.db.write() as session:
+    async with runtime.db.write() as session:
         event, _ = await operators.with_owner(session, event_id, lock=True)
-        offsets = parts.settings.default_reminders
+        offsets = runtime.settings.default_reminders
         await service.update(session, event, patch, now, default_reminders=offsets)
         found = await queries.details_of(session, event)
-    return acting.event_dict(found, parts.settings)
+    return acting.event_dict(found, runtime.settings)
 
 
-async def _look(parts: Parts, event_id: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+async def _look(runtime: Runtime, event_id: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     from soonish.domain.events import queries
     from soonish.domain.events import queries as operators
     from soonish.domain.notifications import queries as notifications
 
-    async with parts.db.read() as session:
+    async with runtime.db.read() as session:
         event, _ = await operators.with_owner(session, event_id)
         found = await queries.details_of(session, event)
         sent, _ = await notifications.list_of_event(session, event.id, limit=200, cursor=None)
-    return acting.event_dict(found, parts.settings), [acting.notification_dict(s) for s in sent]
+    return acting.event_dict(found, runtime.settings), [acting.notification_dict(s) for s in sent]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from soonish.delivery.transports.outcome import SendResult
     from soonish.infra.db.models.accounts import User
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 app = typer.Typer(help="People's channels.", no_args_is_help=True)
 COLUMNS = ("id", "user_id", "name", "kind", "target", "tag", "is_active", "circuit")
@@ -44,7 +44,7 @@ def add(
     """Add a channel to an account."""
     url = _url(kind)
     wanted = [tag.strip() for tag in tags.split(",") if tag.strip()]
-    rows = run(lambda parts: _add(parts, user, url, wanted, name, verify))
+    rows = run(lambda runtime: _add(runtime, user, url, wanted, name, verify))
     show_rows(as_json, rows, COLUMNS, "No tag was given.")
     if kind == NTFY and not as_json:
         typer.echo(f"Subscribe to it in the ntfy app: {url.removeprefix('ntfys://')}")
@@ -57,10 +57,10 @@ def list_integrations(
 ) -> None:
     """List channels; where they lead is masked."""
 
-    async def work(parts: Parts) -> list[dict[str, Any]]:
+    async def work(runtime: Runtime) -> list[dict[str, Any]]:
         from soonish.domain.integrations import queries
 
-        async with parts.db.read() as session:
+        async with runtime.db.read() as session:
             user_id = (await _account(session, user)).id if user else None
             return [_row(one) for one, _ in await queries.list_with_owners(session, user_id)]
 
@@ -75,7 +75,7 @@ def send_test(
     as_json: JsonOption = False,
 ) -> None:
     """Send a test message; exit 1 if one of them was not taken."""
-    rows = run(lambda parts: _test(parts, integration_id))
+    rows = run(lambda runtime: _test(runtime, integration_id))
     show_rows(as_json, rows, ("channel", "ok", "outcome", "detail"), "There is nothing to test.")
     if not all(row["ok"] for row in rows):
         typer.echo("Not every test message was taken.", err=True)
@@ -86,11 +86,11 @@ def send_test(
 def remove(integration_id: IntegrationId, as_json: JsonOption = False) -> None:
     """Delete a channel; its URL is erased for good."""
 
-    async def work(parts: Parts) -> None:
+    async def work(runtime: Runtime) -> None:
         from soonish.domain.integrations import queries, service
         from soonish.infra.db.types import utc_now
 
-        async with parts.db.write() as session:
+        async with runtime.db.write() as session:
             _, owner = await queries.with_owner(session, integration_id)
             await service.delete(session, owner, integration_id, utc_now())
 
@@ -119,64 +119,64 @@ async def _account(session: AsyncSession, user: str) -> User:
 
 
 async def _add(
-    parts: Parts, user: str, url: str, tags: list[str], name: str | None, verify: bool
+    runtime: Runtime, user: str, url: str, tags: list[str], name: str | None, verify: bool
 ) -> list[dict[str, Any]]:
     from soonish.delivery.transports.apprise.urls import check_url
     from soonish.domain.integrations import queries, service
     from soonish.domain.integrations.schemas import IntegrationCreate
 
-    channel = check_url(url, parts.settings)
+    channel = check_url(url, runtime.settings)
     wanted = [
         IntegrationCreate(name=name or channel.kind, apprise_url=url, tag=tag, verify=verify)
         for tag in tags
     ]
-    async with parts.db.write() as session:
+    async with runtime.db.write() as session:
         owner = await _account(session, user)
         made = [await service.create(session, owner, one, channel) for one in wanted]
     if verify and made:
-        result = await _send(parts, made[0].id, owner)
+        result = await _send(runtime, made[0].id, owner)
         for one in made:
-            await _record(parts, one.id, owner, result, decides=True)
-    async with parts.db.read() as session:
+            await _record(runtime, one.id, owner, result, decides=True)
+    async with runtime.db.read() as session:
         found = [await queries.require_own(session, owner, one.id) for one in made]
     return [_row(one) for one in found]
 
 
-async def _test(parts: Parts, integration_id: int | None) -> list[dict[str, Any]]:
+async def _test(runtime: Runtime, integration_id: int | None) -> list[dict[str, Any]]:
     from soonish.cli.doctor import send_test_mail
     from soonish.domain.integrations import queries
 
-    async with parts.db.read() as session:
+    async with runtime.db.read() as session:
         if integration_id is not None:
             found = [await queries.with_owner(session, integration_id)]
         else:
             found = list(await queries.list_with_owners(session, active_only=True))
     rows: list[dict[str, Any]] = []
     for channel, owner in found:
-        result = await _send(parts, channel.id, owner)
-        await _record(parts, channel.id, owner, result)
+        result = await _send(runtime, channel.id, owner)
+        await _record(runtime, channel.id, owner, result)
         rows.append(_tested(f"{channel.id} {channel.name} ({channel.kind})", result))
-    if integration_id is None and parts.settings.test_email:
-        rows.append(_tested("mail to TEST_EMAIL", await send_test_mail(parts)))
+    if integration_id is None and runtime.settings.test_email:
+        rows.append(_tested("mail to TEST_EMAIL", await send_test_mail(runtime)))
     return rows
 
 
-async def _send(parts: Parts, integration_id: int, owner: User) -> SendResult:
+async def _send(runtime: Runtime, integration_id: int, owner: User) -> SendResult:
     from soonish.domain.integrations import queries
     from soonish.web.api import integrations
 
-    async with parts.db.read() as session:
+    async with runtime.db.read() as session:
         channel = await queries.require_own(session, owner, integration_id)
-    return await integrations.send_test(parts.sender, channel, parts.settings, owner.locale)
+    return await integrations.send_test(runtime.sender, channel, runtime.settings, owner.locale)
 
 
 async def _record(
-    parts: Parts, integration_id: int, owner: User, result: SendResult, *, decides: bool = False
+    runtime: Runtime, integration_id: int, owner: User, result: SendResult, *, decides: bool = False
 ) -> None:
     from soonish.domain.integrations import service
     from soonish.infra.db.types import utc_now
 
-    async with parts.db.write() as session:
+    async with runtime.db.write() as session:
         await service.record_test(
             session, owner, integration_id, result, utc_now(), decides=decides
         )

@@ -10,7 +10,7 @@ from soonish.cli.output import JsonOption, show_rows
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 app = typer.Typer(help="What is kept, and for how long.", no_args_is_help=True)
 COLUMNS = ("rule", "days", "rows")
@@ -30,15 +30,15 @@ def run_now(
     show_rows(as_json, run(_due if dry_run else _remove), COLUMNS, "There are no rules.")
 
 
-async def _due(parts: Parts) -> list[dict[str, Any]]:
+async def _due(runtime: Runtime) -> list[dict[str, Any]]:
     from soonish.domain.retention import service as retention
     from soonish.infra.db.types import utc_now
 
-    found = await retention.due(parts.db, parts.settings, utc_now())
+    found = await retention.due(runtime.db, runtime.settings, utc_now())
     return [{"rule": one.rule, "days": one.days, "rows": one.rows} for one in found]
 
 
-async def _remove(parts: Parts) -> list[dict[str, Any]]:
+async def _remove(runtime: Runtime) -> list[dict[str, Any]]:
     from soonish.domain.retention import service as retention
     from soonish.domain.retention.rules import RULES
     from soonish.infra.db.types import utc_now
@@ -47,8 +47,8 @@ async def _remove(parts: Parts) -> list[dict[str, Any]]:
     for rule in RULES:
         rows, more = 0, True
         while more:
-            removed, more = await retention.remove(parts.db, parts.settings, rule, utc_now())
+            removed, more = await retention.remove(runtime.db, runtime.settings, rule, utc_now())
             rows += removed
-        days = getattr(parts.settings, rule.setting) if rule.setting else None
+        days = getattr(runtime.settings, rule.setting) if rule.setting else None
         done.append({"rule": rule.name, "days": days, "rows": rows})
     return done

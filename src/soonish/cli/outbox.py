@@ -10,7 +10,7 @@ from soonish.cli.output import JsonOption, show, table
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 app = typer.Typer(help="What Temporal must still be told.", no_args_is_help=True)
 ERROR_LETTERS = 60  # of what people see; --json has all
@@ -37,14 +37,14 @@ def poke(
 ) -> None:
     """Tell Temporal at once of all that is undone."""
 
-    async def work(parts: Parts) -> dict[str, int]:
+    async def work(runtime: Runtime) -> dict[str, int]:
         from soonish.infra.outbox import operations
 
-        async with parts.db.write() as session:
+        async with runtime.db.write() as session:
             revived = await operations.revive_failed(session) if failed else 0
             streams = await operations.release(session)
-        if streams and parts.db.on_commit:
-            parts.db.on_commit(set(streams))
+        if streams and runtime.db.on_commit:
+            runtime.db.on_commit(set(streams))
         return {"streams": len(streams), "revived": revived}
 
     done = run(work)
@@ -52,11 +52,11 @@ def poke(
     show(as_json, done, f"{done['streams']} streams poked{again}.")
 
 
-async def _status(parts: Parts) -> dict[str, Any]:
+async def _status(runtime: Runtime) -> dict[str, Any]:
     from soonish.infra.outbox import operations
     from soonish.kit.schemas import as_z
 
-    async with parts.db.read() as session:
+    async with runtime.db.read() as session:
         undone = await operations.undone_by_kind(session)
         failed = await operations.failed(session)
     return {

@@ -12,7 +12,7 @@ from soonish.cli.running import run
 
 if TYPE_CHECKING:
     from soonish.domain.reminders.check import Checked
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 app = typer.Typer(help="Reminders and their schedules in Temporal.", no_args_is_help=True)
 COLUMNS = ("schedule_id", "due_at", "anchor_at", "state")
@@ -25,10 +25,10 @@ def list_reminders(
 ) -> None:
     """List reminders and how far each of them is."""
 
-    async def work(parts: Parts) -> list[dict[str, Any]]:
+    async def work(runtime: Runtime) -> list[dict[str, Any]]:
         from soonish.domain.reminders import check as upkeep
 
-        async with parts.db.read() as session:
+        async with runtime.db.read() as session:
             rows = await upkeep.listed(session, event_id)
         return [_row(upkeep.Checked(row, upkeep.state_of(row))) for row in rows]
 
@@ -39,12 +39,12 @@ def list_reminders(
 def check(as_json: JsonOption = False) -> None:
     """Compare every reminder with Temporal's schedules; exit 1 if one of them is not well."""
 
-    async def work(parts: Parts) -> list[dict[str, Any]]:
+    async def work(runtime: Runtime) -> list[dict[str, Any]]:
         from soonish.domain.reminders import check as upkeep
         from soonish.infra.db.types import utc_now
 
-        client = await acting.temporal_client(parts)
-        return [_row(one) for one in await upkeep.check(parts.db, client, utc_now())]
+        client = await acting.temporal_client(runtime)
+        return [_row(one) for one in await upkeep.check(runtime.db, client, utc_now())]
 
     rows = run(work)
     show_rows(as_json, rows, (*COLUMNS, "problem"), "There are no reminders.")
@@ -61,11 +61,11 @@ def clean(
 ) -> None:
     """Delete the schedules in Temporal that no reminder wants any more."""
 
-    async def work(parts: Parts) -> list[str]:
+    async def work(runtime: Runtime) -> list[str]:
         from soonish.domain.reminders import check as upkeep
 
-        client = await acting.temporal_client(parts)
-        strays = await upkeep.stray_schedules(parts.db, client)
+        client = await acting.temporal_client(runtime)
+        strays = await upkeep.stray_schedules(runtime.db, client)
         if not dry_run:
             await upkeep.clean(client, strays)
         return strays

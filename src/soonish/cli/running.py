@@ -13,7 +13,7 @@ from soonish.kit.exits import MIGRATE, exiting_clearly
 if TYPE_CHECKING:
     from soonish.config import Settings
     from soonish.infra.db.session import Database
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 T = TypeVar("T")
 WAITS = (
@@ -21,7 +21,7 @@ WAITS = (
 )
 
 
-def run(work: Callable[[Parts], Awaitable[T]]) -> T:
+def run(work: Callable[[Runtime], Awaitable[T]]) -> T:
     """Run `work` with open parts; its commits are told to Temporal before this returns.
 
     Where Temporal is away, that is said in one line on stderr, and the work stays in the outbox.
@@ -72,24 +72,24 @@ def sqlite_path(settings: Settings) -> Path | None:
     return Path(name) if name and name != ":memory:" else None
 
 
-async def _run(work: Callable[[Parts], Awaitable[T]]) -> T:
+async def _run(work: Callable[[Runtime], Awaitable[T]]) -> T:
     from soonish.ops.installation import check_fingerprint_key
-    from soonish.runtime import make_parts
+    from soonish.runtime import make_runtime
 
     settings = settings_for_command()
     require_database(settings)
-    parts = make_parts(settings)
+    runtime = make_runtime(settings)
     announced: set[str] = set()
-    parts.db.on_commit = _noting(announced, parts.relay.nudge)
+    runtime.db.on_commit = _noting(announced, runtime.relay.nudge)
     try:
-        await check_fingerprint_key(parts.db)
-        result = await work(parts)
-        await parts.relay.close()
-        if announced and await _still_waiting(parts.db, announced):
+        await check_fingerprint_key(runtime.db)
+        result = await work(runtime)
+        await runtime.relay.close()
+        if announced and await _still_waiting(runtime.db, announced):
             warn(WAITS)
         return result
     finally:
-        await parts.close()
+        await runtime.close()
 
 
 def _noting(

@@ -11,7 +11,7 @@ from soonish.cli.running import run
 
 if TYPE_CHECKING:
     from soonish.ops.key_rotation import Rotation
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 app = typer.Typer(help="The secrets of this installation.", no_args_is_help=True)
 rotate = typer.Typer(
@@ -27,7 +27,7 @@ Wait = Annotated[
 @rotate.command()
 def add(as_json: JsonOption = False) -> None:
     """1. Make a new key. It only decrypts yet."""
-    made, by_file = run(lambda parts: _add(parts))
+    made, by_file = run(lambda runtime: _add(runtime))
     if by_file:
         show(as_json, {"set_by_hand": None}, "Added. Next: soonish secrets rotate promote")
         return
@@ -87,18 +87,18 @@ def drop(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
 
 
 def _step(work: Any, wait: float, as_json: bool, by_file: str, by_hand: str) -> None:
-    async def begin(parts: Parts) -> tuple[dict[str, int], bool]:
+    async def begin(runtime: Runtime) -> tuple[dict[str, int], bool]:
         from soonish.ops.key_rotation import Rotation
 
-        rotation = Rotation(parts.db, parts.settings, wait)
+        rotation = Rotation(runtime.db, runtime.settings, wait)
         return await work(rotation) or {}, rotation.by_file
 
     done, is_by_file = run(begin)
     show(as_json, done, by_file if is_by_file else by_hand)
 
 
-async def _add(parts: Parts) -> tuple[str, bool]:
+async def _add(runtime: Runtime) -> tuple[str, bool]:
     from soonish.ops.key_rotation import Rotation
 
-    rotation = Rotation(parts.db, parts.settings)
+    rotation = Rotation(runtime.db, runtime.settings)
     return await rotation.add(), rotation.by_file

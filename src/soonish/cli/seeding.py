@@ -26,7 +26,7 @@ from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.registry import Base
 from soonish.infra.db.types import utc_now
-from soonish.runtime import Parts
+from soonish.runtime import Runtime
 
 ORGANIZER = "organizer@example.com"
 MEMBER = "member@example.com"
@@ -38,16 +38,16 @@ EVENTS = (
 Row = dict[str, Any]
 
 
-async def seed(parts: Parts) -> list[Row]:
+async def seed(runtime: Runtime) -> list[Row]:
     """Make what is missing of the development data; a row for each thing, `made` if it is new."""
-    _require_development(parts.settings)
-    async with parts.db.write() as session:
+    _require_development(runtime.settings)
+    async with runtime.db.write() as session:
         organizer, rows = await _person(session, ORGANIZER, "Olivia Organizer")
         member, more = await _person(session, MEMBER, "Max Member")
-        rows += more + await _channel(session, parts.settings, member)
+        rows += more + await _channel(session, runtime.settings, member)
         for name, ahead, description, category in EVENTS:
             event, made = await _event(
-                session, parts.settings, organizer, name, ahead, description, category
+                session, runtime.settings, organizer, name, ahead, description, category
             )
             rows += made
             await subscriptions.subscribe_address(
@@ -57,10 +57,10 @@ async def seed(parts: Parts) -> list[Row]:
     return rows
 
 
-async def drop_everything(parts: Parts) -> None:
+async def drop_everything(runtime: Runtime) -> None:
     """Drop every table, the migrations' own as well."""
-    _require_development(parts.settings)
-    async with parts.db.engine.begin() as connection:
+    _require_development(runtime.settings)
+    async with runtime.db.engine.begin() as connection:
         await connection.run_sync(Base.metadata.drop_all)
         await connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from soonish.config import Settings
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 CLOSE_SECONDS = 1  # what open requests get at shutdown; SSE streams would never end
 WORKER_STOP_SECONDS = 10.5
@@ -80,7 +80,7 @@ def _serve() -> None:
         runner.run(_check_and_serve(uvicorn.Server(config), app.state.soonish))
 
 
-async def _check_and_serve(server: uvicorn.Server, parts: Parts) -> None:
+async def _check_and_serve(server: uvicorn.Server, parts: Runtime) -> None:
     """What the lifespan checks too: here it is one line, there a traceback in the log."""
     from soonish.ops.installation import check_fingerprint_key
 

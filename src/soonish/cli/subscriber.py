@@ -11,7 +11,7 @@ from soonish.cli.output import JsonOption, show
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 app = typer.Typer(help="Who is told about an event.", no_args_is_help=True)
 
@@ -37,7 +37,7 @@ def add(
 ) -> None:
     """Subscribe an address by mail, or an account by the tags of its channels."""
     chosen = [tag.strip() for tag in (tags or "").split(",") if tag.strip()]
-    made = run(lambda parts: _add(parts, event_id, email, name, chosen))
+    made = run(lambda runtime: _add(runtime, event_id, email, name, chosen))
     for warning in made["warnings"]:
         typer.echo(warning, err=True)
     show(as_json, made, f"{made['email']} {_WORDS[made['status'], made['new']]} {event_id}.")
@@ -46,7 +46,7 @@ def add(
 @app.command()
 def remove(event_id: EventId, email: Email = None, as_json: JsonOption = False) -> None:
     """End a subscription; the person is told."""
-    gone = run(lambda parts: _remove(parts, event_id, email))
+    gone = run(lambda runtime: _remove(runtime, event_id, email))
     show(as_json, gone, f"{gone['email']} is no longer subscribed to event {event_id}.")
 
 
@@ -57,7 +57,7 @@ def list_subscribers(event_id: EventId, as_json: JsonOption = False) -> None:
 
 
 async def _add(
-    parts: Parts, event_id: int, email: str | None, name: str | None, tags: list[str]
+    runtime: Runtime, event_id: int, email: str | None, name: str | None, tags: list[str]
 ) -> dict[str, Any]:
     from soonish.domain.accounts import operators
     from soonish.domain.events import queries
@@ -66,10 +66,10 @@ async def _add(
     from soonish.domain.subscriptions.schemas import Selection, SubscribeInput
     from soonish.infra.db.types import utc_now
 
-    address = acting.address_or_test_email(parts.settings, email)
+    address = acting.address_or_test_email(runtime.settings, email)
     called = SubscribeInput(email=address, name=name).name
     warnings: list[str] = []
-    async with parts.db.write() as session:
+    async with runtime.db.write() as session:
         await queries.with_owner(session, event_id)
         before = await listing.active_of(session, event_id, address)
         if tags:
@@ -84,7 +84,7 @@ async def _add(
                 address,
                 called,
                 utc_now(),
-                double_opt_in=parts.settings.double_opt_in,
+                double_opt_in=runtime.settings.double_opt_in,
             )
         after = await listing.active_of(session, event_id, address)
     return {
@@ -96,15 +96,15 @@ async def _add(
     }
 
 
-async def _remove(parts: Parts, event_id: int, email: str | None) -> dict[str, Any]:
+async def _remove(runtime: Runtime, event_id: int, email: str | None) -> dict[str, Any]:
     from soonish.domain.events import queries
     from soonish.domain.subscriptions import listing
     from soonish.domain.subscriptions import service as subscriptions
     from soonish.errors import NotFound
     from soonish.infra.db.types import utc_now
 
-    address = acting.address_or_test_email(parts.settings, email)
-    async with parts.db.write() as session:
+    address = acting.address_or_test_email(runtime.settings, email)
+    async with runtime.db.write() as session:
         _, organizer = await queries.with_owner(session, event_id)
         found = await listing.active_of(session, event_id, address)
         if found is None:

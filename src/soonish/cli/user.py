@@ -11,7 +11,7 @@ from soonish.cli.output import JsonOption, show
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.runtime import Parts
+    from soonish.runtime import Runtime
 
 app = typer.Typer(help="Accounts.", no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def create(
     """Make an account that can sign in at once."""
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
 
-    async def work(parts: Parts) -> dict[str, Any]:
+    async def work(runtime: Runtime) -> dict[str, Any]:
         from soonish.domain.accounts import operators, password_rules, passwords
         from soonish.domain.accounts.schemas import ProfileInput
 
@@ -48,7 +48,7 @@ def create(
         hashed = None
         if password is not None:
             hashed = await passwords.hash_password(password_rules.check(password, email, called))
-        async with parts.db.write() as session:
+        async with runtime.db.write() as session:
             user, made = await operators.create_account(
                 session, email, name=called, password_hash=hashed, admin=admin
             )

@@ -23,7 +23,7 @@ LIFETIME = timedelta(days=60)
 
 
 @dataclass(frozen=True)
-class Claims:
+class LinkClaims:
     """What a token speaks for: whatever subscription of the user to the event is active."""
 
     event_id: int
@@ -46,14 +46,14 @@ def make_token(
     return _signer(secret_key, purpose).sign(base64_encode(claims)).decode()
 
 
-def read_token(secret_key: str, purpose: Purpose, token: str, now: datetime) -> Claims:
+def read_token(secret_key: str, purpose: Purpose, token: str, now: datetime) -> LinkClaims:
     """The claims of a token made for this purpose. Raises Gone for any other and after 60 days."""
     try:
         values = _serializer(secret_key, purpose).loads(token)
     except (BadSignature, UnicodeError) as error:
         raise Gone from error
     event_id, user_id, epoch, issued = cast(list[Any], values)
-    claims = Claims(event_id, user_id, epoch, datetime.fromtimestamp(issued, UTC))
+    claims = LinkClaims(event_id, user_id, epoch, datetime.fromtimestamp(issued, UTC))
     if now >= claims.issued_at + LIFETIME:
         raise Gone
     return claims

@@ -16,13 +16,13 @@ from soonish.infra.db.models.installation import Lease
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.types import utc_now
-from soonish.runtime import Parts
+from soonish.runtime import Runtime
 
 LIMIT_SECONDS = 0.5
 LATE_SECONDS = 60.0  # an undone outbox row older than this degrades
 
 
-class Part(BaseModel):
+class HealthPart(BaseModel):
     ok: bool
     detail: str
     latency_ms: float
@@ -34,9 +34,9 @@ class IntegrationsHealth(BaseModel):
     failing: int
 
 
-class Health(BaseModel):
+class HealthReport(BaseModel):
     status: str
-    parts: dict[str, Part]
+    parts: dict[str, HealthPart]
     integrations: IntegrationsHealth
 
 
@@ -47,59 +47,65 @@ class TemporalConnection(BaseModel):
     latency_ms: float
 
 
-async def check(parts: Parts) -> Health:
+async def check(runtime: Runtime) -> HealthReport:
     """Look at database, Temporal, workers, mail, outbox and Redis (where it is used) at once."""
-    checks: dict[str, Callable[[Parts], Awaitable[tuple[bool, str]]]] = {
+    checks: dict[str, Callable[[Runtime], Awaitable[tuple[bool, str]]]] = {
         "database": _database,
         "temporal": _temporal,
         "worker": _worker,
         "mail": _mail,
         "outbox": _outbox,
     }
-    if parts.settings.redis_url:
+    if runtime.settings.redis_url:
         checks["limits"] = _limits
-    judged = await asyncio.gather(*(_judge(one, parts) for one in checks.values()))
+    judged = await asyncio.gather(*(_judge(one, runtime) for one in checks.values()))
     found = dict(zip(checks, judged, strict=True))
     status = "ok" if all(part.ok for part in found.values()) else "degraded"
-    return Health(status=status, parts=found, integrations=await _integrations(parts, found))
+    return HealthReport(
+        status=status, parts=found, integrations=await _integrations(runtime, found)
+    )
 
 
-async def _judge(one: Callable[[Parts], Awaitable[tuple[bool, str]]], parts: Parts) -> Part:
+async def _judge(
+    one: Callable[[Runtime], Awaitable[tuple[bool, str]]], runtime: Runtime
+) -> HealthPart:
     started = time.perf_counter()
     try:
-        ok, detail = await asyncio.wait_for(one(parts), LIMIT_SECONDS)
+        ok, detail = await asyncio.wait_for(one(runtime), LIMIT_SECONDS)
     except TimeoutError:
         ok, detail = False, "does not answer within 500 ms"
     except Exception as error:
         ok, detail = False, type(error).__name__
-    return Part(ok=ok, detail=detail, latency_ms=round((time.perf_counter() - started) * 1000, 1))
+    return HealthPart(
+        ok=ok, detail=detail, latency_ms=round((time.perf_counter() - started) * 1000, 1)
+    )
 
 
-async def _database(parts: Parts) -> tuple[bool, str]:
-    async with parts.db.read() as session:
+async def _database(runtime: Runtime) -> tuple[bool, str]:
+    async with runtime.db.read() as session:
         await session.execute(text("SELECT 1"))
-    return True, "SQLite" if parts.settings.is_sqlite else "PostgreSQL"
+    return True, "SQLite" if runtime.settings.is_sqlite else "PostgreSQL"
 
 
-async def _temporal(parts: Parts) -> tuple[bool, str]:
+async def _temporal(runtime: Runtime) -> tuple[bool, str]:
     try:
-        version = await server_version(parts)
+        version = await server_version(runtime)
     except (RPCError, RuntimeError):  # the latter: there is no connection
         return False, "cannot be reached"
     return True, f"Temporal {version}"
 
 
-async def server_version(parts: Parts) -> str:
+async def server_version(runtime: Runtime) -> str:
     """Temporal's version. Raises RPCError or RuntimeError while it is away."""
-    client = await parts.temporal.client()
+    client = await runtime.temporal.client()
     answer = await client.workflow_service.get_system_info(
         GetSystemInfoRequest(), timeout=timedelta(seconds=LIMIT_SECONDS)
     )
     return answer.server_version
 
 
-async def _worker(parts: Parts) -> tuple[bool, str]:
-    async with parts.db.read() as session:
+async def _worker(runtime: Runtime) -> tuple[bool, str]:
+    async with runtime.db.read() as session:
         query = select(func.count()).select_from(Lease)
         alive = await session.scalar(
             query.where(Lease.name.startswith("worker:"), Lease.until > utc_now())
@@ -107,29 +113,29 @@ async def _worker(parts: Parts) -> tuple[bool, str]:
     return bool(alive), f"{alive} running"
 
 
-async def _mail(parts: Parts) -> tuple[bool, str]:
-    if not parts.settings.smtp_server:
+async def _mail(runtime: Runtime) -> tuple[bool, str]:
+    if not runtime.settings.smtp_server:
         return False, "SMTP_SERVER is not set"
-    result = await parts.mailer.check()
+    result = await runtime.mailer.check()
     return result.ok, "answers" if result.ok else result.detail
 
 
-async def _outbox(parts: Parts) -> tuple[bool, str]:
-    async with parts.db.read() as session:
+async def _outbox(runtime: Runtime) -> tuple[bool, str]:
+    async with runtime.db.read() as session:
         query = select(func.min(OutboxRow.created_at)).where(OutboxRow.done_at.is_(None))
         oldest = await session.scalar(query)
     age = (utc_now() - oldest).total_seconds() if oldest else 0.0
     return age < LATE_SECONDS, f"oldest undone row is {age:.0f} s old" if oldest else "empty"
 
 
-async def _limits(parts: Parts) -> tuple[bool, str]:
-    return await parts.limits.check()
+async def _limits(runtime: Runtime) -> tuple[bool, str]:
+    return await runtime.limits.check()
 
 
-async def _integrations(parts: Parts, found: dict[str, Part]) -> IntegrationsHealth:
+async def _integrations(runtime: Runtime, found: dict[str, HealthPart]) -> IntegrationsHealth:
     if not found["database"].ok:
         return IntegrationsHealth(ok=False, open_circuits=0, failing=0)
-    async with parts.db.read() as session:
+    async with runtime.db.read() as session:
         row = (
             await session.execute(
                 select(
@@ -141,19 +147,19 @@ async def _integrations(parts: Parts, found: dict[str, Part]) -> IntegrationsHea
     return IntegrationsHealth(ok=not row[0] and not row[1], open_circuits=row[0], failing=row[1])
 
 
-async def temporal_connection(parts: Parts) -> TemporalConnection:
+async def temporal_connection(runtime: Runtime) -> TemporalConnection:
     """Whether Temporal answers, within 500 ms."""
     started = time.perf_counter()
     version = None
     try:
-        version = await asyncio.wait_for(server_version(parts), LIMIT_SECONDS)
+        version = await asyncio.wait_for(server_version(runtime), LIMIT_SECONDS)
     except (TimeoutError, RPCError, RuntimeError):
         connected = False
     else:
         connected = True
     return TemporalConnection(
         connected=connected,
-        namespace=parts.settings.temporal_namespace,
+        namespace=runtime.settings.temporal_namespace,
         server_version=version,
         latency_ms=round((time.perf_counter() - started) * 1000, 1),
     )

@@ -11,7 +11,7 @@ from soonish.infra.db.models.notifications import Delivery
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
-from soonish.runtime import Parts
+from soonish.runtime import Runtime
 
 registry = CollectorRegistry()
 requests_total = Counter(
@@ -27,9 +27,9 @@ _outbox = Gauge("soonish_outbox_undone", "Outbox rows not done", registry=regist
 _outbox_age = Gauge("soonish_outbox_oldest_seconds", "Age of the oldest", registry=registry)
 
 
-async def render(parts: Parts) -> bytes:
+async def render(runtime: Runtime) -> bytes:
     """The metrics as Prometheus text; counts are read from the database at each scrape."""
-    async with parts.db.read() as session:
+    async with runtime.db.read() as session:
         states = await session.execute(
             select(Delivery.state, func.count()).group_by(Delivery.state)
         )

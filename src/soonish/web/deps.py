@@ -9,7 +9,7 @@ from fastapi.security import APIKeyCookie, OAuth2PasswordBearer
 
 from soonish.config import Settings
 from soonish.domain.accounts import access_tokens, api_tokens, principal, sessions
-from soonish.domain.accounts.limits import LoginGuard, Postage
+from soonish.domain.accounts.limits import LoginGuard, MailAllowance
 from soonish.domain.accounts.oidc import Provider
 from soonish.domain.accounts.principal import Access, SessionAccess, TokenAccess
 from soonish.domain.accounts.sign_in import Browser
@@ -184,15 +184,17 @@ async def require_user(found: Annotated[Access, Depends(require_access)]) -> Use
     return found.user
 
 
-async def get_postage(meter: MeterDep, user: Annotated[User, Depends(require_user)]) -> Postage:
-    return Postage(meter, user)
+async def get_mail_allowance(
+    meter: MeterDep, user: Annotated[User, Depends(require_user)]
+) -> MailAllowance:
+    return MailAllowance(meter, user)
 
 
 BrowserDep = Annotated[Browser, Depends(get_browser)]
 BrowserLanguage = Annotated[str | None, Depends(get_language)]
 OidcDep = Annotated[Provider, Depends(get_oidc)]
 LoginGuardDep = Annotated[LoginGuard, Depends(get_login_guard)]
-PostageDep = Annotated[Postage, Depends(get_postage)]
+MailAllowanceDep = Annotated[MailAllowance, Depends(get_mail_allowance)]
 OptionalUser = Annotated[User | None, Depends(get_user)]
 CurrentAccess = Annotated[Access, Depends(require_access)]
 CurrentSession = Annotated[SessionAccess, Depends(require_session)]

@@ -25,7 +25,7 @@ from soonish.errors import (
     TooLarge,
     Unavailable,
 )
-from soonish.i18n import Said, _
+from soonish.i18n import LazyText, _
 from soonish.infra.db.errors import is_passing
 from soonish.web.middleware.methods import allowed_methods, page_above
 from soonish.web.problems import error_headers, problem_response
@@ -115,14 +115,14 @@ def _message(entry: Mapping[str, Any]) -> str:
     if entry["type"] in _LENGTHS and isinstance(entry.get("input"), str):
         return _length_message(entry)
     raised = entry.get("ctx", {}).get("error")
-    if isinstance(raised, ValueError) and raised.args and isinstance(raised.args[0], Said):
+    if isinstance(raised, ValueError) and raised.args and isinstance(raised.args[0], LazyText):
         return raised.args[0]
-    if isinstance(entry["msg"], Said):
+    if isinstance(entry["msg"], LazyText):
         return entry["msg"]
     return str(entry["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
-def _length_message(entry: Mapping[str, Any]) -> Said:
+def _length_message(entry: Mapping[str, Any]) -> LazyText:
     count = entry["ctx"][_LENGTHS[entry["type"]]]
     if entry["type"] == "too_short":
         return _("must have at least %(count)s characters", count=count)

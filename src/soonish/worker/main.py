@@ -23,7 +23,7 @@ from soonish.local.parent import notify_ready, watch_parent
 from soonish.ops import installation
 from soonish.ops.key_watch import KeyWatch
 from soonish.ops.logging import configure_logging
-from soonish.runtime import Parts, make_parts
+from soonish.runtime import Runtime, make_runtime
 from soonish.worker.activities.accounts import AccountActivities
 from soonish.worker.activities.broadcasts import BroadcastActivities
 from soonish.worker.activities.events import EventActivities
@@ -53,15 +53,17 @@ CLOSE_SECONDS = 1.0  # after that grace
 log = structlog.get_logger()
 
 
-def activities_of(parts: Parts) -> list[Any]:
+def activities_of(runtime: Runtime) -> list[Any]:
     """All activities, as bound methods of the objects that hold their dependencies."""
-    deliverer = Deliverer(parts.db, parts.settings, parts.sender, parts.mailer, parts.stragglers)
-    accounts = AccountActivities(parts.db, parts.settings)
-    broadcast = BroadcastActivities(parts.db, deliverer)
-    events = EventActivities(parts.db, parts.settings)
-    schedules = ScheduleActivities(parts.db, parts.settings, parts.temporal)
-    reminders = ReminderActivities(parts.db, broadcast)
-    retention = RetentionActivities(parts.db, parts.settings)
+    deliverer = Deliverer(
+        runtime.db, runtime.settings, runtime.sender, runtime.mailer, runtime.slow_sends
+    )
+    accounts = AccountActivities(runtime.db, runtime.settings)
+    broadcast = BroadcastActivities(runtime.db, deliverer)
+    events = EventActivities(runtime.db, runtime.settings)
+    schedules = ScheduleActivities(runtime.db, runtime.settings, runtime.temporal)
+    reminders = ReminderActivities(runtime.db, broadcast)
+    retention = RetentionActivities(runtime.db, runtime.settings)
     return [
         method
         for owner in (accounts, broadcast, events, schedules, reminders, retention)
@@ -74,13 +76,13 @@ def _activity_methods(owner: object) -> list[Any]:
     return [m for m in methods if hasattr(m, "__temporal_activity_definition")]
 
 
-def make_workers(client: Client, parts: Parts, queues: Collection[str] = ()) -> list[Worker]:
+def make_workers(client: Client, runtime: Runtime, queues: Collection[str] = ()) -> list[Worker]:
     """One worker, or one for workflows and one for activities where their queues differ.
 
     With `queues` only those that serve one of them.
     """
-    settings = parts.settings
-    activities = activities_of(parts)
+    settings = runtime.settings
+    activities = activities_of(runtime)
     if settings.workflow_queue == settings.activity_queue:
         return [_worker(client, settings, settings.workflow_queue, WORKFLOWS, activities)]
     duties = [(settings.workflow_queue, WORKFLOWS, []), (settings.activity_queue, [], activities)]
@@ -118,41 +120,41 @@ def _worker(
 
 async def run(settings: Settings, stop: asyncio.Event, queues: Collection[str] = ()) -> None:
     """Work until `stop` is set, on these task queues (default: all); waits for Temporal."""
-    parts = make_parts(settings, in_background=True)
-    await installation.check_fingerprint_key(parts.db)
-    reconcile = Reconcile(parts.db, parts.temporal, parts.relay, settings)
+    runtime = make_runtime(settings, in_background=True)
+    await installation.check_fingerprint_key(runtime.db)
+    reconcile = Reconcile(runtime.db, runtime.temporal, runtime.relay, settings)
     background = [
-        asyncio.create_task(parts.relay.run()),
-        asyncio.create_task(installation.beat(parts.db)),
+        asyncio.create_task(runtime.relay.run()),
+        asyncio.create_task(installation.beat(runtime.db)),
     ]
     try:
-        async with KeyWatch(parts.db, settings).running():
-            client = await _connected(parts, stop)
+        async with KeyWatch(runtime.db, settings).running():
+            client = await _connected(runtime, stop)
             if client is not None:
                 background.append(asyncio.create_task(reconcile.run()))
-                await _work(client, parts, stop, queues)
+                await _work(client, runtime, stop, queues)
     finally:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await _sign_off(parts, reconcile)
-        await parts.close(CLOSE_SECONDS)
+        await _sign_off(runtime, reconcile)
+        await runtime.close(CLOSE_SECONDS)
 
 
-async def _sign_off(parts: Parts, reconcile: Reconcile) -> None:
+async def _sign_off(runtime: Runtime, reconcile: Reconcile) -> None:
     try:
         await reconcile.resign()
-        await installation.sign_off(parts.db)
+        await installation.sign_off(runtime.db)
     except DATABASE_ERRORS as error:
         log.warning("the worker's leases stay until they end", error=name_of(error))
 
 
-async def _connected(parts: Parts, stop: asyncio.Event) -> Client | None:
+async def _connected(runtime: Runtime, stop: asyncio.Event) -> Client | None:
     """The client once Temporal answers for the namespace; None if asked to stop before."""
     tries = 0
     while not stop.is_set():
         try:
-            client = await parts.temporal.client()
+            client = await runtime.temporal.client()
             await client.count_workflows("WorkflowType = 'EventWorkflow'")
         except (RPCError, RuntimeError) as error:
             if tries % 60 == 0:
@@ -169,16 +171,18 @@ async def _sleep_or_stop(stop: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stop.wait(), seconds)
 
 
-async def _work(client: Client, parts: Parts, stop: asyncio.Event, queues: Collection[str]) -> None:
-    workers = make_workers(client, parts, queues)
+async def _work(
+    client: Client, runtime: Runtime, stop: asyncio.Event, queues: Collection[str]
+) -> None:
+    workers = make_workers(client, runtime, queues)
     running = [asyncio.create_task(worker.run()) for worker in workers]
     notify_ready()
-    log.info("worker ready", queue=parts.settings.workflow_queue)
+    log.info("worker ready", queue=runtime.settings.workflow_queue)
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     ending = [worker.shutdown() for worker in workers]
-    await asyncio.gather(*ending, parts.stragglers.close(GRACE.total_seconds()))
+    await asyncio.gather(*ending, runtime.slow_sends.close(GRACE.total_seconds()))
     await asyncio.gather(*running)
 
 

@@ -30,7 +30,7 @@ class Effect(Enum):
 
 
 @dataclass(frozen=True)
-class Health:
+class ChannelHealth:
     """Of one channel; as its rows have it."""
 
     not_before: datetime | None = None
@@ -41,7 +41,7 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Leave:
+class Permit:
     """Whether a message may be sent now: if not, `until` is when to ask again.
 
     `probe`: it is the only one, and decides whether the circuit closes.
@@ -65,20 +65,24 @@ def effect_of(result: SendResult) -> Effect:
     return Effect.NOTHING
 
 
-def ask(health: Health, rate: Rate | None, now: datetime) -> tuple[Health, Leave]:
+def acquire(
+    health: ChannelHealth, rate: Rate | None, now: datetime
+) -> tuple[ChannelHealth, Permit]:
     """Leave for one message, and the channel's health with that message under way."""
     until = max((t for t in (health.open_until, health.not_before) if t), default=now)
     if until > now:
-        return health, Leave(granted=False, until=until)
+        return health, Permit(granted=False, until=until)
     probe = health.open_until is not None
     if probe:
         health = replace(health, open_until=now + PROBE)
     if rate is not None:
         health = replace(health, not_before=rate.after_send(health.not_before, now))
-    return health, Leave(granted=True, probe=probe)
+    return health, Permit(granted=True, probe=probe)
 
 
-def after(health: Health, result: SendResult, now: datetime, *, probe: bool) -> Health:
+def after(
+    health: ChannelHealth, result: SendResult, now: datetime, *, probe: bool
+) -> ChannelHealth:
     """The health once this answer is known.
 
     While the circuit is open only its probe's failure counts: the others began before it opened.
@@ -107,7 +111,7 @@ def reason_of(result: SendResult) -> str | None:
     return result.detail[:LONGEST_REASON] or None
 
 
-def _held_back(health: Health, until: datetime, *, probe: bool) -> Health:
+def _held_back(health: ChannelHealth, until: datetime, *, probe: bool) -> ChannelHealth:
     """A probe that is asked to wait proved nothing; the next one comes when it may."""
     until = max(until, health.not_before or until)
     return replace(health, not_before=until, open_until=until if probe else health.open_until)
@@ -131,6 +135,6 @@ def is_open(open_until: datetime | None, now: datetime) -> bool:
     return open_until is not None and open_until > now
 
 
-def is_over(health: Health, now: datetime) -> bool:
+def is_over(health: ChannelHealth, now: datetime) -> bool:
     """Whether the channel has failed for so long that it is switched off."""
     return health.failing_since is not None and health.failing_since <= now - OFF_AFTER

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from soonish.delivery.channels import circuit as health
-from soonish.delivery.channels.circuit import Health, Leave
+from soonish.delivery.channels.circuit import ChannelHealth, Permit
 from soonish.delivery.transports.outcome import SendResult
 from soonish.infra.db import sql
 from soonish.infra.db.models.integrations import Integration
@@ -38,14 +38,14 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Channel:
+class ChannelGroup:
     """The integrations of one user with one URL that are not deleted; `name` is the oldest's."""
 
     user_id: int
     name: str
     ids: tuple[int, ...]
     is_active: bool
-    health: Health
+    health: ChannelHealth
 
 
 @dataclass(frozen=True)
@@ -64,26 +64,26 @@ class OwnerNotice:
     `kind`: `channel_failing` or `channel_off`; `problem` is the service's own words, if any.
     """
 
-    channel: Channel
+    channel: ChannelGroup
     kind: str
     since: datetime
     problem: str = ""
 
 
-async def ask(
+async def acquire(
     session: AsyncSession, wanted: Mapping[int, tuple[int, Rate | None]], now: datetime
-) -> dict[int, Leave]:
+) -> dict[int, Permit]:
     """Leave for each message of `wanted` (any key: integration id, rate), and note it as sent.
 
     Two statements however many there are. A message over a deleted integration has no answer.
     """
     channels = await lock(session, {integration_id for integration_id, _ in wanted.values()})
     states = _healths(channels)
-    leaves: dict[int, Leave] = {}
+    leaves: dict[int, Permit] = {}
     for key, (integration_id, rate) in wanted.items():
         if integration_id in channels:
             channel = channels[integration_id]
-            states[channel.ids], leaves[key] = health.ask(states[channel.ids], rate, now)
+            states[channel.ids], leaves[key] = health.acquire(states[channel.ids], rate, now)
     await _write(session, channels, states)
     return leaves
 
@@ -171,12 +171,12 @@ async def switch_off_long_failing(
     """Switch off channels that failed for 5 days without a success; return a notice for each."""
     query = _long_failing(now).order_by(Integration.id).limit(limit)
     overdue = (await session.scalars(query)).all()
-    channels = set((await lock(session, overdue)).values()) if overdue else set[Channel]()
+    channels = set((await lock(session, overdue)).values()) if overdue else set[ChannelGroup]()
     over = [one for one in channels if one.is_active and health.is_over(one.health, now)]
     return [await _switch_off(session, one, one.health.failing_since or now) for one in over]
 
 
-async def lock(session: AsyncSession, integration_ids: Iterable[int]) -> dict[int, Channel]:
+async def lock(session: AsyncSession, integration_ids: Iterable[int]) -> dict[int, ChannelGroup]:
     """The channels of these integrations by the ids of all of theirs, their rows locked."""
     query = (
         select(
@@ -209,14 +209,14 @@ def _siblings(integration_ids: Select[Any]) -> Select[int]:
     )
 
 
-def _channel(rows: Sequence[Row[*tuple[Any, ...]]]) -> Channel:
+def _channel(rows: Sequence[Row[*tuple[Any, ...]]]) -> ChannelGroup:
     since = [row.failing_since for row in rows if row.failing_since]
-    return Channel(
+    return ChannelGroup(
         user_id=rows[0].user_id,
         name=rows[0].name,
         ids=tuple(row.id for row in rows),
         is_active=any(row.is_active for row in rows),
-        health=Health(
+        health=ChannelHealth(
             not_before=max((row.not_before for row in rows if row.not_before), default=None),
             fail_streak=max(row.fail_streak for row in rows),
             failing_since=min(since, default=None),
@@ -226,14 +226,14 @@ def _channel(rows: Sequence[Row[*tuple[Any, ...]]]) -> Channel:
     )
 
 
-def _healths(channels: Mapping[int, Channel]) -> dict[tuple[int, ...], Health]:
+def _healths(channels: Mapping[int, ChannelGroup]) -> dict[tuple[int, ...], ChannelHealth]:
     return {channel.ids: channel.health for channel in channels.values()}
 
 
 async def _write(
     session: AsyncSession,
-    channels: Mapping[int, Channel],
-    states: Mapping[tuple[int, ...], Health],
+    channels: Mapping[int, ChannelGroup],
+    states: Mapping[tuple[int, ...], ChannelHealth],
 ) -> None:
     """One statement for all channels that changed, with what changed."""
     changed = {
@@ -253,7 +253,7 @@ async def _write(
 
 
 def _by_id(
-    column: InstrumentedAttribute[Any], changed: Mapping[int, tuple[Health, Health]]
+    column: InstrumentedAttribute[Any], changed: Mapping[int, tuple[ChannelHealth, ChannelHealth]]
 ) -> Case[Any] | None:
     """The column's new values, None where it stays the same for all."""
     news = {
@@ -267,7 +267,7 @@ def _by_id(
 
 
 async def _switch_off(
-    session: AsyncSession, channel: Channel, failing_since: datetime
+    session: AsyncSession, channel: ChannelGroup, failing_since: datetime
 ) -> OwnerNotice:
     await session.execute(
         update(Integration)

@@ -143,7 +143,7 @@ async def expire_overdue(session: AsyncSession, notification_id: int, now: datet
     return int(ended.rowcount)
 
 
-async def hurry(
+async def retry_now(
     session: AsyncSession, user_id: int, target_key: str, now: datetime
 ) -> Sequence[int]:
     """Have what waits for this target claimed at once; the notifications it belongs to."""

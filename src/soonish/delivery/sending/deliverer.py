@@ -13,16 +13,16 @@ import structlog
 
 from soonish.config import Settings
 from soonish.delivery.channels import health
-from soonish.delivery.channels.circuit import Leave
+from soonish.delivery.channels.circuit import Permit
 from soonish.delivery.channels.pacing import Rates
 from soonish.delivery.ledger import completion, ledger
 from soonish.delivery.ledger.ledger import Claimed
 from soonish.delivery.ledger.routing import MAIL
 from soonish.delivery.sending import recipients
-from soonish.delivery.sending.in_flight import Sends, Stragglers
+from soonish.delivery.sending.in_flight import InFlight, SlowSends
 from soonish.delivery.sending.marks import Marks
 from soonish.delivery.sending.messages import Outgoing
-from soonish.delivery.sending.recipients import Channel, Mailbox
+from soonish.delivery.sending.recipients import ChannelTarget, MailTarget
 from soonish.delivery.transports.mail.service import ServiceMail
 from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.outcome import Outcome, SendResult
@@ -37,7 +37,7 @@ from soonish.workflow_types import DeliveryReport
 LANES = 3  # while one sub-batch is sent, the next is claimed and the last one marked
 CHUNK = 50  # rows that are checked with one query just before they are sent
 MAX_CHECK_AGE_SECONDS = 3.0
-FREE = Leave(granted=True)
+FREE = Permit(granted=True)
 _GONE = SendResult(Outcome.INVALID_TARGET, "there is no address any more")
 _NOT_WRITTEN = SendResult(Outcome.UNKNOWN, "the mail could not be written")
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class Run:
     stopping: Callable[[], bool]
     outgoing: Outgoing
     marks: Marks
-    sends: Sends
+    sends: InFlight
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Deliverer:
     settings: Settings
     sender: Sender
     mailer: ServiceMail
-    stragglers: Stragglers = field(default_factory=Stragglers)
+    slow_sends: SlowSends = field(default_factory=SlowSends)
 
     def __post_init__(self) -> None:
         self._rates = Rates(self.settings.channel_rates)
@@ -93,13 +93,13 @@ class Deliverer:
         previous = [f"{owner}:{n}" for n in range(max(1, attempt - 10), attempt)]
         async with AsyncExitStack() as ending:
             marks = await ending.enter_async_context(Marks(self.db, lease_token, report))
-            sends = await ending.enter_async_context(Sends())
+            sends = await ending.enter_async_context(InFlight())
             run = Run(notification_id, lease_token, previous, stopping, outgoing, marks, sends)
             lanes = 1 if 0 < expected <= CHUNK else LANES
             await _all_ended(self._lane(run) for _ in range(lanes))
             if await sends.are_slow() and not stopping():
                 await marks.written()
-                self.stragglers.keep(sends, ending.pop_all())
+                self.slow_sends.keep(sends, ending.pop_all())
         return report
 
     async def _outgoing(self, notification_id: int) -> Outgoing | None:
@@ -163,8 +163,8 @@ class Deliverer:
         await _all_ended([self._send_mails(run, good, mailboxes), run.sends.mostly(to_channels)])
 
     async def _ask_for_leave(
-        self, run: Run, channels: dict[int, Channel | None]
-    ) -> dict[int, Leave]:
+        self, run: Run, channels: dict[int, ChannelTarget | None]
+    ) -> dict[int, Permit]:
         """By delivery id, for channels with a rate or trouble; who may not go now is put off."""
         wanted = {
             row_id: (channel.integration_id, rate)
@@ -175,7 +175,7 @@ class Deliverer:
             return {}
         now = utc_now()
         async with self.db.write() as session:
-            leaves = await health.ask(session, wanted, now)
+            leaves = await health.acquire(session, wanted, now)
             until = {row_id: leave.until for row_id, leave in leaves.items() if leave.until}
             if until:
                 before = await recipients.waiting_before(session, until, now)
@@ -187,7 +187,7 @@ class Deliverer:
         return leaves
 
     async def _send_mails(
-        self, run: Run, rows: Sequence[Claimed], mailboxes: dict[int, Mailbox]
+        self, run: Run, rows: Sequence[Claimed], mailboxes: dict[int, MailTarget]
     ) -> None:
         if not rows:
             return
@@ -222,11 +222,11 @@ class Deliverer:
         self,
         run: Run,
         rows: Sequence[Claimed],
-        channels: dict[int, Channel | None],
-        leaves: dict[int, Leave],
+        channels: dict[int, ChannelTarget | None],
+        leaves: dict[int, Permit],
     ) -> list[asyncio.Future[SendResult]]:
         """The sends of those rows that have a channel and leave."""
-        ready: list[tuple[Claimed, Channel, Leave, Message]] = []
+        ready: list[tuple[Claimed, ChannelTarget, Permit, Message]] = []
         for row in rows:
             if row.id not in channels:
                 continue
@@ -238,7 +238,7 @@ class Deliverer:
         return [self._start_send(run, *one) for one in ready]
 
     def _start_send(
-        self, run: Run, row: Claimed, channel: Channel, leave: Leave, message: Message
+        self, run: Run, row: Claimed, channel: ChannelTarget, leave: Permit, message: Message
     ) -> asyncio.Future[SendResult]:
         """A send that marks its row when it ends. No task each: there are thousands."""
         sending = self.sender.start(channel.url, message, start_within=MAX_CHECK_AGE_SECONDS)
@@ -249,8 +249,8 @@ class Deliverer:
         self,
         run: Run,
         row: Claimed,
-        channel: Channel,
-        leave: Leave,
+        channel: ChannelTarget,
+        leave: Permit,
         ended: asyncio.Future[SendResult],
     ) -> None:
         """Mark the row; one whose turn came too late is given back to be checked again."""

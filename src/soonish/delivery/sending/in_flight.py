@@ -18,14 +18,14 @@ MOST = 200  # under way at once
 STRAGGLER_SECONDS = 3.5  # by then a send has begun, or was given back (MAX_CHECK_AGE_SECONDS)
 
 
-class Sends:
+class InFlight:
     """Sends under way; on exit waits for all of them, or ends them if it is cancelled itself."""
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Future[Any], float] = {}  # when it was started
         self._errors: list[BaseException] = []
 
-    async def __aenter__(self) -> Sends:
+    async def __aenter__(self) -> InFlight:
         return self
 
     async def __aexit__(
@@ -113,13 +113,13 @@ class Sends:
 log = structlog.get_logger(__name__)
 
 
-class Stragglers:
+class SlowSends:
     """Keeps slow sends until they have ended and are marked; one for the process."""
 
     def __init__(self) -> None:
-        self._kept: dict[asyncio.Task[None], Sends] = {}
+        self._kept: dict[asyncio.Task[None], InFlight] = {}
 
-    def keep(self, sends: Sends, ending: AsyncExitStack) -> None:
+    def keep(self, sends: InFlight, ending: AsyncExitStack) -> None:
         """Have the stack closed in the background: it waits for the sends and writes marks."""
         task = asyncio.create_task(ending.aclose())
         self._kept[task] = sends

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
 from soonish.delivery.ledger.ledger import Claimed
-from soonish.delivery.sending.recipients import Mailbox
+from soonish.delivery.sending.recipients import MailTarget
 from soonish.delivery.texts.content import Content
 from soonish.delivery.texts.rendering import (
     ACTION_SLOT,
@@ -51,7 +51,7 @@ class Outgoing:
         return replace(self._rendering(locale).message, message_id=identity)
 
     async def mails(
-        self, db: Database, rows: Sequence[Claimed], mailboxes: dict[int, Mailbox]
+        self, db: Database, rows: Sequence[Claimed], mailboxes: dict[int, MailTarget]
     ) -> list[Mail]:
         """A mail per row, in order; makes the tokens that the mails grant, if they grant any.
 
@@ -66,7 +66,7 @@ class Outgoing:
             self._renderings[locale] = Rendering(self.content, locale, self.settings)
         return self._renderings[locale]
 
-    def _mail(self, row: Claimed, mailbox: Mailbox, action_url: str | None) -> Mail:
+    def _mail(self, row: Claimed, mailbox: MailTarget, action_url: str | None) -> Mail:
         rendering = self._rendering(mailbox.locale)
         if row.subscription_id is None:
             template, values = rendering.plain_mail, {ACTION_SLOT: action_url or ""}
@@ -76,14 +76,14 @@ class Outgoing:
         identity = message_id(row.id, row.created_at)
         return Mail(to=address, template=template, message_id=identity, values=values)
 
-    def _links(self, row: Claimed, mailbox: Mailbox) -> dict[str, str]:
+    def _links(self, row: Claimed, mailbox: MailTarget) -> dict[str, str]:
         base = self.settings.base_url
         return {
             UNSUBSCRIBE_SLOT: f"{base}/u/{self._token('unsubscribe', row, mailbox)}",
             MANAGE_SLOT: f"{base}/manage/{self._token('manage', row, mailbox)}",
         }
 
-    def _token(self, purpose: Purpose, row: Claimed, mailbox: Mailbox) -> str:
+    def _token(self, purpose: Purpose, row: Claimed, mailbox: MailTarget) -> str:
         return make_token(
             self.settings.secret_key,
             purpose,

@@ -21,7 +21,7 @@ from soonish.infra.db.models.notifications import Delivery, State
 
 
 @dataclass(frozen=True)
-class Mailbox:
+class MailTarget:
     """A user's address, None once they are erased; `epoch` goes into their links."""
 
     address: str | None
@@ -30,7 +30,7 @@ class Mailbox:
 
 
 @dataclass(frozen=True)
-class Channel:
+class ChannelTarget:
     """`is_held`: its health says that leave must be asked for before a send."""
 
     integration_id: int
@@ -42,21 +42,21 @@ class Channel:
 
 async def ready_mailboxes(
     on: AsyncConnection, rows: Sequence[Claimed], lease_token: str, now: datetime
-) -> dict[int, Mailbox]:
+) -> dict[int, MailTarget]:
     """By delivery id, the mailboxes of those rows that may still be sent."""
     if not rows:
         return {}
     query = _mailboxes(sqlite=sql.is_sqlite(on))
     found = await on.execute(query, _of(on, rows, lease_token, now))
     return {
-        delivery_id: Mailbox(address, locale or "en", epoch)
+        delivery_id: MailTarget(address, locale or "en", epoch)
         for delivery_id, address, locale, epoch in found.all()
     }
 
 
 async def ready_channels(
     on: AsyncConnection, rows: Sequence[Claimed], lease_token: str, now: datetime
-) -> dict[int, Channel | None]:
+) -> dict[int, ChannelTarget | None]:
     """By delivery id, the channels of those rows that may still be sent, None where none serves.
 
     Any active integration of that user with that URL serves.
@@ -66,7 +66,9 @@ async def ready_channels(
     query = _channels(sqlite=sql.is_sqlite(on))
     found = await on.execute(query, _of(on, rows, lease_token, now))
     return {
-        delivery_id: Channel(integration_id, kind, url, locale or "en", bool(held)) if url else None
+        delivery_id: ChannelTarget(integration_id, kind, url, locale or "en", bool(held))
+        if url
+        else None
         for delivery_id, integration_id, kind, url, locale, held in found.all()
     }
 

@@ -6,7 +6,7 @@ import re
 
 from soonish.delivery.transports.attempt import Attempt
 from soonish.delivery.transports.outcome import Outcome, SendResult
-from soonish.i18n import Said, _
+from soonish.i18n import LazyText, _
 
 _STATUS = re.compile(r"\b[1-9][0-9]{2}\b")
 _FAULTS = {
@@ -71,7 +71,7 @@ def by_status(status: int | None, retry_after: float | None) -> SendResult:
 def translatable(detail: str) -> str:
     """A detail as it is kept (the ledger, the API), so that a page can say it in any language."""
     found = _STATUS.search(detail)
-    if found is None or isinstance(detail, Said):
+    if found is None or isinstance(detail, LazyText):
         return detail
     return _(detail.replace(found[0], "%(status)s"), status=found[0])
 

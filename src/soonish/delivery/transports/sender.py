@@ -22,7 +22,7 @@ from soonish.delivery.transports.egress import install
 from soonish.delivery.transports.http.connections import connections
 from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.outcome import Outcome, SendResult
-from soonish.delivery.transports.threads import FairThreads, Mailbox, Mailboxes
+from soonish.delivery.transports.threads import FairThreads, ResultQueue, ResultQueues
 from soonish.errors import InvalidInput
 from soonish.i18n import _
 
@@ -43,7 +43,7 @@ class Sender:
         install.install(settings)
         self._settings = settings
         self._threads = FairThreads("delivery", threads)
-        self._mailboxes = Mailboxes()
+        self._mailboxes = ResultQueues()
         self._closing = False
 
     async def send(
@@ -95,7 +95,7 @@ class Sender:
         message: Message,
         late: float | None,
         future: asyncio.Future[SendResult],
-        mailbox: Mailbox,
+        mailbox: ResultQueue,
     ) -> None:
         if future.cancelled():
             return

@@ -169,7 +169,7 @@ class FairThreads:
             return queued
 
 
-class Mailbox:
+class ResultQueue:
     """Results from threads to one event loop, many per wake-up of the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -197,17 +197,17 @@ class Mailbox:
                 future.set_result(result)
 
 
-class Mailboxes:
+class ResultQueues:
     """The mailbox of each running loop."""
 
     def __init__(self) -> None:
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = (
+        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ResultQueue] = (
             weakref.WeakKeyDictionary()
         )
 
-    def current(self) -> tuple[asyncio.AbstractEventLoop, Mailbox]:
+    def current(self) -> tuple[asyncio.AbstractEventLoop, ResultQueue]:
         loop = asyncio.get_running_loop()
         mailbox = self._by_loop.get(loop)
         if mailbox is None:
-            mailbox = self._by_loop[loop] = Mailbox(loop)
+            mailbox = self._by_loop[loop] = ResultQueue(loop)
         return loop, mailbox

@@ -30,7 +30,7 @@ class AccessToken:
 
 
 @dataclass(frozen=True)
-class Claims:
+class JwtClaims:
     user_id: int
     session_id: int
 
@@ -53,7 +53,7 @@ def make(settings: Settings, row: Session) -> AccessToken:
     return AccessToken(token, int((expires - now).total_seconds()))
 
 
-def read(settings: Settings, token: str) -> Claims:
+def read(settings: Settings, token: str) -> JwtClaims:
     """What the token says. Raises Unauthorized unless it is one of ours, for this, in time."""
     try:
         claims = jwt.decode(
@@ -68,7 +68,7 @@ def read(settings: Settings, token: str) -> Claims:
         raise Unauthorized from None
     if claims["type"] != TYPE:
         raise Unauthorized
-    return Claims(user_id=_row_id(claims["sub"]), session_id=_row_id(claims["sid"]))
+    return JwtClaims(user_id=_row_id(claims["sub"]), session_id=_row_id(claims["sid"]))
 
 
 def _row_id(value: Any) -> int:

@@ -63,7 +63,7 @@ async def may_mail(meter: Meter, address: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Postage:
+class MailAllowance:
     """Mails that somebody signed in causes to addresses which did not ask for them: invitations,
     roles, requests to confirm. An account costs nothing, and must not be worth a mail cannon."""
 

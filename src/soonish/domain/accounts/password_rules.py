@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from soonish.errors import InvalidInput
-from soonish.i18n import Said, _
+from soonish.i18n import LazyText, _
 
 MIN_LENGTH, MAX_LENGTH = 12, 128  # characters, as NFC counts them
 _LIST = Path(__file__).with_name("common_passwords.txt")
@@ -39,7 +39,7 @@ def check(password: str, *about: str | None, field: str = "password") -> str:
     return password
 
 
-def length_error(password: str) -> Said | None:
+def length_error(password: str) -> LazyText | None:
     """What to say of a password that is too short or too long; None for any other."""
     if MIN_LENGTH <= len(unicodedata.normalize("NFC", password)) <= MAX_LENGTH:
         return None

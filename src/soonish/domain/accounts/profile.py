@@ -15,7 +15,7 @@ from soonish.domain.accounts import (
     sessions,
     sign_in,
 )
-from soonish.domain.accounts.limits import LoginGuard, Postage
+from soonish.domain.accounts.limits import LoginGuard, MailAllowance
 from soonish.domain.accounts.principal import Access, SessionAccess, require_session
 from soonish.domain.accounts.schemas import ProfileInput
 from soonish.domain.accounts.sign_in import Browser
@@ -56,7 +56,7 @@ async def update(
         require_session(access)
     address = normalise(changes.email) if "email" in wanted else None
     hashed = await _new_hash(guard, access, changes) if "password" in wanted else None
-    if address is not None and not await Postage(guard.meter, access.user).take([address]):
+    if address is not None and not await MailAllowance(guard.meter, access.user).take([address]):
         async with db.write() as session:
             await address_change.claim_address(session, access.user, address)
     async with db.write() as session:

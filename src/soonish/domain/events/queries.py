@@ -22,6 +22,8 @@ from soonish.kit.paging import id_cursor, instant_id_cursor
 from soonish.kit.schemas import encode_cursor
 
 _MOST = 12
+_SHOWN_REMINDERS = 200
+_ANNOUNCEMENT = "announcement"  # says something about the event, but does not change it
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,6 @@ async def list_all(
         )
     rows: Sequence[Event] = (await session.scalars(query)).all()
     return await details(session, rows)
-
-
-_SHOWN_REMINDERS = 200
 
 
 @dataclass(frozen=True)
@@ -312,3 +311,11 @@ async def _tags(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, li
     for event_id, tag in rows:
         tags.setdefault(event_id, []).append(tag)
     return tags
+
+
+async def count_changes(session: AsyncSession, event_id: int) -> int:
+    """Return how often the event changed: its update log's entries without announcements."""
+    changes = select(func.count()).where(
+        EventUpdate.event_id == event_id, EventUpdate.category != _ANNOUNCEMENT
+    )
+    return await session.scalar(changes) or 0

@@ -31,7 +31,7 @@ class DayCounts:
 
 
 @dataclass(frozen=True)
-class Fired:
+class ReminderResult:
     """A reminder's notification and when its deliveries succeeded; see schemas.FiredReminder."""
 
     notification_id: int
@@ -64,7 +64,7 @@ async def days(session: AsyncSession, event: Event, now: datetime) -> list[DayCo
 
 async def fired_reminders(
     session: AsyncSession, event: Event, *, limit: int, cursor: str | None
-) -> tuple[list[Fired], str | None]:
+) -> tuple[list[ReminderResult], str | None]:
     """A page of the reminders that were sent, newest first, and its next_cursor."""
     is_sent = Delivery.state == State.SENT
     due_at = func.min(Delivery.due_at)
@@ -85,7 +85,7 @@ async def fired_reminders(
     if (before := id_cursor(cursor)) is not None:
         query = query.where(Notification.id < before)
     query = query.order_by(Notification.id.desc()).limit(limit + 1)
-    rows = [Fired(*row) for row in await session.execute(query)]
+    rows = [ReminderResult(*row) for row in await session.execute(query)]
     more = encode_cursor(rows[limit - 1].notification_id) if len(rows) > limit else None
     return rows[:limit], more
 

@@ -141,7 +141,7 @@ async def start_afresh(session: AsyncSession, integration: Integration) -> None:
     integration.failing_since = integration.open_until = integration.last_failure = None
     await health.forget(session, [integration.id])
     user_id, target_key = integration.user_id, integration.url_fingerprint
-    for notification_id in await completion.hurry(session, user_id, target_key, utc_now()):
+    for notification_id in await completion.retry_now(session, user_id, target_key, utc_now()):
         outbox.add(session, streams.broadcast(notification_id), streams.WAKE, {})
 
 

@@ -48,7 +48,7 @@ class ChannelReach:
 
 
 @dataclass(frozen=True)
-class Reach:
+class AudienceReach:
     """`audience` active subscriptions, of which `unreachable` have no working channel."""
 
     audience: int
@@ -56,7 +56,7 @@ class Reach:
     unreachable: int
 
 
-async def reach(session: AsyncSession, event_id: int, audience: Audience) -> Reach:
+async def reach(session: AsyncSession, event_id: int, audience: Audience) -> AudienceReach:
     """What a message to the audience would be expanded to at this moment; kinds by size."""
     conditions = _conditions(session, event_id, audience)
     total = select(func.count()).select_from(Subscription).where(is_active(), *conditions)
@@ -65,7 +65,7 @@ async def reach(session: AsyncSession, event_id: int, audience: Audience) -> Rea
         targets.c.outcome.is_(None)
     )
     size = await session.scalar(total) or 0
-    return Reach(
+    return AudienceReach(
         audience=size,
         channels=await _channels(session, *conditions),
         unreachable=size - (await session.scalar(reached) or 0),

@@ -35,7 +35,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Recipient:
+class DeliveryRow:
     """A ledger row with its recipient and the kind of its channel (`mail`, ..., or None)."""
 
     delivery: Delivery
@@ -87,7 +87,7 @@ async def list_deliveries(
     text: str = "",
     limit: int,
     cursor: str | None,
-) -> tuple[list[Recipient], str | None]:
+) -> tuple[list[DeliveryRow], str | None]:
     """A page of the ledger in its order, and its next_cursor: in these states (all if none are
     given), over this kind of channel, to people whose name contains `text` or whose address it is.
     """
@@ -102,7 +102,7 @@ async def list_deliveries(
         query = query.where(Delivery.id > after)
     rows = (await session.execute(query.order_by(Delivery.id).limit(limit + 1))).all()
     following = encode_cursor(rows[limit - 1][0].id) if len(rows) > limit else None
-    return [Recipient(*row) for row in rows[:limit]], following
+    return [DeliveryRow(*row) for row in rows[:limit]], following
 
 
 async def audience_size(session: AsyncSession, notification: Notification) -> int:

@@ -97,7 +97,7 @@ async def erase(session: AsyncSession, user_id: int, now: datetime) -> None:
     for event in own + await _lock_own_events(session, user_id, but=[event.id for event in own]):
         await _give_up(session, event, now)
     await _end_subscriptions(session, user_id, now)
-    await _silence(session, user_id, now)
+    await stop_deliveries(session, user_id, now)
     await _forget_channels(session, user_id, now)
     await _end_access(session, user_id)
     record_change(session, "user.erase", user)
@@ -134,7 +134,7 @@ async def _end_subscriptions(session: AsyncSession, user_id: int, now: datetime)
     await session.execute(_change(Subscription, mine, **dict.fromkeys(_CHOSEN_REMINDERS)))
 
 
-async def _silence(session: AsyncSession, user_id: int, now: datetime) -> None:
+async def stop_deliveries(session: AsyncSession, user_id: int, now: datetime) -> None:
     """Nothing more is sent, and the ledger does not say any more where anything went.
 
     A row that is being sent leaves its holder, who then cannot mark it.

@@ -12,7 +12,7 @@ from soonish.infra.db.models.reminders import END, START
 from soonish.infra.db.models.subscriptions import Subscription
 
 
-class Choice(NamedTuple):
+class ReminderChoice(NamedTuple):
     """What a subscription says about its reminders, seconds before start and end."""
 
     id: int
@@ -22,11 +22,11 @@ class Choice(NamedTuple):
     countdown_from_seconds: int | None
 
     @classmethod
-    def of(cls, subscription: Subscription) -> Choice:
+    def of(cls, subscription: Subscription) -> ReminderChoice:
         return cls(*(getattr(subscription, name) for name in cls._fields))
 
 
-class Wanted(NamedTuple):
+class PlannedReminder(NamedTuple):
     """A reminder that should exist; for a countdown `due_at` is its next instant."""
 
     schedule_id: str
@@ -48,7 +48,7 @@ class Existing(NamedTuple):
     every_seconds: int | None
     removed_at: datetime | None
 
-    def stands_for(self, wanted: Wanted) -> bool:
+    def stands_for(self, wanted: PlannedReminder) -> bool:
         mine = (self.anchor_at, self.offset_seconds, self.every_seconds)
         theirs = (wanted.anchor_at, wanted.offset_seconds, wanted.every_seconds)
         return self.removed_at is None and mine == theirs
@@ -58,15 +58,17 @@ class Existing(NamedTuple):
 class Changes:
     """What makes the table hold what is wanted: rows to make, to move (by id) and to remove."""
 
-    make: list[Wanted] = field(default_factory=list[Wanted])
-    move: dict[int, Wanted] = field(default_factory=dict[int, Wanted])
+    make: list[PlannedReminder] = field(default_factory=list[PlannedReminder])
+    move: dict[int, PlannedReminder] = field(default_factory=dict[int, PlannedReminder])
     remove: list[int] = field(default_factory=list[int])
 
     def __bool__(self) -> bool:
         return bool(self.make or self.move or self.remove)
 
 
-def compare(existing: Iterable[Existing], wanted: Iterable[Wanted], now: datetime) -> Changes:
+def compare(
+    existing: Iterable[Existing], wanted: Iterable[PlannedReminder], now: datetime
+) -> Changes:
     """What to do about the rows. A reminder already past when it is first wanted is not made."""
     rows, changes = {row.schedule_id: row for row in existing}, Changes()
     for one in wanted:
@@ -82,10 +84,10 @@ def compare(existing: Iterable[Existing], wanted: Iterable[Wanted], now: datetim
     return changes
 
 
-def wanted_defaults(event: Event, offsets: Iterable[int]) -> list[Wanted]:
+def wanted_defaults(event: Event, offsets: Iterable[int]) -> list[PlannedReminder]:
     """One per default offset (seconds before the start), past or not."""
     return [
-        Wanted(
+        PlannedReminder(
             f"event-{event.id}-reminder-{offset}s",
             None,
             START,
@@ -97,7 +99,9 @@ def wanted_defaults(event: Event, offsets: Iterable[int]) -> list[Wanted]:
     ]
 
 
-def wanted_personal(event: Event, subscription: Choice, now: datetime) -> list[Wanted]:
+def wanted_personal(
+    event: Event, subscription: ReminderChoice, now: datetime
+) -> list[PlannedReminder]:
     """What the subscriber chose: own offsets before start and end, and the countdown."""
     prefix = f"event-{event.id}-sub-{subscription.id}"
     starts = _before(
@@ -113,26 +117,28 @@ def wanted_personal(event: Event, subscription: Choice, now: datetime) -> list[W
 def _before(
     anchor: str,
     prefix: str,
-    subscription: Choice,
+    subscription: ReminderChoice,
     anchor_at: datetime | None,
     offsets: list[int] | None,
-) -> Iterator[Wanted]:
+) -> Iterator[PlannedReminder]:
     if anchor_at is None:
         return
     for offset in dict.fromkeys(offsets or []):
         due_at = anchor_at - timedelta(seconds=offset)
         schedule_id = f"{prefix}-{offset}s"
-        yield Wanted(schedule_id, subscription.id, anchor, offset, anchor_at, due_at)
+        yield PlannedReminder(schedule_id, subscription.id, anchor, offset, anchor_at, due_at)
 
 
-def _countdown(event: Event, subscription: Choice, now: datetime) -> Iterator[Wanted]:
+def _countdown(
+    event: Event, subscription: ReminderChoice, now: datetime
+) -> Iterator[PlannedReminder]:
     every, first = subscription.countdown_every_seconds, subscription.countdown_from_seconds
     if every is None or first is None:
         return
     start, schedule_id = event.start_date, f"event-{event.id}-sub-{subscription.id}-countdown"
     # where no instant is left the first one stands for it: past, so it is not made anew
     due_at = next_countdown(start, first, every, now) or start - timedelta(seconds=first)
-    yield Wanted(schedule_id, subscription.id, START, first, start, due_at, every)
+    yield PlannedReminder(schedule_id, subscription.id, START, first, start, due_at, every)
 
 
 def next_countdown(

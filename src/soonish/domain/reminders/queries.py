@@ -10,7 +10,7 @@ from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
-from soonish.domain.reminders.plan import Changes, Choice, Existing, Wanted
+from soonish.domain.reminders.plan import Changes, Existing, PlannedReminder, ReminderChoice
 from soonish.infra.db.models.reminders import Reminder, RemindMe
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
 from soonish.infra.db.sql import id_list
@@ -45,20 +45,20 @@ async def apply(session: AsyncSession, event_id: int, changes: Changes, now: dat
         await mark_removed(session, Reminder.id.in_(id_list(session, changes.remove)), now=now)
 
 
-def _grouped(moved: dict[int, Wanted]) -> list[tuple[dict[str, Any], list[int]]]:
+def _grouped(moved: dict[int, PlannedReminder]) -> list[tuple[dict[str, Any], list[int]]]:
     """New values with the rows that take them: as many groups as offsets, not as rows."""
-    groups: dict[Wanted, list[int]] = {}
+    groups: dict[PlannedReminder, list[int]] = {}
     for row_id, one in moved.items():
         groups.setdefault(one._replace(schedule_id="", subscription_id=None), []).append(row_id)
     return [(_times(one), ids) for one, ids in groups.items()]
 
 
-def _values(wanted: Wanted) -> dict[str, Any]:
+def _values(wanted: PlannedReminder) -> dict[str, Any]:
     identity = {"subscription_id": wanted.subscription_id, "schedule_id": wanted.schedule_id}
     return identity | _times(wanted)
 
 
-def _times(wanted: Wanted) -> dict[str, Any]:
+def _times(wanted: PlannedReminder) -> dict[str, Any]:
     return {
         "anchor": wanted.anchor,
         "offset_seconds": wanted.offset_seconds,
@@ -81,21 +81,21 @@ async def mark_removed(
     await session.execute(query)
 
 
-async def with_own_reminders(session: AsyncSession, event_id: int) -> list[Choice]:
+async def with_own_reminders(session: AsyncSession, event_id: int) -> list[ReminderChoice]:
     """What the event's active subscriptions chose, where they chose reminders of their own."""
     chosen = or_(
         Subscription.reminder_offsets.is_not(None),
         Subscription.end_reminder_offsets.is_not(None),
         Subscription.countdown_every_seconds.is_not(None),
     )
-    columns = [getattr(Subscription, name) for name in Choice._fields]
+    columns = [getattr(Subscription, name) for name in ReminderChoice._fields]
     query = select(*columns).where(
         Subscription.event_id == event_id,
         Subscription.ended_at.is_(None),
         Subscription.status == ACTIVE,
         chosen,
     )
-    return [Choice(*row) for row in await session.execute(query)]
+    return [ReminderChoice(*row) for row in await session.execute(query)]
 
 
 def is_waiting() -> ColumnElement[bool]:

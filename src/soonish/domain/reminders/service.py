@@ -14,7 +14,13 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.domain.access.policy import require_open, require_own_subscription, require_visible
 from soonish.domain.reminders import queries
-from soonish.domain.reminders.plan import Choice, Wanted, compare, wanted_defaults, wanted_personal
+from soonish.domain.reminders.plan import (
+    PlannedReminder,
+    ReminderChoice,
+    compare,
+    wanted_defaults,
+    wanted_personal,
+)
 from soonish.domain.reminders.schemas import Preferences, RemindMeInput
 from soonish.errors import Conflict, InvalidInput, NotFound
 from soonish.infra.db.models.accounts import User
@@ -48,7 +54,7 @@ async def plan_subscription(
 ) -> bool:
     """Make one subscription's own reminders match what it chose; True if anything changed."""
     is_served = subscription.ended_at is None and subscription.status == ACTIVE
-    wanted = wanted_personal(event, Choice.of(subscription), now) if is_served else []
+    wanted = wanted_personal(event, ReminderChoice.of(subscription), now) if is_served else []
     own = Reminder.subscription_id == subscription.id
     return await _make_match(session, event, wanted, now, own)
 
@@ -76,7 +82,7 @@ def _is_default() -> ColumnElement[bool]:
 async def _make_match(
     session: AsyncSession,
     event: Event,
-    wanted: Iterable[Wanted],
+    wanted: Iterable[PlannedReminder],
     now: datetime,
     which: ColumnElement[bool],
 ) -> bool:

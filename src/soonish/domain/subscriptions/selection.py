@@ -14,7 +14,7 @@ from soonish.infra.db.models.subscriptions import SubscriptionSelector
 
 
 @dataclass(frozen=True)
-class Reach:
+class SelectionReach:
     """The channels that are reached, each address once; `address` where it goes by mail instead.
 
     `silent`: what is chosen and reaches nothing now, as people call it.
@@ -30,7 +30,7 @@ def reach(
     tags: Iterable[str],
     own: Iterable[Integration],
     address: str | None,
-) -> Reach:
+) -> SelectionReach:
     """The rule of `routing.targets` for selectors that do not exist yet; foreign ids reach nothing.
 
     `own` are the user's integrations, deleted ones may be among them.
@@ -43,7 +43,7 @@ def reach(
     first = {one.url_fingerprint: one for one in reversed(usable)}
     silent = [_short_name(one, found) for one, found in meant if not any(map(is_usable, found))]
     channels = sorted(first.values(), key=lambda one: one.id)
-    return Reach(channels, None if chosen else address, [name for name in silent if name])
+    return SelectionReach(channels, None if chosen else address, [name for name in silent if name])
 
 
 def _short_name(selector: SubscriptionSelector, found: list[Integration]) -> str:

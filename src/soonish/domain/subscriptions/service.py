@@ -23,7 +23,7 @@ from soonish.domain.reminders import service as reminders
 from soonish.domain.subscriptions import confirmation, queries, selection, start
 from soonish.domain.subscriptions.schemas import Selection, SelectionPatch
 from soonish.errors import Gone, NotFound
-from soonish.identity.signed_tokens import Claims
+from soonish.identity.signed_tokens import LinkClaims
 from soonish.identity.users import find_by_address, find_or_create_by_address, require_live
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import User
@@ -190,7 +190,7 @@ async def remove(
         raise NotFound("There is no such subscription.")
 
 
-async def token_subject(session: AsyncSession, claims: Claims) -> tuple[Event, User]:
+async def token_subject(session: AsyncSession, claims: LinkClaims) -> tuple[Event, User]:
     """Whom and what a token speaks for. Gone where either is no more, or the epoch has moved on."""
     found = await queries.event_and_user(session, claims.event_id, claims.user_id)
     if found is None or found[1].token_epoch != claims.epoch:
@@ -202,7 +202,7 @@ async def token_subject(session: AsyncSession, claims: Claims) -> tuple[Event, U
     return found
 
 
-async def unsubscribe(session: AsyncSession, claims: Claims, now: datetime) -> Event:
+async def unsubscribe(session: AsyncSession, claims: LinkClaims, now: datetime) -> Event:
     """End whatever subscription the token's user has to its event; the event, for the page.
 
     Idempotent (mail programs repeat the POST). Gone as token_subject.

@@ -35,6 +35,7 @@ from soonish.infra.db.sqlite_driver import (
     SqliteDriver,
 )
 
+Session = AsyncSession  # the name for callers that only pass one on
 NUDGES = "outbox_streams"
 _BUSY_TIMEOUT_MS = 30_000
 _PING_IDLE_SECONDS = 1.0

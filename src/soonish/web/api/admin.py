@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from soonish.domain.accounts.limits import Postage
+from soonish.domain.accounts.limits import MailAllowance
 from soonish.domain.admin import analytics, queries, service
 from soonish.domain.admin.queries import Health
 from soonish.domain.admin.schemas import AdminIntegration, AdminUser, AnalyticsOut
@@ -132,7 +132,7 @@ async def change_subscriptions(
         await operators.with_owner(session, event_id)
     content_type = request.headers.get("content-type", "")
     wanted, rows = read_rows(await request.body(), content_type, action)
-    muted = await stamps(Postage(meter, admin), wanted, rows)
+    muted = await stamps(MailAllowance(meter, admin), wanted, rows)
     results = await bulk.run(db, event_id, admin, wanted, rows, as_administrator=True, muted=muted)
     return BulkOut(results=[row_out(one) for one in results])
 

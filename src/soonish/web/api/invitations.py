@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, status
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
 from soonish.domain.access import invitations, policy
@@ -11,10 +10,11 @@ from soonish.domain.access.schemas import InvitationInput, InvitationLink, Invit
 from soonish.identity import links
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, Invitation
+from soonish.infra.db.session import Session
 from soonish.infra.db.types import utc_now
 from soonish.kit.paging import id_cursor
 from soonish.kit.schemas import Page, encode_cursor
-from soonish.web.deps import CurrentUser, DbDep, PostageDep, SettingsDep
+from soonish.web.deps import CurrentUser, DbDep, MailAllowanceDep, SettingsDep
 from soonish.web.params import CursorText, Limit, RowId
 
 router = APIRouter(prefix="/api/events/{event_id}/invitations", tags=["invitations"])
@@ -33,13 +33,13 @@ async def invite(
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
-    postage: PostageDep,
+    allowance: MailAllowanceDep,
 ) -> InvitationLink | Invited:
     """With `emails` each address gets a mail with a link of its own (`items`); without them the
     answer is one link to pass on, whose `url` is shown this once."""
     async with db.read() as session:
         await policy.require_organizer(session, event_id, user)
-    muted = await postage.take(wanted.emails or [])
+    muted = await allowance.take(wanted.emails or [])
     async with db.write() as session:
         event = await policy.require_organizer(session, event_id, user, lock="share")
         policy.require_open(event, utc_now())
@@ -52,7 +52,7 @@ async def invite(
 
 
 async def _make_link(
-    session: AsyncSession, event: Event, user: User, wanted: InvitationInput, settings: Settings
+    session: Session, event: Event, user: User, wanted: InvitationInput, settings: Settings
 ) -> InvitationLink:
     made, token = await invitations.create_link(session, event, user, wanted, utc_now())
     url = links.invitation_url(settings.base_url, event.slug, token)

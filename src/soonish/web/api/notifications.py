@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, status
 from soonish.domain.access import policy
 from soonish.domain.notifications import queries, service
 from soonish.domain.notifications.preview import preview
-from soonish.domain.notifications.queries import Counted, Recipient
+from soonish.domain.notifications.queries import Counted, DeliveryRow
 from soonish.domain.notifications.schemas import (
     Accepted,
     Counts,
@@ -50,7 +50,7 @@ def notification_out(event: Event, found: Counted) -> NotificationOut:
     )
 
 
-def delivery_out(found: Recipient) -> DeliveryOut:
+def delivery_out(found: DeliveryRow) -> DeliveryOut:
     row = found.delivery
     fields = {name: getattr(row, name, None) for name in DeliveryOut.model_fields}
     own = {"address": mask_address(found.address), "channel": found.channel}

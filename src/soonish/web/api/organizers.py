@@ -14,7 +14,7 @@ from soonish.infra.rate_limits.limits import TRANSFER
 from soonish.kit.paging import id_cursor
 from soonish.kit.schemas import Page, encode_cursor
 from soonish.web.api.events import event_out
-from soonish.web.deps import CurrentUser, DbDep, PostageDep, SettingsDep
+from soonish.web.deps import CurrentUser, DbDep, MailAllowanceDep, SettingsDep
 from soonish.web.params import CursorText, Limit, RowId
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["organizers"])
@@ -56,13 +56,13 @@ async def add_organizer(
     wanted: OrganizerInput,
     user: CurrentUser,
     db: DbDep,
-    postage: PostageDep,
+    allowance: MailAllowanceDep,
     response: Response,
 ) -> OrganizerOut:
     """Make an address a co-organizer; it is told by mail and has its rights once it signs in."""
     async with db.read() as session:
         await policy.require_owner(session, event_id, user)
-    full = await postage.take([wanted.email])
+    full = await allowance.take([wanted.email])
     async with db.write() as session:
         event = await policy.require_owner(session, event_id, user, lock="update")
         made, is_new = await organizers.add(
@@ -86,13 +86,13 @@ async def transfer(
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
-    postage: PostageDep,
+    allowance: MailAllowanceDep,
 ) -> EventOut:
     """Hand the event over to another account; you stay as a co-organizer."""
     async with db.read() as session:
         await policy.require_owner(session, event_id, user)
-    await postage.meter.require(TRANSFER, str(user.id))  # the answer tells who has an account
-    full = await postage.take([wanted.email])
+    await allowance.meter.require(TRANSFER, str(user.id))  # the answer tells who has an account
+    full = await allowance.take([wanted.email])
     async with db.write() as session:
         event = await policy.require_owner(session, event_id, user, lock="update")
         await organizers.transfer(session, event, user, wanted.email, utc_now(), muted=bool(full))

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import PlainTextResponse
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
 from soonish.domain.access import policy
@@ -32,7 +31,7 @@ from soonish.identity.addresses import normalise
 from soonish.identity.signed_tokens import read_token
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.subscriptions import Subscription
-from soonish.infra.db.session import Database
+from soonish.infra.db.session import Database, Session
 from soonish.infra.db.types import utc_now
 from soonish.infra.rate_limits.limits import SUBSCRIBE, Meter
 from soonish.kit.paging import id_cursor
@@ -248,7 +247,7 @@ def subscription_out(own: service.Own) -> SubscriptionOut:
 
 
 async def _own_out(
-    session: AsyncSession, rows: Sequence[tuple[Subscription, Event]], settings: Settings
+    session: Session, rows: Sequence[tuple[Subscription, Event]], settings: Settings
 ) -> list[OwnSubscription]:
     selectors = await queries.selectors_of(session, [one.id for one, _ in rows])
     found = await events.details(session, [event for _, event in rows])

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from soonish.domain.access import policy
-from soonish.domain.accounts.limits import Postage
+from soonish.domain.accounts.limits import MailAllowance
 from soonish.domain.subscriptions import approval, bulk, listing
 from soonish.domain.subscriptions.bulk import MAX_ROWS, Action, Result, Row
 from soonish.domain.subscriptions.schemas import SubscriberOut
@@ -19,7 +19,7 @@ from soonish.errors import InvalidInput
 from soonish.infra.db.types import utc_now
 from soonish.kit.schemas import MAX_ID, Input, Output, Text
 from soonish.web.api.subscriptions import subscriber_out
-from soonish.web.deps import CurrentUser, DbDep, PostageDep
+from soonish.web.deps import CurrentUser, DbDep, MailAllowanceDep
 from soonish.web.errors import field_errors
 from soonish.web.params import RowId
 
@@ -82,9 +82,9 @@ def read_rows(body: bytes, content_type: str, action: str | None) -> tuple[Actio
     return given.action, rows
 
 
-async def stamps(postage: Postage, action: Action, rows: list[Row]) -> frozenset[str]:
+async def stamps(allowance: MailAllowance, action: Action, rows: list[Row]) -> frozenset[str]:
     """As Postage.take, for the addresses that the action would write to."""
-    return await postage.take([one.email for one in rows if one.email and action == "add"])
+    return await allowance.take([one.email for one in rows if one.email and action == "add"])
 
 
 def read_csv(body: bytes) -> list[Row]:
@@ -149,7 +149,7 @@ async def change_many(
     request: Request,
     user: CurrentUser,
     db: DbDep,
-    postage: PostageDep,
+    allowance: MailAllowanceDep,
     action: CsvAction = None,
 ) -> BulkOut:
     """Add addresses (each gets a mail that asks it to confirm), approve or remove subscriptions;
@@ -158,7 +158,7 @@ async def change_many(
         await policy.require_organizer(session, event_id, user)
     body = await request.body()
     wanted, rows = read_rows(body, request.headers.get("content-type", ""), action)
-    muted = await stamps(postage, wanted, rows)
+    muted = await stamps(allowance, wanted, rows)
     results = await bulk.run(db, event_id, user, wanted, rows, muted=muted)
     return BulkOut(results=[row_out(one) for one in results])
 

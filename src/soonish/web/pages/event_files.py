@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fastapi import APIRouter, Request
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from soonish.domain.access import policy
@@ -23,6 +21,7 @@ from soonish.errors import NotFound
 from soonish.i18n import Language, language
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, EventUpdate
+from soonish.infra.db.session import Session
 from soonish.web.api.events import InvitationToken, event_out
 from soonish.web.deps import DbDep, OptionalUser, SettingsDep
 from soonish.web.params import CursorText
@@ -33,7 +32,6 @@ from soonish.web.rendering.templating import is_htmx, locale_of, render
 router = APIRouter(include_in_schema=False)
 
 UPDATES_SHOWN = 5
-_ANNOUNCEMENT = "announcement"  # says something about the event, but does not change it
 
 
 @dataclass(frozen=True)
@@ -45,18 +43,15 @@ class UpdateLog:
 
 
 async def update_log(
-    session: AsyncSession, event: Event, cursor: str | None, limit: int = UPDATES_SHOWN
+    session: Session, event: Event, cursor: str | None, limit: int = UPDATES_SHOWN
 ) -> UpdateLog:
     items, following = await queries.list_updates(session, event.id, limit=limit, cursor=cursor)
     return UpdateLog(items, f"/e/{event.slug}/updates?cursor={following}" if following else None)
 
 
-async def calendar_of(session: AsyncSession, event: Event, shown: EventOut) -> Response:
+async def calendar_of(session: Session, event: Event, shown: EventOut) -> Response:
     """The event as a file; its SEQUENCE is the number of changes in the update log."""
-    changes = select(func.count()).where(
-        EventUpdate.event_id == event.id, EventUpdate.category != _ANNOUNCEMENT
-    )
-    sequence = await session.scalar(changes) or 0
+    sequence = await queries.count_changes(session, event.id)
     owner = await session.get(User, event.owner_user_id)
     name = f'attachment; filename="{event.slug}.ics"'
     return Response(

@@ -7,7 +7,6 @@ from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 from fastapi import Request
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from soonish.config import Settings
@@ -15,10 +14,10 @@ from soonish.domain.access import policy, subscription_queries
 from soonish.domain.events import queries
 from soonish.domain.integrations.schemas import IntegrationOut
 from soonish.domain.subscriptions import queries as subscriptions
-from soonish.domain.subscriptions.selection import Reach, reach
+from soonish.domain.subscriptions.selection import SelectionReach, reach
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.session import Database
+from soonish.infra.db.session import Database, Session
 from soonish.infra.db.types import utc_now
 from soonish.web.api.events import event_out
 from soonish.web.pages.event_files import update_log
@@ -33,14 +32,14 @@ _TOLD = "soonish_told"  # the address that this browser has just entered, for on
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChannelChoice:
     """What a signed-in visitor can choose, and has chosen."""
 
     integrations: list[IntegrationOut]
     tags: list[str]
     chosen_ids: list[int]
     chosen_tags: list[str]
-    reach: Reach
+    reach: SelectionReach
 
 
 async def event_view(
@@ -98,11 +97,11 @@ def remember_told(response: Response, slug: str, address: str) -> Response:
 
 
 async def choice_of(
-    session: AsyncSession, user: User, integration_ids: list[int], tags: list[str]
-) -> Choice:
+    session: Session, user: User, integration_ids: list[int], tags: list[str]
+) -> ChannelChoice:
     """The user's channels, with what these ids and tags of them would reach."""
     rows = [one for one in await subscriptions.channels_of(session, user.id) if not one.deleted_at]
-    return Choice(
+    return ChannelChoice(
         integrations=[IntegrationOut.of(row, utc_now()) for row in rows],
         tags=sorted({row.tag for row in rows}),
         chosen_ids=integration_ids,

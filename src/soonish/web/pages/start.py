@@ -29,7 +29,7 @@ DateText = Annotated[Text, Query(max_length=32)]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StartFilter:
     """The list's state, as it stands in the address. Days are of the reader's timezone."""
 
     query: str = ""
@@ -58,8 +58,10 @@ async def wanted(
     since: DateText = "",
     until: DateText = "",
     zone: FilterText = "",
-) -> Wanted:
-    return Wanted(query, category, tag, since, until, zone if zone in known_timezones() else "")
+) -> StartFilter:
+    return StartFilter(
+        query, category, tag, since, until, zone if zone in known_timezones() else ""
+    )
 
 
 @router.get("/")
@@ -68,7 +70,7 @@ async def start(
     db: DbDep,
     settings: SettingsDep,
     user: OptionalUser,
-    wanted: Annotated[Wanted, Depends(wanted)],
+    wanted: Annotated[StartFilter, Depends(wanted)],
     cursor: CursorText = None,
 ) -> Response:
     """HTMX gets the list alone. A day that is none, or an end before its beginning, is ignored."""
@@ -100,7 +102,7 @@ async def start(
     return page
 
 
-def _instants(wanted: Wanted, user: User | None) -> tuple[datetime | None, datetime | None]:
+def _instants(wanted: StartFilter, user: User | None) -> tuple[datetime | None, datetime | None]:
     zone = ZoneInfo(wanted.zone or (user and user.timezone) or "UTC")
     first, last = _day(wanted.since), _day(wanted.until)
     if first and last and last < first:

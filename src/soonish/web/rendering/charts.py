@@ -26,7 +26,7 @@ STATES = tuple(
 
 
 @dataclass(frozen=True)
-class Part:
+class Bar:
     """One rectangle of a column, `kind` its colour."""
 
     kind: str
@@ -41,7 +41,7 @@ class Chart:
     """`parts` or `points` within WIDTH x HEIGHT; `highest` is the number at the top."""
 
     highest: int
-    parts: Sequence[Part] = ()
+    parts: Sequence[Bar] = ()
     points: str = ""
     width: float = WIDTH
     height: float = HEIGHT
@@ -53,7 +53,7 @@ def stacked(columns: Sequence[Mapping[str, int]], kinds: Sequence[str]) -> Chart
     if not highest:
         return Chart(0)
     step = WIDTH / len(columns)
-    parts: list[Part] = []
+    parts: list[Bar] = []
     for number, column in enumerate(columns):
         top = HEIGHT
         for kind in kinds:
@@ -61,7 +61,7 @@ def stacked(columns: Sequence[Mapping[str, int]], kinds: Sequence[str]) -> Chart
             if height:
                 top -= height
                 parts.append(
-                    Part(kind, number * step + step * _GAP / 2, top, step * (1 - _GAP), height)
+                    Bar(kind, number * step + step * _GAP / 2, top, step * (1 - _GAP), height)
                 )
     return Chart(highest, parts)
 

@@ -29,7 +29,7 @@ from soonish.workflow_types import (
     BroadcastState,
     DeliverInput,
     EventRef,
-    Fired,
+    FiredReminder,
     ReminderInput,
     RemindMePlan,
     RemindMeWork,
@@ -93,7 +93,7 @@ class ReminderActivities:
     broadcasts: BroadcastActivities
 
     @activity.defn
-    async def fire_reminder(self, work: ReminderInput) -> Fired:
+    async def fire_reminder(self, work: ReminderInput) -> FiredReminder:
         """Write the reminder's notification and its ledger rows, and send it if they are few.
 
         A little too early it waits. Much too early it is nothing: the schedule has moved in this
@@ -104,7 +104,7 @@ class ReminderActivities:
                 return await self._fire(lambda session: firing.fire(session, work, utc_now()))
             except firing.TooEarly as early:
                 if early.left > firing.AHEAD:
-                    return Fired(None)
+                    return FiredReminder(None)
                 await asyncio.sleep(early.left.total_seconds())
 
     @activity.defn
@@ -118,22 +118,22 @@ class ReminderActivities:
             return RemindMePlan(alive=True, at=as_z(remind_me.at))
 
     @activity.defn
-    async def fire_remind_me(self, work: RemindMeWork) -> Fired:
+    async def fire_remind_me(self, work: RemindMeWork) -> FiredReminder:
         """Write the remind-me's notification and its ledger rows, and send it."""
         this = work.remind_me_id
         return await self._fire(lambda session: firing.fire_remind_me(session, this, utc_now()))
 
-    async def _fire(self, write: Callable[[AsyncSession], Awaitable[int | None]]) -> Fired:
+    async def _fire(self, write: Callable[[AsyncSession], Awaitable[int | None]]) -> FiredReminder:
         """One activity where others would be two more: a thousand may be due in one second."""
         async with self.db.write() as session:
             notification_id = await write(session)
             if notification_id is None:
-                return Fired(None)
+                return FiredReminder(None)
             ready = await completion.count_claimable(session, notification_id, utc_now())
         if ready > LARGE:
-            return Fired(notification_id, state=BroadcastState(False, ready, None))
+            return FiredReminder(notification_id, state=BroadcastState(False, ready, None))
         first = await self.broadcasts.deliver(DeliverInput(notification_id, ready))
-        return Fired(notification_id, first.report, first.state)
+        return FiredReminder(notification_id, first.report, first.state)
 
 
 def _differing(event_id: int) -> Select[Reminder]:

@@ -10,7 +10,6 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from soonish.worker.activities.accounts import AccountActivities
     from soonish.worker.workflows.passes import ALIVE
     from soonish.workflow_types import Deadline, SessionInput, VerificationInput
 
@@ -46,8 +45,8 @@ class UserVerificationWorkflow(_Waiting):
     @workflow.run
     async def run(self, request: VerificationInput) -> None:
         if not request.begun:
-            await workflow.execute_activity_method(
-                AccountActivities.begin_verification,
+            await workflow.execute_activity(
+                "begin_verification",
                 request,
                 start_to_close_timeout=_ATTEMPT,
                 heartbeat_timeout=ALIVE,
@@ -64,9 +63,10 @@ class UserVerificationWorkflow(_Waiting):
             await self._hear(deadline.seconds or 0)
 
     async def _check(self, request: VerificationInput) -> Deadline:
-        return await workflow.execute_activity_method(
-            AccountActivities.check_verification,
+        return await workflow.execute_activity(
+            "check_verification",
             request,
+            result_type=Deadline,
             start_to_close_timeout=_ATTEMPT,
             heartbeat_timeout=ALIVE,
             retry_policy=_RETRY,
@@ -101,9 +101,10 @@ class SessionWorkflow(_Waiting):
             await self._hear(deadline.seconds or 0)
 
     async def _check(self, request: SessionInput) -> Deadline:
-        return await workflow.execute_activity_method(
-            AccountActivities.check_session,
+        return await workflow.execute_activity(
+            "check_session",
             request,
+            result_type=Deadline,
             start_to_close_timeout=_ATTEMPT,
             heartbeat_timeout=ALIVE,
             retry_policy=_RETRY,

@@ -10,7 +10,6 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from soonish.worker.activities.maintenance import RetentionActivities
     from soonish.worker.workflows.passes import ALIVE
     from soonish.workflow_types import (
         MaintenanceInput,
@@ -44,17 +43,19 @@ class MaintenanceWorkflow:
         """As every workflow has it; this one never waits."""
 
     async def _rules(self) -> list[str]:
-        return await workflow.execute_activity_method(
-            RetentionActivities.list_retention_rules,
+        return await workflow.execute_activity(
+            "list_retention_rules",
+            result_type=list[str],
             start_to_close_timeout=_ATTEMPT,
             retry_policy=_RETRY,
         )
 
     async def _turn(self, name: str) -> Removed:
         try:
-            done = await workflow.execute_activity_method(
-                RetentionActivities.remove_old_rows,
+            done = await workflow.execute_activity(
+                "remove_old_rows",
                 RemovalWork(name),
+                result_type=Removed,
                 start_to_close_timeout=_ATTEMPT,
                 heartbeat_timeout=ALIVE,
                 retry_policy=_RETRY,

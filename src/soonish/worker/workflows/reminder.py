@@ -11,7 +11,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from soonish.worker.workflows.passes import ALIVE, RETRY, broadcast_state, deliver_pass, pause
     from soonish.workflow_types import (
-        Fired,
+        FiredReminder,
         ReminderInput,
         RemindMePlan,
         RemindMeWork,
@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
 FIRING = timedelta(hours=1)  # it may send to some hundred addresses by a slow mail server
 
 
-async def broadcast_to_the_end(notification_id: int, fired: Fired) -> str:
+async def broadcast_to_the_end(notification_id: int, fired: FiredReminder) -> str:
     """Pass after pass on durable timers, until nothing is claimable, sending or retrying."""
     total = fired.report
     state = fired.state or await broadcast_state(notification_id)
@@ -39,7 +39,7 @@ async def fire_and_broadcast(firing: str, work: ReminderInput | RemindMeWork) ->
     fired = await workflow.execute_activity(
         firing,
         work,
-        result_type=Fired,
+        result_type=FiredReminder,
         start_to_close_timeout=FIRING,
         heartbeat_timeout=ALIVE,
         retry_policy=RETRY,

@@ -37,7 +37,7 @@ class MailContent:
 
 
 @dataclass(frozen=True)
-class Recipient:
+class SmtpAddress:
     """An address as SMTP wants it: domain in ASCII, `local_is_ascii` False needs SMTPUTF8."""
 
     address: str
@@ -45,14 +45,14 @@ class Recipient:
 
 
 @lru_cache(maxsize=4096)
-def parse_recipient(address: str) -> Recipient:
+def parse_recipient(address: str) -> SmtpAddress:
     """Check one bare address. Raises InvalidInput on `to` (also for CR, LF and lists)."""
     local, at, domain = address.strip().rpartition("@")
     if not at or not _LOCAL.fullmatch(local) or len(local.encode()) > 64:
         raise InvalidInput("to", "This is not an address mail can be sent to.")
     if local.startswith(".") or local.endswith(".") or ".." in local:
         raise InvalidInput("to", "This is not an address mail can be sent to.")
-    return Recipient(f"{local}@{_ascii_domain(domain)}", local.isascii())
+    return SmtpAddress(f"{local}@{_ascii_domain(domain)}", local.isascii())
 
 
 def reply_address(text: str | None) -> str | None:

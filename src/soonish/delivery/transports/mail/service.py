@@ -31,7 +31,7 @@ from soonish.delivery.transports.mail.smtp import (
     refusal,
 )
 from soonish.delivery.transports.outcome import Outcome, SendResult
-from soonish.delivery.transports.threads import Mailbox, Mailboxes
+from soonish.delivery.transports.threads import ResultQueue, ResultQueues
 from soonish.errors import InvalidInput
 
 __all__ = ["Mail", "MailContent", "MailTemplate", "ServiceMail", "reply_address"]
@@ -72,7 +72,7 @@ class _Item:
 
     envelope: Envelope | None
     future: asyncio.Future[SendResult]
-    mailbox: Mailbox
+    mailbox: ResultQueue
     start_before: float = math.inf  # by time.monotonic
 
     @property
@@ -90,7 +90,7 @@ class ServiceMail:
     def __init__(self, settings: Settings, connections: int = CONNECTIONS) -> None:
         install.install(settings)
         self._settings = settings
-        self._mailboxes = Mailboxes()
+        self._mailboxes = ResultQueues()
         self._items: deque[_Item] = deque()
         self._changed = threading.Condition()
         self._idle = 0

@@ -22,7 +22,7 @@ from soonish.i18n import _
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database
 from soonish.web.api import invitations, organizers, subscriptions_bulk
-from soonish.web.deps import CurrentUser, DbDep, PostageDep, SettingsDep
+from soonish.web.deps import CurrentUser, DbDep, MailAllowanceDep, SettingsDep
 from soonish.web.pages.organizer.layout import PAGE_SIZE, own_event, section
 from soonish.web.params import MAX_PAGE, RowId
 from soonish.web.rendering.forms import Form, parse, read_form
@@ -67,13 +67,13 @@ async def invite(
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
-    postage: PostageDep,
+    allowance: MailAllowanceDep,
 ) -> Answer:
     """By mail to the addresses, or a link to pass on, which is shown this once."""
     form = await read_form(request)
     try:
         wanted = _invitation(form)
-        made = await invitations.invite(event_id, wanted, user, db, settings, postage)
+        made = await invitations.invite(event_id, wanted, user, db, settings, allowance)
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
@@ -96,14 +96,14 @@ async def add_many(
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
-    postage: PostageDep,
+    allowance: MailAllowanceDep,
 ) -> Answer:
     """Addresses that were pasted, one a line or as CSV; each gets a mail that asks to confirm."""
     form = await read_form(request)
     await own_event(event_id, user, db, settings)
     try:
         rows = subscriptions_bulk.read_csv(form.value("addresses").encode())
-        muted = await subscriptions_bulk.stamps(postage, "add", rows)
+        muted = await subscriptions_bulk.stamps(allowance, "add", rows)
         results = await bulk.run(db, event_id, user, "add", rows, muted=muted)
     except (NotFound, Forbidden):
         raise
@@ -120,12 +120,12 @@ async def add_organizer(
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
-    postage: PostageDep,
+    allowance: MailAllowanceDep,
 ) -> Answer:
     form = await read_form(request)
     try:
         wanted = parse(OrganizerInput, {"email": form.value("co_organizer")})
-        await organizers.add_organizer(event_id, wanted, user, db, postage, Response())
+        await organizers.add_organizer(event_id, wanted, user, db, allowance, Response())
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
@@ -147,12 +147,12 @@ async def transfer(
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
-    postage: PostageDep,
+    allowance: MailAllowanceDep,
 ) -> Answer:
     form = await read_form(request)
     try:
         wanted = parse(TransferInput, {"email": form.value("new_owner")})
-        await organizers.transfer(event_id, wanted, user, db, settings, postage)
+        await organizers.transfer(event_id, wanted, user, db, settings, allowance)
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
