@@ -157,10 +157,10 @@ async def test_the_other_side_chooses_no_codec(
     charset: str, sender: Sender, message: Message, monkeypatch: pytest.MonkeyPatch
 ):
     """requests' `text` decodes 64 KiB of punycode for seconds, and guesses for as long."""
-    import soonish.delivery.webclient as webclient
+    from soonish.delivery.transports.http import client
 
     seen: list[str | None] = []
-    stock = webclient._response  # pyright: ignore[reportPrivateUsage]
+    stock = client._response  # pyright: ignore[reportPrivateUsage]
 
     def look(*args: object) -> object:
         response = stock(*args)  # pyright: ignore[reportArgumentType]
@@ -168,7 +168,7 @@ async def test_the_other_side_chooses_no_codec(
         assert len(response.text) > 1000
         return response
 
-    monkeypatch.setattr(webclient, "_response", look)
+    monkeypatch.setattr(client, "_response", look)
     head = f"HTTP/1.1 200 OK\r\nContent-Type: text/x; charset={charset}\r\n"
     body = b"a-" + b"zz9" * 20_000
     answer = head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body

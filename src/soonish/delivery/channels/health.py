@@ -19,7 +19,7 @@ from sqlalchemy import Case, Row, Select, Update, bindparam, case, literal, sele
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from soonish.delivery.channels import circuit as health
+from soonish.delivery.channels import circuit
 from soonish.delivery.channels.circuit import ChannelHealth, Permit
 from soonish.delivery.transports.outcome import SendResult
 from soonish.infra.db import sql
@@ -83,7 +83,7 @@ async def acquire(
     for key, (integration_id, rate) in wanted.items():
         if integration_id in channels:
             channel = channels[integration_id]
-            states[channel.ids], leaves[key] = health.acquire(states[channel.ids], rate, now)
+            states[channel.ids], leaves[key] = circuit.acquire(states[channel.ids], rate, now)
     await _write(session, channels, states)
     return leaves
 
@@ -117,8 +117,8 @@ async def note_failures(
     session: AsyncSession, answers: Sequence[Answer], now: datetime
 ) -> list[OwnerNotice]:
     """Count failed sends against their channels; return what their owners must hear."""
-    telling = (health.Effect.FAILS, health.Effect.REFUSES, health.Effect.WAITS)
-    answers = [one for one in answers if health.effect_of(one.result) in telling]
+    telling = (circuit.Effect.FAILS, health.Effect.REFUSES, health.Effect.WAITS)
+    answers = [one for one in answers if circuit.effect_of(one.result) in telling]
     if not answers:
         return []
     channels = await lock(session, {one.integration_id for one in answers})
@@ -129,12 +129,12 @@ async def note_failures(
             continue
         channel = channels[one.integration_id]
         before = states[channel.ids]
-        states[channel.ids] = health.after(before, one.result, now, probe=one.probe)
+        states[channel.ids] = circuit.after(before, one.result, now, probe=one.probe)
         if before.failing_since is None and states[channel.ids].failing_since is not None:
             notices.append(OwnerNotice(channel, "channel_failing", now, one.result.detail))
     await _write(session, channels, states)
     for channel in set(channels.values()):
-        if channel.is_active and health.is_over(states[channel.ids], now):
+        if channel.is_active and circuit.is_over(states[channel.ids], now):
             since = states[channel.ids].failing_since or now
             notices.append(await _switch_off(session, channel, since))
     return notices
@@ -159,7 +159,7 @@ async def any_long_failing(session: AsyncSession, now: datetime) -> bool:
 
 def _long_failing(now: datetime) -> Select[int]:
     return select(Integration.id).where(
-        Integration.failing_since <= now - health.OFF_AFTER,
+        Integration.failing_since <= now - circuit.OFF_AFTER,
         Integration.is_active.is_(True),
         Integration.deleted_at.is_(None),
     )
@@ -172,7 +172,7 @@ async def switch_off_long_failing(
     query = _long_failing(now).order_by(Integration.id).limit(limit)
     overdue = (await session.scalars(query)).all()
     channels = set((await lock(session, overdue)).values()) if overdue else set[ChannelGroup]()
-    over = [one for one in channels if one.is_active and health.is_over(one.health, now)]
+    over = [one for one in channels if one.is_active and circuit.is_over(one.health, now)]
     return [await _switch_off(session, one, one.health.failing_since or now) for one in over]
 
 
