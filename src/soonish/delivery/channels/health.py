@@ -117,7 +117,7 @@ async def note_failures(
     session: AsyncSession, answers: Sequence[Answer], now: datetime
 ) -> list[OwnerNotice]:
     """Count failed sends against their channels; return what their owners must hear."""
-    telling = (circuit.Effect.FAILS, health.Effect.REFUSES, health.Effect.WAITS)
+    telling = (circuit.Effect.FAILS, circuit.Effect.REFUSES, circuit.Effect.WAITS)
     answers = [one for one in answers if circuit.effect_of(one.result) in telling]
     if not answers:
         return []
