@@ -26,7 +26,7 @@ from cryptography.fernet import Fernet
 from itsdangerous import URLSafeSerializer
 
 HOMES = sorted((Path(__file__).parent / "homes").glob("*.tar.xz"))
-FAR = "2080"  # later instants are of events
+FAR = "2090"  # later instants are of events
 FIXED = {"audit_entries"}
 LINK_AGE = timedelta(days=59)  # links in mails work for 60 days
 
@@ -88,7 +88,7 @@ def instants(database: sqlite3.Connection) -> list[tuple[str, str]]:
 
 
 def move_hooks(
-    database: sqlite3.Connection, secrets: dict[str, str], before: int, after: int
+    database: sqlite3.Connection, secrets: dict[str, str], before: str, after: int
 ) -> None:
     key = Fernet(secrets["ENCRYPTION_KEY"])
     for row_id, stored in database.execute("SELECT id, apprise_url FROM integrations").fetchall():

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
 
 from tests.support.system import SoonishSystem
 
@@ -77,12 +78,19 @@ class TemporalView:
         described = await (await self._client()).get_workflow_handle(workflow_id).describe()
         return described.raw_info.first_run_id
 
-    def wake(self, workflow_id: str) -> None:
-        """Send the signal that every workflow takes."""
-        self._run(self._wake(workflow_id))
+    def wake(self, workflow_id: str) -> bool:
+        """Send the signal that every workflow takes; False if it has ended."""
+        return self._run(self._wake(workflow_id))
 
-    async def _wake(self, workflow_id: str) -> None:
-        await (await self._client()).get_workflow_handle(workflow_id).signal("wake", {})
+    async def _wake(self, workflow_id: str) -> bool:
+        handle = (await self._client()).get_workflow_handle(workflow_id)
+        try:
+            await handle.signal("wake", {})
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
 
     def event_types(self, workflow_id: str) -> list[str]:
         """The types of the events in the workflow's history, such as WorkflowTaskCompleted."""

@@ -253,10 +253,7 @@ def test_what_an_old_schedule_starts_is_understood(done: Restarted) -> None:
 def test_workflows_of_the_older_version_go_on(done: Restarted) -> None:
     """Each is replayed for a signal; none was put to an end and begun anew."""
     assert done.came.first_runs == done.home.notes["first_runs"]
-    asleep = sorted(set(done.came.first_runs) & set(done.temporal.running()))
-    for workflow_id in asleep:
-        done.temporal.wake(workflow_id)
-    for workflow_id in asleep:
+    for workflow_id in list(filter(done.temporal.wake, done.came.first_runs)):
         wait_until_heard(done, workflow_id)
     council = done.home.event("Council")
     told = done.olga.notify(council, "Agenda")
