@@ -97,10 +97,12 @@ def started(story: Story, **settings: str) -> Generator[SoonishSystem]:
     """The whole system in the home, with everybody signed in to it."""
     system = SoonishSystem(story.home, **settings)
     system.start(wait=False)
-    system.wait_until_ready(PATIENCE)
-    story.sign_in_to(system)
-    yield system
-    system.stop()
+    try:
+        system.wait_until_ready(PATIENCE)
+        story.sign_in_to(system)
+        yield system
+    finally:
+        system.stop()
 
 
 # a usual day
