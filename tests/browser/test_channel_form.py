@@ -10,6 +10,8 @@ from tests.browser.conftest import open_tab
 from tests.support.http_sink import HttpSink
 from tests.web.site import Site
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
 async def test_a_password_survives_a_test_or_is_asked_for_again(

@@ -29,6 +29,8 @@ from tests.support.wait import eventually, wait_for
 from tests.support.world import World
 from tests.web.site import Site
 
+pytestmark = pytest.mark.browser
+
 
 async def sent_message(world: World, event_id: int, people: int = 3) -> tuple[int, list[int]]:
     """A message to so many people that is on its way: its id, and its deliveries'."""

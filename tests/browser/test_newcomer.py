@@ -14,6 +14,8 @@ from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
 from tests.support.http_sink import HttpSink
 from tests.support.system import SoonishSystem
 
+pytestmark = pytest.mark.browser
+
 LATER = (datetime.now(UTC) + timedelta(days=9)).strftime("%Y-%m-%dT%H:%M")
 PASSWORD = "walnut tugboat parade"
 

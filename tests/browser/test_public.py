@@ -8,6 +8,8 @@ from playwright.async_api import Browser, expect
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
 from tests.web.site import Site
 
+pytestmark = pytest.mark.browser
+
 
 def _url(site: Site) -> str:
     return site.parts.settings.base_url

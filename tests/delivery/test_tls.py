@@ -29,6 +29,8 @@ from soonish.delivery.sender import Sender
 from tests.delivery.conftest import SettingsFor, mail_settings
 from tests.delivery.test_mail import mails
 
+pytestmark = pytest.mark.processes
+
 NAME = "tls.example"
 
 

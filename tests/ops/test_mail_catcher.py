@@ -23,6 +23,8 @@ from soonish.ops.mail_files import mail_folder
 from tests.support.ports import accepts
 from tests.support.wait import wait_for
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def catcher_port(tmp_path: Path, free_port: Callable[[], int]) -> Generator[int]:
