@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.async_api import Browser, Page, Response, async_playwright
+from playwright.async_api import Browser, Page, Response, async_playwright, expect
 
 from soonish.accounts.cookies import SESSION
 from tests.browser.serving import serve
@@ -34,7 +34,10 @@ FLAGS = (
 )
 PHONE = {"width": 375, "height": 812}
 DESKTOP = {"width": 1280, "height": 900}
+SECONDS = 30  # that an expectation waits: what takes one alone takes ten beside other work
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from soonish.events.models import Event
 from soonish.notifications.models import Delivery, Notification, State
 from soonish.parts import make_parts
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
+from tests.browser.navigation import click_through
 from tests.support.ports import accepts, free_port
 from tests.support.settings import SECRETS, make_settings
 from tests.support.wait import eventually, wait_for
@@ -106,8 +107,8 @@ async def test_a_saved_change_is_in_the_header_at_once(browser: Browser, served_
         await tab.sign_in(served_site, "ana")
         await tab.page.goto(f"/events/{event_id}/edit")
         await tab.page.get_by_label("Name", exact=True).fill("Feast")
-        await tab.page.get_by_role("button", name="Check the changes").click()
-        await tab.page.get_by_role("button", name="Save", exact=True).click()
+        await click_through(tab.page.get_by_role("button", name="Check the changes"))
+        await click_through(tab.page.get_by_role("button", name="Save", exact=True))
         await expect(tab.page.get_by_text("Saved.")).to_be_visible()
         await expect(tab.page.get_by_role("heading", level=1, name="Feast")).to_be_visible()
         await expect(tab.page.locator("#event-head")).to_have_count(1)
