@@ -217,9 +217,7 @@ async def test_a_killed_api_is_said_and_the_stream_comes_back(
             assert await tab.axe() == []
         await arrive(world, deliveries)
         with api(settings) as second:
-            await expect(tab.page.get_by_text("3 arrived", exact=True)).to_be_visible(
-                timeout=20_000
-            )
+            await expect(tab.page.get_by_text("3 arrived", exact=True)).to_be_visible()
             await expect(tab.page.get_by_text("The connection is lost")).to_be_hidden()
             second.send_signal(signal.SIGTERM)
             # With a stream open: uvicorn would say that it had to cut it off.
