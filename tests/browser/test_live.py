@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from soonish.accounts import sessions
 from soonish.accounts.cookies import SESSION
@@ -98,6 +99,32 @@ async def test_the_list_of_recipients_follows_and_keeps_its_filter(
         await world.change(Notification, message, completed_at=utc_now())
         await expect(rows).to_have_count(3)
         assert await tab.axe() == []
+
+
+async def test_a_filter_that_overtakes_the_list_is_no_mistake(browser: Browser, served_site: Site):
+    """The list that was on its way is given up for the one that the filter asks for."""
+    ana = await served_site.member("ana")
+    event_id, _ = await ana.create_event()
+    world = World(served_site.parts.db, served_site.parts.settings)
+    message, deliveries = await sent_message(world, event_id)
+    path = f"/events/{event_id}/notifications/{message}"
+    async with open_tab(browser, served_site.parts.settings.base_url, viewport=DESKTOP) as tab:
+        await tab.sign_in(served_site, "ana")
+        asked, chosen = asyncio.Event(), asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            if "hx-request" in route.request.headers and not asked.is_set():
+                asked.set()
+                await chosen.wait()
+            await route.continue_()
+
+        await tab.page.route(f"**{path}*", hold)
+        await tab.page.goto(path)
+        await arrive(world, deliveries[:2])
+        await eventually(asked.is_set)
+        await tab.page.get_by_label("State").select_option("sent")
+        await expect(tab.page.locator("#delivery-list li")).to_have_count(2)
+        chosen.set()
 
 
 async def test_a_saved_change_is_in_the_header_at_once(browser: Browser, served_site: Site):
