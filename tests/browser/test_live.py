@@ -27,6 +27,7 @@ from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
 from tests.browser.navigation import click_through
 from tests.support.ports import accepts, free_port
 from tests.support.settings import SECRETS, make_settings
+from tests.support.system import START_SECONDS
 from tests.support.wait import eventually, wait_for
 from tests.support.world import World
 from tests.web.site import Site
@@ -211,7 +212,7 @@ def api(settings: Settings) -> Generator[subprocess.Popen[bytes]]:
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     try:
-        wait_for(lambda: accepts(settings.port), 60, "the API")
+        wait_for(lambda: accepts(settings.port), START_SECONDS, "the API")
         yield process
     finally:
         if process.poll() is None:
@@ -248,7 +249,7 @@ async def test_a_killed_api_is_said_and_the_stream_comes_back(
             await expect(tab.page.get_by_text("The connection is lost")).to_be_hidden()
             second.send_signal(signal.SIGTERM)
             # With a stream open: uvicorn would say that it had to cut it off.
-            output = second.communicate(timeout=30)[0].decode()
+            output = second.communicate(timeout=START_SECONDS)[0].decode()
             assert second.returncode == 0
             assert "graceful shutdown exceeded" not in output
         tab.complaints.clear()  # the lost connections themselves
