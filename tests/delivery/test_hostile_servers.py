@@ -23,6 +23,8 @@ from tests.delivery.hostile import shapes
 from tests.delivery.test_hostile_addresses import BY_HOST, usable
 from tests.support.http_sink import HttpSink, Reply, serve_http
 
+pytestmark = pytest.mark.processes
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LATE = b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"v": 1}\n'
 

@@ -87,6 +87,7 @@ async def test_having_room_is_told_to_nobody(limits: RateLimits) -> None:
     assert meter.quotas == []
 
 
+@pytest.mark.processes
 async def test_processes_with_one_redis_count_together(
     settings_for: Callable[..., Settings], redis_server: RedisServer
 ) -> None:
@@ -98,6 +99,7 @@ async def test_processes_with_one_redis_count_together(
         await one.close()
 
 
+@pytest.mark.processes
 async def test_without_redis_each_process_counts_and_health_says_so(
     settings_for: Callable[..., Settings], redis_server: RedisServer
 ) -> None:
@@ -116,6 +118,7 @@ async def test_without_redis_each_process_counts_and_health_says_so(
     await limits.close()
 
 
+@pytest.mark.processes
 async def test_redis_that_is_back_is_asked_again_without_anybody_looking_at_health(
     settings_for: Callable[..., Settings],
     redis_server: RedisServer,
@@ -131,6 +134,7 @@ async def test_redis_that_is_back_is_asked_again_without_anybody_looking_at_heal
     await limits.close()
 
 
+@pytest.mark.processes
 async def test_a_redis_that_accepts_and_says_nothing_is_not_waited_for(
     settings_for: Callable[..., Settings],
 ) -> None:

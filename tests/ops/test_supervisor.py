@@ -21,6 +21,8 @@ from soonish.local.lock import check_port, only_one
 from soonish.local.supervisor import Part, Supervisor
 from tests.support.wait import eventually, wait_for
 
+pytestmark = pytest.mark.processes
+
 GROUPS = ("first", "second")
 
 # Says that it is ready, and on SIGTERM writes its name into a file, then ends.
