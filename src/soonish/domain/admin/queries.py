@@ -1,4 +1,4 @@
-"""What administrators search: users, events and channels, without addresses or URLs."""
+"""Admin search for users, events and channels, without addresses or URLs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Health = Literal["working", "failing", "open", "off"]
 
 @dataclass(frozen=True)
 class FoundUser:
-    """A user, with how many events they own and how many subscriptions they have now."""
+    """A user with the number of events they own and of their current subscriptions."""
 
     user: User
     events: int
@@ -36,7 +36,8 @@ class FoundUser:
 async def users(
     session: AsyncSession, query: str, *, limit: int, cursor: str | None
 ) -> tuple[list[FoundUser], str | None]:
-    """A page of users whose name contains the text, or whose address it is; newest first."""
+    """Return a page of users whose name contains the text or whose address equals it, newest
+    first."""
     found = select(User).where(User.merged_into_id.is_(None))
     if query.strip():
         found = found.where(_matches(query.strip()))
@@ -45,7 +46,7 @@ async def users(
 
 
 async def counted(session: AsyncSession, rows: Sequence[User]) -> list[FoundUser]:
-    """The users with their counts, in the same order."""
+    """Return the users with their counts, in the same order."""
     ids = [user.id for user in rows]
     owned = await _counts(session, Event.owner_user_id, Event.owner_user_id.in_(ids))
     mine = and_(Subscription.user_id.in_(ids), Subscription.ended_at.is_(None))
@@ -56,7 +57,7 @@ async def counted(session: AsyncSession, rows: Sequence[User]) -> list[FoundUser
 async def all_events(
     session: AsyncSession, query: str, *, limit: int, cursor: str | None
 ) -> tuple[list[EventDetails], str | None]:
-    """A page of events, private and past ones too, whose name contains every word; newest first."""
+    """Return a page of all events whose name contains every word, newest first."""
     words = [Event.name.icontains(word, autoescape=True) for word in query.split()]
     rows, following = await _page(session, select(Event).where(*words), Event, limit, cursor)
     return await events.details(session, rows), following
@@ -71,7 +72,7 @@ async def channels(
     limit: int,
     cursor: str | None,
 ) -> tuple[list[Integration], str | None]:
-    """A page of channels in this state of health and of this kind (None: any), newest first."""
+    """Return a page of channels with this health and kind (None: any), newest first."""
     found = select(Integration).where(Integration.deleted_at.is_(None))
     if health:
         found = found.where(_is_in(health, now))
@@ -81,7 +82,7 @@ async def channels(
 
 
 def health_of(integration: Integration, now: datetime) -> Health:
-    """The same as `channels` goes by, of one channel."""
+    """Return the channel's health, by the same rule as `channels`."""
     if not integration.is_active:
         return "off"
     if integration.open_until and integration.open_until > now:

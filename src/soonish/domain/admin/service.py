@@ -1,4 +1,4 @@
-"""What administrators may change. Callers own the transaction; each change is in the audit log."""
+"""Changes that administrators make, each with an audit entry. Callers own the transaction."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from soonish.infra.db.models.accounts import User
 
 
 async def require_user(session: AsyncSession, user_id: int) -> FoundUser:
-    """The user with their counts. NotFound for an unknown one."""
+    """Return the user with their counts. Raise NotFound for an unknown one."""
     return (await counted(session, [await _lock(session, user_id)]))[0]
 
 
 async def deactivate(session: AsyncSession, admin: User, user_id: int, now: datetime) -> FoundUser:
-    """Nobody signs in as this user any more, and their sessions end; a second time does nothing.
+    """Block sign-in for this user and end their sessions; repeating it does nothing.
 
-    Their events and subscriptions stay, and so do the links to unsubscribe. NotFound, and Conflict
-    for oneself.
+    Their events, subscriptions and unsubscribe links stay. Raise NotFound, or Conflict for oneself.
     """
     if user_id == admin.id:
         raise Conflict("You cannot deactivate yourself.", code="own_account")
@@ -36,7 +35,7 @@ async def deactivate(session: AsyncSession, admin: User, user_id: int, now: date
 
 
 async def reactivate(session: AsyncSession, user_id: int) -> FoundUser:
-    """Let a deactivated user sign in again. NotFound, also for one who was erased."""
+    """Let a deactivated user sign in again. Raise NotFound, also for an erased one."""
     user = await _lock(session, user_id)
     if user.erased_at is not None:
         raise NotFound("There is no such user.")

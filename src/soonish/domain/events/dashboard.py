@@ -1,4 +1,4 @@
-"""What somebody's dashboard tells first: what needs their attention, and what comes next."""
+"""The organizer's dashboard: what needs attention, and what comes next."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST = 5
 
 @dataclass(frozen=True)
 class Waiting:
-    """People who wait for the approval of an event's organizers."""
+    """Pending approval requests of an event."""
 
     event_id: int
     event_name: str
@@ -31,7 +31,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Failed:
-    """A message of the last days that did not reach everybody, and still can be sent again."""
+    """A recent message that failed for some recipients and can still be retried."""
 
     event_id: int
     event_name: str
@@ -42,7 +42,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class NextReminder:
-    """The next reminder for all of one of somebody's events."""
+    """The next default reminder of one of the user's events."""
 
     event_id: int
     event_name: str
@@ -51,7 +51,7 @@ class NextReminder:
 
 
 async def waiting(session: AsyncSession, user: User) -> list[Waiting]:
-    """By the user's events, most first."""
+    """Return pending approvals by event, most first."""
     count = func.count()
     query = (
         select(Event.id, Event.name, count)
@@ -70,7 +70,7 @@ async def waiting(session: AsyncSession, user: User) -> list[Waiting]:
 
 
 async def failed(session: AsyncSession, user: User, now: datetime) -> list[Failed]:
-    """Of the user's events, newest first."""
+    """Return recent failed messages of the user's events, newest first."""
     counts = (
         select(Delivery.notification_id, func.count().label("count"))
         .join(Notification, Notification.id == Delivery.notification_id)
@@ -99,7 +99,7 @@ async def failed(session: AsyncSession, user: User, now: datetime) -> list[Faile
 
 
 async def next_reminders(session: AsyncSession, user: User, now: datetime) -> list[NextReminder]:
-    """Reminders for all of the user's events, soonest first."""
+    """Return the next default reminders of the user's events, soonest first."""
     query = (
         select(Event.id, Event.name, Event.timezone, Reminder.due_at)
         .join(Reminder, Reminder.event_id == Event.id)

@@ -1,4 +1,4 @@
-"""How a subscription begins: at once, or when an organizer has approved it."""
+"""Start a subscription: at once, or when an organizer has approved it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
 
 WANTED = "approval_wanted"  # the kind of mail
-MAX_WANTED = 24  # such mails a day to one person: who asks and withdraws in turn is no flood
+MAX_WANTED = 24  # such mails a day to one person, however often somebody asks and withdraws
 MAIL_LIFETIME = timedelta(days=3)
 
 
@@ -32,10 +32,10 @@ async def begin(
     *,
     muted: bool = False,
 ) -> int | None:
-    """Make the subscription that the admission allows, or move one on that waits for its
-    confirmation or for less; its id, None where nothing changes. `muted`: it is not welcomed.
+    """Create the admitted subscription, or advance one that waits; return its id, None if
+    unchanged.
 
-    Conflict `invitation_used_up` where others were faster.
+    With `muted` there is no welcome. Raise Conflict `invitation_used_up` if others were faster.
     """
     status = admission.status
     if status is None:
@@ -54,7 +54,7 @@ async def begin(
 
 
 async def count_use(session: AsyncSession, admission: Admission, now: datetime) -> None:
-    """One use of the invitation, if it takes one. Conflict where it has none left by now."""
+    """Count a use of the invitation, if any. Raise Conflict if it has none left."""
     used = admission.invitation
     if used is not None and not await invitation_queries.use(session, used.id, now):
         raise used_up()
@@ -69,7 +69,7 @@ async def announce(
     *,
     muted: bool = False,
 ) -> None:
-    """Have a new subscriber welcomed, or the organizers told that somebody waits for them."""
+    """Welcome a new subscriber, or tell the organizers about an approval request."""
     if status == PENDING_APPROVAL:
         await _tell_organizers(session, event, now)
     else:
@@ -85,7 +85,7 @@ def record_start(
     actor_id: int | None,
     **details: str,
 ) -> None:
-    """Into the audit log: that it began, or that somebody asked."""
+    """Audit the start of a subscription, or the request for one."""
     audit.record(
         session,
         "subscription.ask" if status == PENDING_APPROVAL else "subscription.start",
@@ -108,7 +108,7 @@ async def _move_on(
 
 
 async def _tell_organizers(session: AsyncSession, event: Event, now: datetime) -> None:
-    """One mail a day for all who wait: the next only when the oldest request has been decided."""
+    """Mail organizers once per batch of requests: again only after the oldest one is decided."""
     oldest = await session.scalar(
         select(func.min(Subscription.id)).where(
             Subscription.event_id == event.id,
