@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.domain.events import queries as events
@@ -18,8 +18,7 @@ from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.subscriptions import Subscription
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.infra.db.sql import newest_page
 
 Health = Literal["working", "failing", "open", "off"]
 
@@ -41,7 +40,7 @@ async def users(
     found = select(User).where(User.merged_into_id.is_(None))
     if query.strip():
         found = found.where(_matches(query.strip()))
-    rows, following = await _page(session, found, User, limit, cursor)
+    rows, following = await newest_page(session, found, User, limit, cursor)
     return await counted(session, rows), following
 
 
@@ -59,7 +58,7 @@ async def all_events(
 ) -> tuple[list[EventDetails], str | None]:
     """Return a page of all events whose name contains every word, newest first."""
     words = [Event.name.icontains(word, autoescape=True) for word in query.split()]
-    rows, following = await _page(session, select(Event).where(*words), Event, limit, cursor)
+    rows, following = await newest_page(session, select(Event).where(*words), Event, limit, cursor)
     return await events.details(session, rows), following
 
 
@@ -78,7 +77,7 @@ async def channels(
         found = found.where(_is_in(health, now))
     if kind:
         found = found.where(Integration.kind == kind)
-    return await _page(session, found, Integration, limit, cursor)
+    return await newest_page(session, found, Integration, limit, cursor)
 
 
 def health_of(integration: Integration, now: datetime) -> Health:
@@ -115,12 +114,3 @@ async def _counts(
 ) -> dict[int, int]:
     rows = await session.execute(select(column, func.count()).where(condition).group_by(column))
     return {int(key): int(count) for key, count in rows}
-
-
-async def _page(
-    session: AsyncSession, query: Select[Any], model: Any, limit: int, cursor: str | None
-) -> tuple[list[Any], str | None]:
-    if (before := id_cursor(cursor)) is not None:
-        query = query.where(model.id < before)
-    rows = list(await session.scalars(query.order_by(model.id.desc()).limit(limit + 1)))
-    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None

@@ -17,9 +17,8 @@ from soonish.infra.db.models.events import Event, EventTag, EventUpdate
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.reminders import START, Reminder
 from soonish.infra.db.models.subscriptions import Subscription
-from soonish.infra.db.sql import id_list
-from soonish.kit.paging import id_cursor, instant_id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.infra.db.sql import id_list, newest_page
+from soonish.kit.paging import instant_id_cursor, page
 
 _MOST = 12
 _SHOWN_REMINDERS = 200
@@ -191,10 +190,7 @@ async def list_updates(
 ) -> tuple[list[EventUpdate], str | None]:
     """Return a page of the update log, newest first, and its next_cursor."""
     query = select(EventUpdate).where(EventUpdate.event_id == event_id)
-    if (before := id_cursor(cursor)) is not None:
-        query = query.where(EventUpdate.id < before)
-    rows = list(await session.scalars(query.order_by(EventUpdate.id.desc()).limit(limit + 1)))
-    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return await newest_page(session, query, EventUpdate, limit, cursor)
 
 
 async def reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
@@ -283,10 +279,9 @@ async def _page(
         same_start = and_(Event.start_date == start, Event.id > event_id)
         query = query.where(or_(Event.start_date > start, same_start))
     query = query.order_by(Event.start_date, Event.id).limit(limit + 1)
-    rows = list(await session.scalars(query))
-    last = rows[limit - 1] if len(rows) > limit else None
-    following = encode_cursor(last.start_date, last.id) if last else None
-    return await details(session, rows[:limit]), following
+    rows = (await session.scalars(query)).all()
+    shown, following = page(rows, limit, lambda event: (event.start_date, event.id))
+    return await details(session, shown), following
 
 
 def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:

@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import Delivery, Notification, State
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.kit.paging import id_cursor, page
 
 DAYS = 30
 
@@ -86,8 +85,7 @@ async def fired_reminders(
         query = query.where(Notification.id < before)
     query = query.order_by(Notification.id.desc()).limit(limit + 1)
     rows = [ReminderResult(*row) for row in await session.execute(query)]
-    more = encode_cursor(rows[limit - 1].notification_id) if len(rows) > limit else None
-    return rows[:limit], more
+    return page(rows, limit, lambda row: row.notification_id)
 
 
 async def _by_day(

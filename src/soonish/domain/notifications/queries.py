@@ -19,9 +19,8 @@ from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.notifications import Delivery, Notification, State
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
-from soonish.infra.db.sql import id_list
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.infra.db.sql import id_list, newest_page
+from soonish.kit.paging import id_cursor, page
 
 _channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
 
@@ -49,11 +48,8 @@ async def list_of_event(
 ) -> tuple[list[Counted], str | None]:
     """Return a page of the event's notifications, newest first, and its next_cursor."""
     query = select(Notification).where(Notification.event_id == event_id)
-    if (before := id_cursor(cursor)) is not None:
-        query = query.where(Notification.id < before)
-    rows = list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit + 1)))
-    following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return await counted(session, rows[:limit]), following
+    rows, following = await newest_page(session, query, Notification, limit, cursor)
+    return await counted(session, rows), following
 
 
 async def unfinished_ids(session: AsyncSession, event_id: int, limit: int) -> list[int]:
@@ -103,8 +99,8 @@ async def list_deliveries(
     if (after := id_cursor(cursor)) is not None:
         query = query.where(Delivery.id > after)
     rows = (await session.execute(query.order_by(Delivery.id).limit(limit + 1))).all()
-    following = encode_cursor(rows[limit - 1][0].id) if len(rows) > limit else None
-    return [DeliveryRow(*row) for row in rows[:limit]], following
+    shown, following = page(rows, limit, lambda row: row[0].id)
+    return [DeliveryRow(*row) for row in shown], following
 
 
 async def audience_size(session: AsyncSession, notification: Notification) -> int:
