@@ -170,11 +170,5 @@ async def _mail(
 
 
 def _record(session: AsyncSession, action: str, invitation: Invitation, organizer: User) -> None:
-    record(
-        session,
-        action,
-        actor_id=organizer.id,
-        object_type="invitation",
-        object_id=invitation.id,
-        event_id=invitation.event_id,
-    )
+    on = ("invitation", invitation.id)
+    record(session, action, organizer.id, on=on, event_id=invitation.event_id)

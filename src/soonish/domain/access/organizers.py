@@ -77,14 +77,7 @@ async def add(
     if is_new:
         await _check_number(session, event)
         await _tell(session, event, user.id, "co_organizer", owner, muted=muted)
-        record(
-            session,
-            "organizer.add",
-            actor_id=owner.id,
-            object_type="user",
-            object_id=user.id,
-            event_id=event.id,
-        )
+        record(session, "organizer.add", owner.id, on=("user", user.id), event_id=event.id)
     row = (await session.scalars(_row(event.id, user.id))).one()
     return Organizer(user, row.role, row.created_at, row.id), is_new
 
@@ -101,14 +94,7 @@ async def remove(session: AsyncSession, event: Event, owner: User, user_id: int)
     if row is None:
         return
     await session.delete(row)
-    record(
-        session,
-        "organizer.remove",
-        actor_id=owner.id,
-        object_type="user",
-        object_id=user_id,
-        event_id=event.id,
-    )
+    record(session, "organizer.remove", owner.id, on=("user", user_id), event_id=event.id)
 
 
 async def transfer(
@@ -136,15 +122,8 @@ async def transfer(
     await _insert(session, event, event.owner_user_id, heir.id, now)
     event.owner_user_id, event.updated_at = heir.id, now
     await _tell(session, event, heir.id, "new_owner", owner, muted=muted)
-    record(
-        session,
-        "event.transfer",
-        actor_id=owner.id,
-        object_type="event",
-        object_id=event.id,
-        event_id=event.id,
-        details={"new_owner_id": heir.id},
-    )
+    on = ("event", event.id)
+    record(session, "event.transfer", owner.id, on=on, event_id=event.id, new_owner_id=heir.id)
 
 
 async def _account(session: AsyncSession, address: str) -> User:

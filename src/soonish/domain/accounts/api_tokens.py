@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -114,16 +115,9 @@ async def revoke_all(session: AsyncSession, user_id: int) -> None:
 
 
 def _record(
-    session: AsyncSession, action: str, user_id: int, token_id: int, **details: str
+    session: AsyncSession, action: str, user_id: int, token_id: int, **details: Any
 ) -> None:
-    audit.record(
-        session,
-        action,
-        actor_id=audit.actor() or user_id,
-        object_type="token",
-        object_id=token_id,
-        details=details or None,
-    )
+    audit.record(session, action, audit.actor() or user_id, on=("token", token_id), **details)
 
 
 def _kept(user_id: int) -> ColumnElement[bool]:

@@ -91,4 +91,4 @@ async def disconnect(session: AsyncSession, user_id: int, identity_id: int) -> b
 
 
 def _record(session: AsyncSession, action: str, user_id: int, identity_id: int) -> None:
-    audit.record(session, action, actor_id=user_id, object_type="identity", object_id=identity_id)
+    audit.record(session, action, user_id, on=("identity", identity_id))

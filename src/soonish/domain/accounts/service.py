@@ -149,11 +149,4 @@ async def reset_password(session: AsyncSession, token: str, password_hash: str) 
 
 def record_change(session: AsyncSession, action: str, user: User, **details: Any) -> None:
     """Audit a change to the account, attributed to the current actor, else to its owner."""
-    audit.record(
-        session,
-        action,
-        actor_id=audit.actor() or user.id,
-        object_type="user",
-        object_id=user.id,
-        details=details or None,
-    )
+    audit.record(session, action, audit.actor() or user.id, on=("user", user.id), **details)

@@ -147,13 +147,7 @@ async def _end(session: AsyncSession, which: ColumnElement[bool]) -> int:
     ended = (await session.execute(ending)).all()
     for session_id, user_id in ended:
         outbox.add(session, streams.session(session_id), streams.ENDED, {"session_id": session_id})
-        audit.record(
-            session,
-            "session.end",
-            actor_id=audit.actor() or user_id,
-            object_type="session",
-            object_id=session_id,
-        )
+        audit.record(session, "session.end", audit.actor() or user_id, on=("session", session_id))
     return len(ended)
 
 

@@ -176,14 +176,7 @@ async def _sign_in(
     if browser.session_token:
         await sessions.end_token(session, browser.session_token)
     row, token = await sessions.start(session, settings, user.id, browser.user_agent)
-    audit.record(
-        session,
-        "session.start",
-        actor_id=user.id,
-        object_type="session",
-        object_id=row.id,
-        details={"by": by},
-    )
+    audit.record(session, "session.start", user.id, on=("session", row.id), by=by)
     return SignedIn(user, row, token, access_tokens.make(settings, row))
 
 
@@ -223,11 +216,7 @@ async def _record_failure(db: Database, user: User | None) -> None:
     attempt."""
     async with db.write() as session:
         audit.record(
-            session,
-            "session.start",
-            actor_id=user.id if user else None,
-            outcome=audit.FAILED,
-            details={"by": "password"},
+            session, "session.start", user.id if user else None, outcome=audit.FAILED, by="password"
         )
 
 

@@ -120,15 +120,7 @@ async def cancel(session: AsyncSession, event: Event, now: datetime) -> None:
 def _record(
     session: AsyncSession, action: str, event: Event, actor_id: int | None, **details: Any
 ) -> None:
-    audit.record(
-        session,
-        action,
-        actor_id=actor_id,
-        object_type="event",
-        object_id=event.id,
-        event_id=event.id,
-        details=details or None,
-    )
+    audit.record(session, action, actor_id, on=("event", event.id), event_id=event.id, **details)
 
 
 def make_slug(name: str) -> str:

@@ -85,7 +85,7 @@ async def update(
             setattr(integration, name, value)
         integration.not_before = None
     await _save(session, integration)
-    _record(session, "integration.update", integration, details={"fields": sorted(sent)})
+    _record(session, "integration.update", integration, fields=sorted(sent))
     if channel is not None or (wanted.is_active and "is_active" in sent):
         await start_afresh(session, integration)
     if integration.is_active and sent & {"apprise_url", "tag", "is_active"}:
@@ -163,17 +163,10 @@ def _record(
     action: str,
     integration: Integration,
     outcome: str = audit.OK,
-    details: dict[str, Any] | None = None,
+    **details: Any,
 ) -> None:
-    audit.record(
-        session,
-        action,
-        actor_id=integration.user_id,
-        object_type="integration",
-        object_id=integration.id,
-        outcome=outcome,
-        details=details,
-    )
+    on = ("integration", integration.id)
+    audit.record(session, action, integration.user_id, on=on, outcome=outcome, **details)
 
 
 def _url_values(url: str, channel: ChannelInfo) -> dict[str, str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -174,14 +175,7 @@ def _record(
     action: str,
     notification: Notification,
     actor_id: int | None,
-    **details: int,
+    **details: Any,
 ) -> None:
-    audit.record(
-        session,
-        action,
-        actor_id=actor_id,
-        object_type="notification",
-        object_id=notification.id,
-        event_id=notification.event_id,
-        details=details,
-    )
+    on = ("notification", notification.id)
+    audit.record(session, action, actor_id, on=on, event_id=notification.event_id, **details)

@@ -42,9 +42,8 @@ async def approve(
     record(
         session,
         "subscription.approve",
-        actor_id=actor.id,
-        object_type="subscription",
-        object_id=subscription_id,
+        actor.id,
+        on=("subscription", subscription_id),
         event_id=event.id,
     )
     return True

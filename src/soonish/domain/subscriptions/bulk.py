@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -104,15 +104,9 @@ async def _batch(
     if action != "remove":
         policy.require_open(event, utc_now())
     results = [await _result(session, event, actor, action, row, muted) for row in rows]
-    record(
-        session,
-        "subscription.bulk",
-        actor_id=actor.id,
-        object_type="event",
-        object_id=event.id,
-        event_id=event.id,
-        details={"action": action, **Counter(one.outcome for one in results)},
-    )
+    details: dict[str, Any] = {"action": action, **Counter(one.outcome for one in results)}
+    on = ("event", event.id)
+    record(session, "subscription.bulk", actor.id, on=on, event_id=event.id, **details)
     return results
 
 

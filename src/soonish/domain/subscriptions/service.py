@@ -235,31 +235,13 @@ async def end(
     await reminders.drop_subscription(session, ended.subscription_id)
     if reason in ("removed", "rejected"):
         await invitation_queries.revoke_personal(session, ended.event_id, ended.user_id, now)
-    _record(session, "subscription.end", by, ended.subscription_id, ended.event_id, reason=reason)
+    on = ("subscription", ended.subscription_id)
+    audit.record(session, "subscription.end", by, on=on, event_id=ended.event_id, reason=reason)
     if ended.status != PENDING_CONFIRMATION:
         others = {"notify_others": True} if notify_others else {}
         payload = {"subscription_id": ended.subscription_id, **others}
         outbox.add(session, ended.stream, streams.PARTICIPANT_REMOVED, payload)
     return True
-
-
-def _record(
-    session: AsyncSession,
-    action: str,
-    actor_id: int | None,
-    subscription_id: int,
-    event_id: int,
-    **details: str,
-) -> None:
-    audit.record(
-        session,
-        action,
-        actor_id=actor_id,
-        object_type="subscription",
-        object_id=subscription_id,
-        event_id=event_id,
-        details=details or None,
-    )
 
 
 async def _describe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -83,18 +84,12 @@ def record_start(
     subscription_id: int,
     status: str,
     actor_id: int | None,
-    **details: str,
+    **details: Any,
 ) -> None:
     """Audit the start of a subscription, or the request for one."""
-    audit.record(
-        session,
-        "subscription.ask" if status == PENDING_APPROVAL else "subscription.start",
-        actor_id=actor_id,
-        object_type="subscription",
-        object_id=subscription_id,
-        event_id=event.id,
-        details=details or None,
-    )
+    action = "subscription.ask" if status == PENDING_APPROVAL else "subscription.start"
+    on = ("subscription", subscription_id)
+    audit.record(session, action, actor_id, on=on, event_id=event.id, **details)
 
 
 async def _move_on(

@@ -56,10 +56,12 @@ async def _record_refusal(scope: Scope, actor_id: int, status: int) -> None:
         audit.record(
             session,
             "request.refused",
-            actor_id=actor_id,
+            actor_id,
             event_id=_event_id(scope.get("path_params", {})),
             outcome=audit.DENIED,
-            details={"method": scope["method"], "route": route, "status": status},
+            method=scope["method"],
+            route=route,
+            status=status,
         )
 
 
