@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from soonish.config import Settings
     from soonish.domain.events.queries import EventDetails
-    from soonish.domain.notifications.queries import Counted
+    from soonish.domain.notifications.queries import NotificationWithCounts
     from soonish.infra.db.models.accounts import User
     from soonish.runtime import Runtime
 
@@ -80,7 +80,7 @@ def event_dict(found: EventDetails, settings: Settings) -> dict[str, Any]:
     return event_out(found, settings).model_dump(mode="json")
 
 
-def notification_dict(counted: Counted) -> dict[str, Any]:
+def notification_dict(counted: NotificationWithCounts) -> dict[str, Any]:
     from soonish.kit.schemas import as_z
 
     one, counts = counted.notification, counted.counts

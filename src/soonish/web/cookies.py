@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from soonish.config import Settings
-from soonish.domain.accounts.oidc import Attempt
+from soonish.domain.accounts.oidc import SignInAttempt
 
 SESSION = "soonish_session"
 REGISTER = "soonish_register"
@@ -81,16 +81,16 @@ def _is_https(settings: Settings) -> bool:
 SECONDS = 600  # for signing in at the provider
 
 
-def seal(settings: Settings, attempt: Attempt) -> str:
+def seal(settings: Settings, attempt: SignInAttempt) -> str:
     """Sign the attempt, so that nobody can forge one for another browser."""
     return _serializer(settings).dumps(asdict(attempt))
 
 
-def unseal(settings: Settings, sealed: str | None) -> Attempt | None:
+def unseal(settings: Settings, sealed: str | None) -> SignInAttempt | None:
     """Return an attempt sealed within the last ten minutes; None for anything else."""
     try:
         found = cast(dict[str, Any], _serializer(settings).loads(sealed or "", max_age=SECONDS))
-        return Attempt(**found)
+        return SignInAttempt(**found)
     except (BadData, TypeError):  # not ours, too old, or of another version
         return None
 

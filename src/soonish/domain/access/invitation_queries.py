@@ -81,7 +81,7 @@ async def revoke_personal(
     )
 
 
-async def listed(
+async def list_of_event(
     session: AsyncSession, event_id: int, limit: int, before_id: int | None
 ) -> Sequence[tuple[Invitation, str | None]]:
     """Return a page of the event's invitations with their addresses, newest first."""

@@ -71,12 +71,12 @@ async def create_by_mail(
     return made
 
 
-async def listed(
+async def list_invitations(
     session: AsyncSession, event: Event, limit: int, before_id: int | None
 ) -> Sequence[tuple[Invitation, str | None]]:
     """Return a page of the event's invitations with the addresses they were mailed to, newest
     first."""
-    return await invitation_queries.listed(session, event.id, limit, before_id)
+    return await invitation_queries.list_of_event(session, event.id, limit, before_id)
 
 
 async def revoke(

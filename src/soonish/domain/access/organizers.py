@@ -35,7 +35,7 @@ class Organizer:
     row_id: int = 0
 
 
-async def listed(session: AsyncSession, event: Event) -> list[Organizer]:
+async def list_organizers(session: AsyncSession, event: Event) -> list[Organizer]:
     """Return the owner, then the co-organizers in the order they were added."""
     owner = await session.get_one(User, event.owner_user_id)
     query = (

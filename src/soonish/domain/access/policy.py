@@ -74,7 +74,7 @@ async def require_visible(
     Raise NotFound if neither `user` nor the holder of the `invitation` token may see it.
     """
     found = await session.scalars(_event(lock), {"p_id": event_id})
-    return await seen_by(session, found.one_or_none(), user, invitation)
+    return await require_visible_to(session, found.one_or_none(), user, invitation)
 
 
 @cache
@@ -88,10 +88,10 @@ async def require_visible_slug(
 ) -> Event:
     """Return the event with this slug. Raise NotFound as require_visible does."""
     found = await session.scalars(select(Event).where(Event.slug == slug))
-    return await seen_by(session, found.one_or_none(), user, invitation)
+    return await require_visible_to(session, found.one_or_none(), user, invitation)
 
 
-async def seen_by(
+async def require_visible_to(
     session: AsyncSession, event: Event | None, user: User | None, invitation: str | None = None
 ) -> Event:
     """Return `event` if the user or the holder of the invitation may see it, else raise
@@ -159,7 +159,7 @@ async def require_own_subscription(
 
     Raise NotFound `not_subscribed` without one, and NotFound for an event they may not see.
     """
-    subscription = await subscription_queries.own(session, event_id, user.id, lock=lock)
+    subscription = await subscription_queries.find_own(session, event_id, user.id, lock=lock)
     if subscription is None:
         await require_visible(session, event_id, user)
         raise subscription_queries.not_subscribed()
@@ -199,7 +199,7 @@ async def admit(
     found = await _invitation(session, event, user, invitation)
     if found is not None and invitation_queries.has_uses_left(found):
         return Admission(PENDING_APPROVAL if found.needs_approval else ACTIVE, found)
-    if user is not None and await subscription_queries.own(session, event.id, user.id):
+    if user is not None and await subscription_queries.find_own(session, event.id, user.id):
         return Admission(None)
     raise used_up()
 
@@ -241,12 +241,12 @@ async def _may_see(
 ) -> bool:
     if event.is_public or is_owner(event, user):
         return True
-    if user is not None and await session.scalar(select(_takes_part(event.id, user.id))):
+    if user is not None and await session.scalar(select(_participates(event.id, user.id))):
         return True
     return await _invitation(session, event, user, invitation) is not None
 
 
-def _takes_part(event_id: int, user_id: int) -> ColumnElement[bool]:
+def _participates(event_id: int, user_id: int) -> ColumnElement[bool]:
     """Match co-organizers, subscribers and applicants (who keep the view their invitation gave)."""
     asks = and_(
         Subscription.status == PENDING_APPROVAL, Subscription.admitted_as == PENDING_APPROVAL

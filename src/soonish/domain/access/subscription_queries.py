@@ -13,7 +13,7 @@ def not_subscribed() -> NotFound:
     return NotFound("You are not subscribed to this event.", code="not_subscribed")
 
 
-async def own(
+async def find_own(
     session: AsyncSession, event_id: int, user_id: int, *, lock: bool = False
 ) -> Subscription | None:
     """Return the user's current, confirmed subscription, FOR UPDATE if asked, or None."""

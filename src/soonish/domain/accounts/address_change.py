@@ -56,7 +56,7 @@ async def take_address(session: AsyncSession, token: str, base_url: str) -> User
     if target.is_verified:
         raise Gone
     old, new, fingerprint = claimant.email, target.email, target.email_fingerprint
-    await _bury(session, target, claimant)
+    await _leave_tombstone(session, target, claimant)
     claimant.email, claimant.email_fingerprint = new, fingerprint
     await session.flush()
     await _move_subscriptions(session, target.id, claimant.id)
@@ -82,7 +82,7 @@ async def _lock_both(session: AsyncSession, token: Token) -> tuple[User, User]:
     return users[claimant_id], users[token.user_id]
 
 
-async def _bury(session: AsyncSession, target: User, claimant: User) -> None:
+async def _leave_tombstone(session: AsyncSession, target: User, claimant: User) -> None:
     """Turn the address's row into a tombstone that points to the account now responsible."""
     target.email = target.email_fingerprint = target.name = None
     target.erased_at, target.merged_into_id = utc_now(), claimant.id

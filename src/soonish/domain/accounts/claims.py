@@ -26,7 +26,7 @@ _PASSWORD_NEEDED = _("Enter the password of the account that is to move to this 
 
 
 @dataclass(frozen=True)
-class Claim:
+class AccountClaim:
     """The account that a link moves, and whether this browser is signed in to it."""
 
     claimant: User
@@ -39,7 +39,7 @@ class Claim:
 
 async def find_claim(
     db: Database, settings: Settings, browser: Browser, token: str
-) -> Claim | None:
+) -> AccountClaim | None:
     """Return the account the token would move; None for a token of any other kind."""
     async with db.read() as session:
         claimant = await _claimant(session, token)
@@ -47,7 +47,7 @@ async def find_claim(
             return None
         cookie = browser.session_token
         found = cookie and await sessions.find_by_token(session, settings, cookie)
-    return Claim(claimant, bool(found and found.user.id == claimant.id))
+    return AccountClaim(claimant, bool(found and found.user.id == claimant.id))
 
 
 async def _claimant(session: AsyncSession, token: str) -> User | None:
@@ -60,7 +60,7 @@ async def _claimant(session: AsyncSession, token: str) -> User | None:
     return await session.get(User, claimant_id) if claimant_id else None
 
 
-async def require_claimant(guard: LoginGuard, claim: Claim | None, password: str) -> None:
+async def require_claimant(guard: LoginGuard, claim: AccountClaim | None, password: str) -> None:
     """Raise InvalidInput unless the browser is signed in to the account or sends its password.
 
     Raise TooManyRequests after too many attempts.

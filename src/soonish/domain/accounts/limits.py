@@ -22,8 +22,10 @@ from soonish.infra.rate_limits.limits import (
 
 @dataclass(frozen=True)
 class LoginGuard:
-    """Limits password guessing: `check` before and after each verification, `failed` for a wrong
-    one.
+    """Limits password guessing.
+
+    Call `require_attempts_left` before and after each verification, and `record_failure` for a
+    wrong password.
 
     The second check stops guesses that are sent all at once. Unknown addresses count as well, so
     nothing reveals whether an address has an account.
@@ -32,12 +34,12 @@ class LoginGuard:
     meter: Meter
     client: str
 
-    async def check(self, account: str | None) -> None:
+    async def require_attempts_left(self, account: str | None) -> None:
         """Raise TooManyRequests at the limit. `account` is an address's fingerprint, or None."""
         for limit, key in self._windows(account):
             await self.meter.require_room(limit, key)
 
-    async def failed(self, account: str | None) -> None:
+    async def record_failure(self, account: str | None) -> None:
         """Count a wrong password. Raise TooManyRequests if concurrent attempts reached the limit
         first."""
         for limit, key in self._windows(account):

@@ -49,7 +49,7 @@ class SignInRefused(SoonishError):
 
 
 @dataclass(frozen=True)
-class Attempt:
+class SignInAttempt:
     """A sign-in attempt of one browser: `state` returns in the URL, the rest in a cookie."""
 
     state: str
@@ -68,9 +68,9 @@ class Identity:
     name: str | None
 
 
-def new_attempt(next: str) -> Attempt:
+def new_attempt(next: str) -> SignInAttempt:
     made = [secrets.token_urlsafe(32) for _ in range(3)]
-    return Attempt(state=made[0], nonce=made[1], verifier=made[2], next=next)
+    return SignInAttempt(state=made[0], nonce=made[1], verifier=made[2], next=next)
 
 
 def provider_name(settings: Settings) -> str:
@@ -86,7 +86,7 @@ class Provider:
         self._settings = settings
         self._metadata: tuple[float, dict[str, Any]] | None = None
 
-    async def address(self, attempt: Attempt) -> str:
+    async def address(self, attempt: SignInAttempt) -> str:
         """Return the URL the browser signs in at. Raise Unavailable."""
         async with self._asking() as client:
             metadata = await self._discover(client)
@@ -98,7 +98,7 @@ class Provider:
             )
         return str(url)
 
-    async def identify(self, attempt: Attempt, code: str, issuer: str | None) -> Identity:
+    async def identify(self, attempt: SignInAttempt, code: str, issuer: str | None) -> Identity:
         """Exchange the code for an identity; `issuer` is the one named by the callback (RFC 9207).
 
         Raise SignInRefused, Unavailable.

@@ -19,7 +19,7 @@ _LIST = Path(__file__).with_name("common_passwords.txt")
 _SHORTEST_WORD = 3  # of the account's name and address
 
 
-def check(password: str, *about: str | None, field: str = "password") -> str:
+def validate_password(password: str, *about: str | None, field: str = "password") -> str:
     """Return the password. Raise InvalidInput on `field` if it breaks a rule.
 
     `about`: the account's address and name.

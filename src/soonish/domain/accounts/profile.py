@@ -29,7 +29,7 @@ _PLAIN = ("name", "timezone", "locale")
 
 
 @dataclass(frozen=True)
-class Updated:
+class UpdatedAccount:
     """An updated account; `new_token` is the cookie secret of the session replacing the current
     one."""
 
@@ -44,7 +44,7 @@ async def update(
     browser: Browser,
     access: Access,
     changes: ProfileInput,
-) -> Updated:
+) -> UpdatedAccount:
     """Apply the fields that were set. A new address counts once it is proven (DESIGN 12).
 
     An address that has reached its mail limit is silently not asked. Raise InvalidInput, Conflict,
@@ -69,12 +69,12 @@ async def update(
         if hashed is not None:
             signed_in = require_session(access)
             token = await _replace_password(session, settings, browser, signed_in, user, hashed)
-    return Updated(user, token)
+    return UpdatedAccount(user, token)
 
 
 async def _new_hash(guard: LoginGuard, access: Access, changes: ProfileInput) -> str:
     user = access.user
-    chosen = password_rules.check(changes.password, user.email, user.name)
+    chosen = password_rules.validate_password(changes.password, user.email, user.name)
     if user.password_hash is not None:
         try:
             await sign_in.check_password(

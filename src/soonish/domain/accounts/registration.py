@@ -63,7 +63,7 @@ async def _ask_for_proof(session: AsyncSession, registration: Registration) -> N
     )
 
 
-async def check(session: AsyncSession, workflow_id: str) -> float | None:
+async def expire_if_due(session: AsyncSession, workflow_id: str) -> float | None:
     """Return the seconds until the next check, None once the registration has ended.
 
     An expired one is removed, with its user if nothing else refers to it.

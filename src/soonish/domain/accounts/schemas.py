@@ -70,7 +70,7 @@ TokenName = Annotated[
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LanguageTag = Annotated[str, StringConstraints(max_length=16), AfterValidator(_known_locale)]
 AnyPassword = Annotated[Text, StringConstraints(max_length=1024)]
-# Pages check the length with the same rule; `password_rules.check` is stricter.
+# Pages check the length with the same rule; `password_rules.validate_password` is stricter.
 NewPassword = Annotated[
     Text,
     AfterValidator(_of_right_length),

@@ -126,7 +126,7 @@ async def end_all(session: AsyncSession, user_id: int, *, but: int | None = None
     await _end(session, which if but is None else which & (Session.id != but))
 
 
-async def check(session: AsyncSession, settings: Settings, session_id: int) -> float | None:
+async def expire_if_due(session: AsyncSession, settings: Settings, session_id: int) -> float | None:
     """Return the seconds until the next check, None once the session has ended; end it when due."""
     # First, so that whatever is marked done was committed before it is read.
     await outbox.finish(session, streams.session(session_id))
@@ -142,7 +142,7 @@ async def check(session: AsyncSession, settings: Settings, session_id: int) -> f
 
 
 async def _end(session: AsyncSession, which: ColumnElement[bool]) -> int:
-    """End sessions on request (expiry is `check`'s job) and return how many."""
+    """End sessions on request (expiry is `expire_if_due`'s job) and return how many."""
     ending = _open(which).values(ended_at=utc_now()).returning(Session.id, Session.user_id)
     ended = (await session.execute(ending)).all()
     for session_id, user_id in ended:

@@ -82,7 +82,9 @@ async def register(
     address, browser_token = normalise(email), tokens.new_secret()
     hashed = None
     if password is not None:
-        hashed = await passwords.hash_password(password_rules.check(password, address, name))
+        hashed = await passwords.hash_password(
+            password_rules.validate_password(password, address, name)
+        )
     async with _same_time():
         if await may_mail(meter, address):
             async with db.write() as session:
@@ -134,7 +136,7 @@ async def verify(
     hashed = None
     if row.purpose == Purpose.VERIFICATION and registration is not None:
         if password is not None:
-            password_rules.check(password, user.email, registration.name)
+            password_rules.validate_password(password, user.email, registration.name)
         hashed = await _proven_password(registration, browser, password)
     async with db.write() as session:
         if row.purpose == Purpose.NEW_EMAIL:
@@ -227,12 +229,12 @@ async def check_password(
 
     `account` is the fingerprint of the tried address, as LoginGuard counts it.
     """
-    await guard.check(account)
+    await guard.require_attempts_left(account)
     fits, better = await passwords.verify_password(password, hashed)
     if not fits:
-        await guard.failed(account)
+        await guard.record_failure(account)
         raise wrong_credentials()
-    await guard.check(account)
+    await guard.require_attempts_left(account)
     return better
 
 
@@ -260,7 +262,7 @@ async def reset_password(db: Database, *, token: str, password: str) -> None:
     async with db.read() as session:
         row = await tokens.find(session, (Purpose.PASSWORD_RESET,), token)
         user = await session.get_one(User, row.user_id)
-    password_rules.check(password, user.email, user.name)
+    password_rules.validate_password(password, user.email, user.name)
     hashed = await passwords.hash_password(password)
     async with db.write() as session:
         await service.reset_password(session, token, hashed)

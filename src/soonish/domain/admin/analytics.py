@@ -26,7 +26,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Failures:
+class FailureCount:
     """The number of failed deliveries with one outcome, for a kind of channel and a day (UTC)."""
 
     day: date
@@ -42,7 +42,7 @@ class Analytics:
     counts: dict[str, int]
     by_kind: dict[str, dict[str, int]]
     by_day: dict[date, dict[str, int]]
-    failures: list[Failures]
+    failures: list[FailureCount]
     latency: Latency
 
     @property
@@ -76,12 +76,12 @@ def _add_up(rows: list[tuple[Any, ...]], latency: Latency) -> Analytics:
     counts: dict[str, int] = {}
     by_kind: dict[str, dict[str, int]] = {}
     by_day: dict[date, dict[str, int]] = {}
-    failures: list[Failures] = []
+    failures: list[FailureCount] = []
     for day, kind, state, outcome, number in rows:
         for group in (counts, by_kind.setdefault(kind, {}), by_day.setdefault(day, {})):
             group[state] = group.get(state, 0) + number
         if state in (State.FAILED, State.EXPIRED):
-            failures.append(Failures(day, kind, outcome or "unknown", number))
+            failures.append(FailureCount(day, kind, outcome or "unknown", number))
     return Analytics(counts, by_kind, by_day, failures, latency)
 
 

@@ -41,10 +41,10 @@ async def users(
     if query.strip():
         found = found.where(_matches(query.strip()))
     rows, following = await newest_page(session, found, User, limit, cursor)
-    return await counted(session, rows), following
+    return await with_counts(session, rows), following
 
 
-async def counted(session: AsyncSession, rows: Sequence[User]) -> list[FoundUser]:
+async def with_counts(session: AsyncSession, rows: Sequence[User]) -> list[FoundUser]:
     """Return the users with their counts, in the same order."""
     ids = [user.id for user in rows]
     owned = await _counts(session, Event.owner_user_id, Event.owner_user_id.in_(ids))

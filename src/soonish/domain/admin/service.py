@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.domain.accounts import service as accounts
 from soonish.domain.accounts import sessions
-from soonish.domain.admin.queries import FoundUser, counted
+from soonish.domain.admin.queries import FoundUser, with_counts
 from soonish.errors import Conflict, NotFound
 from soonish.identity.users import lock_user
 from soonish.infra.db.models.accounts import User
@@ -16,7 +16,7 @@ from soonish.infra.db.models.accounts import User
 
 async def require_user(session: AsyncSession, user_id: int) -> FoundUser:
     """Return the user with their counts. Raise NotFound for an unknown one."""
-    return (await counted(session, [await _lock(session, user_id)]))[0]
+    return (await with_counts(session, [await _lock(session, user_id)]))[0]
 
 
 async def deactivate(session: AsyncSession, admin: User, user_id: int, now: datetime) -> FoundUser:
@@ -31,7 +31,7 @@ async def deactivate(session: AsyncSession, admin: User, user_id: int, now: date
         user.deactivated_at = now
         await sessions.end_all(session, user.id)
         accounts.record_change(session, "user.deactivate", user)
-    return (await counted(session, [user]))[0]
+    return (await with_counts(session, [user]))[0]
 
 
 async def reactivate(session: AsyncSession, user_id: int) -> FoundUser:
@@ -42,7 +42,7 @@ async def reactivate(session: AsyncSession, user_id: int) -> FoundUser:
     if user.deactivated_at is not None:
         user.deactivated_at = None
         accounts.record_change(session, "user.reactivate", user)
-    return (await counted(session, [user]))[0]
+    return (await with_counts(session, [user]))[0]
 
 
 async def _lock(session: AsyncSession, user_id: int) -> User:

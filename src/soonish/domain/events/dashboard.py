@@ -21,7 +21,7 @@ MOST = 5
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingApprovals:
     """Pending approval requests of an event."""
 
     event_id: int
@@ -30,7 +30,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedMessage:
     """A recent message that failed for some recipients and can still be retried."""
 
     event_id: int
@@ -50,7 +50,7 @@ class NextReminder:
     due_at: datetime
 
 
-async def waiting(session: AsyncSession, user: User) -> list[Waiting]:
+async def pending_approvals(session: AsyncSession, user: User) -> list[PendingApprovals]:
     """Return pending approvals by event, most first."""
     count = func.count()
     query = (
@@ -66,10 +66,10 @@ async def waiting(session: AsyncSession, user: User) -> list[Waiting]:
         .order_by(count.desc(), Event.id)
         .limit(MOST)
     )
-    return [Waiting(*row) for row in await session.execute(query)]
+    return [PendingApprovals(*row) for row in await session.execute(query)]
 
 
-async def failed(session: AsyncSession, user: User, now: datetime) -> list[Failed]:
+async def failed_messages(session: AsyncSession, user: User, now: datetime) -> list[FailedMessage]:
     """Return recent failed messages of the user's events, newest first."""
     counts = (
         select(Delivery.notification_id, func.count().label("count"))
@@ -93,7 +93,7 @@ async def failed(session: AsyncSession, user: User, now: datetime) -> list[Faile
         .order_by(Notification.id.desc())
     )
     return [
-        Failed(event.id, event.name, row.id, queries.title_of(event, row), count)
+        FailedMessage(event.id, event.name, row.id, queries.title_of(event, row), count)
         for row, event, count in await session.execute(query)
     ]
 

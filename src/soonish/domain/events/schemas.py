@@ -162,7 +162,7 @@ class Statistics(Output):
     days: list[Day]
 
 
-class FiredReminder(Output):
+class FiredReminderOut(Output):
     """`due_at` is the reminder's instant; `first_sent_at` and `last_sent_at` are null if nothing
     was sent."""
 

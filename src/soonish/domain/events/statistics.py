@@ -31,7 +31,7 @@ class DayCounts:
 
 @dataclass(frozen=True)
 class ReminderResult:
-    """A reminder's notification and when it was delivered; see schemas.FiredReminder."""
+    """A reminder's notification and when it was delivered; see schemas.FiredReminderOut."""
 
     notification_id: int
     kind: str

@@ -41,7 +41,7 @@ async def with_owner(session: AsyncSession, integration_id: int) -> tuple[Integr
     return integration, owner
 
 
-async def own(
+async def find_own(
     session: AsyncSession, user_id: int, integration_id: int, *, lock: bool = False
 ) -> Integration | None:
     """Return the user's integration, or None if it is not theirs or was deleted."""
@@ -87,7 +87,7 @@ async def require_own(
     session: AsyncSession, user: User, integration_id: int, *, lock: bool = False
 ) -> Integration:
     """Return the user's integration. Raise NotFound for any other and for a deleted one."""
-    integration = await own(session, user.id, integration_id, lock=lock)
+    integration = await find_own(session, user.id, integration_id, lock=lock)
     if integration is None:
         raise NotFound("There is no such integration.")
     return integration

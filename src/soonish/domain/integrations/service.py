@@ -58,7 +58,7 @@ async def create(
     return integration
 
 
-async def listed(
+async def list_integrations(
     session: AsyncSession, user: User, limit: int, after_id: int | None = None
 ) -> Sequence[Integration]:
     return await queries.list_own(session, user.id, limit, after_id)

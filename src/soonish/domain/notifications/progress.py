@@ -39,18 +39,19 @@ class Progress:
 Snapshot = dict[int, Progress]
 
 
-async def look(session: AsyncSession, ids: Collection[int]) -> Snapshot:
+async def take_snapshot(session: AsyncSession, ids: Collection[int]) -> Snapshot:
     """Return the progress of these notifications in two queries.
 
     Completion is read first, so that whatever is counted after it is final.
     """
     rows = list(await session.scalars(select(Notification).where(Notification.id.in_(ids))))
     return {
-        found.notification.id: _progress(found) for found in await queries.counted(session, rows)
+        found.notification.id: _progress(found)
+        for found in await queries.with_counts(session, rows)
     }
 
 
-def _progress(found: queries.Counted) -> Progress:
+def _progress(found: queries.NotificationWithCounts) -> Progress:
     row = found.notification
     return Progress(row.id, row.expanded_at is not None, row.completed_at is not None, found.counts)
 
@@ -98,7 +99,7 @@ class ProgressHub:
         """
         seen = self._looks
         async with self._db.read() as session:
-            known = await look(session, ids)
+            known = await take_snapshot(session, ids)
         yield known
         self._watched.update(ids)
         try:
@@ -137,7 +138,7 @@ class ProgressHub:
         while self._watched and not await self._ends_within(LOOK_SECONDS):
             try:
                 async with self._db.read() as session:
-                    found = await look(session, list(self._watched))
+                    found = await take_snapshot(session, list(self._watched))
             except DATABASE_ERRORS as error:
                 log.warning("progress_look_failed", error=name_of(error))
                 continue

@@ -26,7 +26,7 @@ _channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
 
 
 @dataclass(frozen=True)
-class Counted:
+class NotificationWithCounts:
     """A notification with the number of its deliveries by state, zero counts omitted."""
 
     notification: Notification
@@ -45,11 +45,11 @@ class DeliveryRow:
 
 async def list_of_event(
     session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
-) -> tuple[list[Counted], str | None]:
+) -> tuple[list[NotificationWithCounts], str | None]:
     """Return a page of the event's notifications, newest first, and its next_cursor."""
     query = select(Notification).where(Notification.event_id == event_id)
     rows, following = await newest_page(session, query, Notification, limit, cursor)
-    return await counted(session, rows), following
+    return await with_counts(session, rows), following
 
 
 async def unfinished_ids(session: AsyncSession, event_id: int, limit: int) -> list[int]:
@@ -60,7 +60,9 @@ async def unfinished_ids(session: AsyncSession, event_id: int, limit: int) -> li
     return list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit)))
 
 
-async def counted(session: AsyncSession, rows: Sequence[Notification]) -> list[Counted]:
+async def with_counts(
+    session: AsyncSession, rows: Sequence[Notification]
+) -> list[NotificationWithCounts]:
     """Return the notifications with their counts, in the same order, in one query."""
     ids = id_list(session, [row.id for row in rows])
     totals = await session.execute(
@@ -71,7 +73,7 @@ async def counted(session: AsyncSession, rows: Sequence[Notification]) -> list[C
     counts: dict[int, dict[str, int]] = {row.id: {} for row in rows}
     for notification_id, state, count in totals:
         counts[notification_id][state] = count
-    return [Counted(row, counts[row.id]) for row in rows]
+    return [NotificationWithCounts(row, counts[row.id]) for row in rows]
 
 
 async def list_deliveries(

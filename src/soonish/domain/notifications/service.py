@@ -148,12 +148,12 @@ def _manual(
 async def _accept(session: AsyncSession, event: Event, notification: Notification) -> None:
     session.add(notification)
     await session.flush()
-    note(session, notification)
+    record_message(session, notification)
     payload = {"notification_id": notification.id}
     outbox.add(session, event.temporal_workflow_id, streams.SEND_MANUAL_NOTIFICATION, payload)
 
 
-def note(session: AsyncSession, notification: Notification) -> None:
+def record_message(session: AsyncSession, notification: Notification) -> None:
     """Record an organizer's message in the audit log and, if it is to all, in the public update
     log."""
     to_all = notification.audience is None

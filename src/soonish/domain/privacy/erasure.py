@@ -95,7 +95,7 @@ async def erase(session: AsyncSession, user_id: int, now: datetime) -> None:
     own = await _lock_own_events(session, user_id)
     user = await lock_live_user(session, user_id)
     for event in own + await _lock_own_events(session, user_id, but=[event.id for event in own]):
-        await _give_up(session, event, now)
+        await _close_event(session, event, now)
     await _end_subscriptions(session, user_id, now)
     await stop_deliveries(session, user_id, now)
     await _forget_channels(session, user_id, now)
@@ -103,7 +103,7 @@ async def erase(session: AsyncSession, user_id: int, now: datetime) -> None:
     record_change(session, "user.erase", user)
     _leave_tombstone(user, now)
     await session.flush()
-    await _hide_where_from(session, user_id)
+    await _erase_client_addresses(session, user_id)
 
 
 async def _lock_own_events(
@@ -114,7 +114,7 @@ async def _lock_own_events(
     return list(await session.scalars(query.order_by(Event.id).with_for_update()))
 
 
-async def _give_up(session: AsyncSession, event: Event, now: datetime) -> None:
+async def _close_event(session: AsyncSession, event: Event, now: datetime) -> None:
     """Remove the contact; cancel the event, notifying its subscribers, unless it is over."""
     await erasure.forget_contact(session, event)
     if event.over_at > now:
@@ -207,7 +207,7 @@ async def _end_access(session: AsyncSession, user_id: int) -> None:
         await session.execute(_drop(table, which))
 
 
-async def _hide_where_from(session: AsyncSession, user_id: int) -> None:
+async def _erase_client_addresses(session: AsyncSession, user_id: int) -> None:
     """Erase client addresses from the audit log, including those of anonymous subscriptions."""
     mine = Subscription.user_id == user_id
     anonymous = and_(

@@ -21,7 +21,7 @@ _OURS = re.compile(r"event-\d+-(sub-\d+-)?((end-)?reminder-\d+s|countdown)")
 
 
 @dataclass(frozen=True)
-class Checked:
+class ReminderCheck:
     """A reminder with its state and problem ("" for none)."""
 
     reminder: Reminder
@@ -29,7 +29,7 @@ class Checked:
     problem: str = ""
 
 
-async def listed(
+async def list_reminders(
     session: AsyncSession, event_id: int | None = None, limit: int = 1000
 ) -> Sequence[Reminder]:
     """Return reminders of one event or of all, the next one first."""
@@ -50,7 +50,7 @@ def state_of(reminder: Reminder) -> str:
     return "armed" if reminder.armed_at else "waiting"
 
 
-def judge(reminder: Reminder, schedule_ids: Collection[str], now: datetime) -> Checked:
+def compare(reminder: Reminder, schedule_ids: Collection[str], now: datetime) -> ReminderCheck:
     """Compare one reminder with Temporal's schedules."""
     state = state_of(reminder)
     is_there = reminder.schedule_id in schedule_ids
@@ -63,15 +63,15 @@ def judge(reminder: Reminder, schedule_ids: Collection[str], now: datetime) -> C
         problem = "has no schedule"
     elif state == "waiting" and reminder.created_at < now - SETTLED:
         problem = "is not armed"
-    return Checked(reminder, state, problem)
+    return ReminderCheck(reminder, state, problem)
 
 
-async def check(db: Database, client: Client, now: datetime) -> list[Checked]:
+async def compare_all(db: Database, client: Client, now: datetime) -> list[ReminderCheck]:
     """Compare every reminder with Temporal. Raise RPCError or RuntimeError if that is down."""
     known = await schedule_ids(client)
     async with db.read() as session:
-        rows = await listed(session, limit=100_000)
-    return [judge(row, known, now) for row in rows]
+        rows = await list_reminders(session, limit=100_000)
+    return [compare(row, known, now) for row in rows]
 
 
 async def schedule_ids(client: Client) -> set[str]:

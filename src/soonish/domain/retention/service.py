@@ -24,7 +24,7 @@ PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not queue fair
 
 
 @dataclass(frozen=True)
-class Due:
+class DueCount:
     """The number of rows a rule would remove now; `days` is its setting, None without one."""
 
     rule: str
@@ -40,20 +40,20 @@ def limit_of(rule: Rule, settings: Settings, now: datetime) -> datetime | None:
     return now - timedelta(days=days) if days else None
 
 
-async def due(db: Database, settings: Settings, now: datetime) -> list[Due]:
+async def count_due(db: Database, settings: Settings, now: datetime) -> list[DueCount]:
     """Count the rows to remove now, without those that only become removable by that."""
     return [await _due(db, settings, rule, now) for rule in RULES]
 
 
-async def _due(db: Database, settings: Settings, rule: Rule, now: datetime) -> Due:
+async def _due(db: Database, settings: Settings, rule: Rule, now: datetime) -> DueCount:
     before = limit_of(rule, settings, now)
     days = getattr(settings, rule.setting) if rule.setting else None
     if before is None:
-        return Due(rule.name, days, 0)
+        return DueCount(rule.name, days, 0)
     async with db.read() as session:
         old = rule.ids(before).order_by(None).subquery()
         rows = await session.scalar(select(func.count()).select_from(old))
-    return Due(rule.name, days, rows or 0)
+    return DueCount(rule.name, days, rows or 0)
 
 
 async def remove(db: Database, settings: Settings, rule: Rule, now: datetime) -> tuple[int, bool]:
@@ -97,5 +97,5 @@ async def _end_registrations(session: AsyncSession, ids: Sequence[int]) -> int:
     query = select(Registration.workflow_id).where(Registration.id.in_(id_list(session, ids)))
     found = (await session.scalars(query)).all()
     for workflow_id in found:
-        await registration.check(session, workflow_id)
+        await registration.expire_if_due(session, workflow_id)
     return len(found)

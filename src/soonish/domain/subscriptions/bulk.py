@@ -142,12 +142,14 @@ async def _add(session: AsyncSession, event: Event, row: Row, muted: Collection[
     user = await find_or_create_by_address(session, row.email)
     if not is_live(user):
         return "not_possible"
-    present = await subscription_queries.own(session, event.id, user.id)
+    present = await subscription_queries.find_own(session, event.id, user.id)
     if present is not None:
         return "subscribed_already" if present.status == ACTIVE else "waits_for_approval"
-    let_in = policy.Admission(ACTIVE)
+    admission = policy.Admission(ACTIVE)
     is_muted = user.email_fingerprint in muted
-    asked = await confirmation.ask(session, event, user.id, utc_now(), let_in, muted=is_muted)
+    asked = await confirmation.request_confirmation(
+        session, event, user.id, utc_now(), admission, muted=is_muted
+    )
     return "asked" if asked else "asked_already"
 
 
@@ -167,7 +169,7 @@ async def _subscription_id(session: AsyncSession, event: Event, row: Row) -> int
     if row.id is not None:
         return row.id
     user = await find_by_address(session, normalise(row.email or ""))
-    found = await subscription_queries.own(session, event.id, user.id) if user else None
+    found = await subscription_queries.find_own(session, event.id, user.id) if user else None
     if found is None:
         raise NotFound
     return found.id

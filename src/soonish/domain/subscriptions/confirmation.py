@@ -25,7 +25,7 @@ LIFETIME = LIFETIMES[Purpose.CONFIRM_SUBSCRIPTION]
 PAUSE = timedelta(hours=1)  # between two mails about one subscription
 
 
-async def ask(
+async def request_confirmation(
     session: AsyncSession,
     event: Event,
     user_id: int,
@@ -48,9 +48,9 @@ async def ask(
     if subscription_id is not None:
         await count_use(session, admission, now)
     else:
-        if admitted_as and await queries.let_in(session, event.id, user_id, admitted_as):
+        if admitted_as and await queries.set_admission(session, event.id, user_id, admitted_as):
             await count_use(session, admission, now)
-        subscription_id = await queries.ask_again(session, event.id, user_id, now, PAUSE)
+        subscription_id = await queries.repeat_request(session, event.id, user_id, now, PAUSE)
     if subscription_id is None:
         return False
     await _mail(session, event, user_id, subscription_id, now, muted=muted)
@@ -90,7 +90,7 @@ async def _mail(
     )
 
 
-async def subject(
+async def find_by_token(
     session: AsyncSession, token: str, *, lock: bool = False
 ) -> tuple[Event, Subscription]:
     """Return the event and subscription a token confirms, FOR SHARE and FOR UPDATE if asked.
@@ -117,10 +117,10 @@ async def confirm(session: AsyncSession, token: str, now: datetime) -> tuple[Eve
     """Confirm the token's subscription and announce it; return its event and new status.
 
     It becomes active, or awaits approval if its invitation requires that. Repeating it does nothing
-    while the subscription lasts. Raise Gone as `subject` does, Conflict if the event is over or
-    cancelled.
+    while the subscription lasts. Raise Gone as `find_by_token` does, Conflict if the event is over
+    or cancelled.
     """
-    event, subscription = await subject(session, token, lock=True)
+    event, subscription = await find_by_token(session, token, lock=True)
     if subscription.status == PENDING_CONFIRMATION:
         require_open(event, now)
         status = ACTIVE if event.is_public else subscription.admitted_as or ACTIVE

@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger.routing import targets_select
 from soonish.domain.access.policy import of_event
-from soonish.domain.access.subscription_queries import is_confirmed, own
+from soonish.domain.access.subscription_queries import find_own, is_confirmed
 from soonish.errors import NotFound
 from soonish.identity.addresses import normalise
 from soonish.identity.users import find_by_address, name_or_address_matches
@@ -135,5 +135,5 @@ async def active_of(session: AsyncSession, event_id: int, address: str) -> int |
     user = await find_by_address(session, normalise(address))
     if user is None:
         return None
-    found = await own(session, event_id, user.id)
+    found = await find_own(session, event_id, user.id)
     return found.id if found else None

@@ -93,7 +93,7 @@ async def approve(session: AsyncSession, now: datetime, which: ColumnElement[boo
     return await _change(session, waiting, status=ACTIVE, created_at=now)
 
 
-async def let_in(
+async def set_admission(
     session: AsyncSession, event_id: int, user_id: int, admitted_as: str
 ) -> int | None:
     """Set the status the unconfirmed subscription gets once confirmed; return its id.
@@ -109,7 +109,7 @@ async def let_in(
     return await _change(session, changes, admitted_as=admitted_as)
 
 
-async def ask_again(
+async def repeat_request(
     session: AsyncSession, event_id: int, user_id: int, now: datetime, pause: timedelta
 ) -> int | None:
     """Record another confirmation request for the unconfirmed subscription; return its id.
@@ -136,7 +136,7 @@ async def _change(session: AsyncSession, which: ColumnElement[bool], **values: A
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedSubscription:
     """A subscription that has just ended, with its event and workflow."""
 
     subscription_id: int
@@ -148,7 +148,7 @@ class Ended:
 
 async def end(
     session: AsyncSession, reason: str, now: datetime, which: ColumnElement[bool]
-) -> Ended | None:
+) -> EndedSubscription | None:
     """End the one matching subscription; return None if it had ended before."""
     query = (
         update(Subscription)
@@ -165,7 +165,7 @@ async def end(
     subscription_id, event_id, user_id, status = ended
     workflow = select(Event.temporal_workflow_id).where(Event.id == event_id)
     stream = (await session.scalars(workflow)).one()
-    return Ended(subscription_id, event_id, user_id, status, stream)
+    return EndedSubscription(subscription_id, event_id, user_id, status, stream)
 
 
 async def event_and_user(

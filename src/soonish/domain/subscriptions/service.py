@@ -42,7 +42,7 @@ _TRIES = 5  # when somebody subscribes and unsubscribes concurrently
 
 
 @dataclass(frozen=True)
-class Own:
+class SubscriptionDetails:
     """A user's subscription with its selectors and warnings; `is_new` if it was just created."""
 
     subscription: Subscription
@@ -82,7 +82,7 @@ async def subscribe_address(
     admission = await admit(session, event, None, invitation)
     user = await find_or_create_by_address(session, address, name, locale)
     if user.deactivated_at is None:
-        begin = confirmation.ask if double_opt_in else start.begin
+        begin = confirmation.request_confirmation if double_opt_in else start.begin
         await begin(session, event, user.id, now, admission, muted=muted)
     return admission.status
 
@@ -105,7 +105,7 @@ async def subscribe_user(
     now: datetime,
     *,
     invitation: str | None = None,
-) -> Own:
+) -> SubscriptionDetails:
     """Subscribe a signed-in user by their channels and tags, or add these to their subscription.
 
     Raise NotFound for an event they may not see, Conflict for one that is over or cancelled or for
@@ -128,9 +128,9 @@ async def subscribe_user(
     raise RuntimeError("the subscription keeps vanishing")
 
 
-async def choose(
+async def update_selectors(
     session: AsyncSession, event_id: int, user: User, wanted: SelectionPatch, now: datetime
-) -> Own:
+) -> SubscriptionDetails:
     """Add, remove or replace the selectors of the user's subscription.
 
     Raise as subscribe_user does; NotFound `not_subscribed` without a subscription.
@@ -151,12 +151,12 @@ async def choose(
     return own
 
 
-async def view(session: AsyncSession, event_id: int, user: User) -> Own:
+async def get_own(session: AsyncSession, event_id: int, user: User) -> SubscriptionDetails:
     """Return the user's subscription to an event. Raise NotFound `not_subscribed` without one."""
     return await _describe(session, await require_own_subscription(session, event_id, user))
 
 
-async def leave(session: AsyncSession, event_id: int, user: User, now: datetime) -> None:
+async def unsubscribe_user(session: AsyncSession, event_id: int, user: User, now: datetime) -> None:
     """End the user's own subscription, whatever the event's state; repeating it does nothing.
 
     Raise NotFound if they were never subscribed.
@@ -246,7 +246,7 @@ async def end(
 
 async def _describe(
     session: AsyncSession, subscription: Subscription, *, is_new: bool = False
-) -> Own:
+) -> SubscriptionDetails:
     chosen = (await queries.selectors_of(session, [subscription.id]))[subscription.id]
     channels = await queries.channels_of(session, subscription.user_id) if chosen else ()
-    return Own(subscription, chosen, selection.warnings(chosen, channels), is_new)
+    return SubscriptionDetails(subscription, chosen, selection.warnings(chosen, channels), is_new)

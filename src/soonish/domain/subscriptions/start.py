@@ -19,8 +19,8 @@ from soonish.infra.db.models.subscriptions import ACTIVE, PENDING_APPROVAL, Subs
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
 
-WANTED = "approval_wanted"  # the kind of mail
-MAX_WANTED = 24  # such mails a day to one person, however often somebody asks and withdraws
+APPROVAL_MAIL = "approval_wanted"  # the kind of mail
+MAX_APPROVAL_MAILS = 24  # such mails a day to one person, however often somebody asks and withdraws
 MAIL_LIFETIME = timedelta(days=3)
 
 
@@ -45,7 +45,7 @@ async def begin(
     began = await queries.insert_unless_there(session, event.id, user_id, now, status, admitted_as)
     if began is None:
         if admitted_as is not None:
-            await queries.let_in(session, event.id, user_id, admitted_as)
+            await queries.set_admission(session, event.id, user_id, admitted_as)
         began = await _move_on(session, event, user_id, now, status)
     if began is not None:
         await count_use(session, admission, now)
@@ -112,23 +112,23 @@ async def _tell_organizers(session: AsyncSession, event: Event, now: datetime) -
         )
     )
     for user_id in await organizers.user_ids(session, event):
-        if await _told_today(session, user_id, now) >= MAX_WANTED:
+        if await _mailed_today(session, user_id, now) >= MAX_APPROVAL_MAILS:
             continue
         await add_account_mail(
             session,
             user_id,
-            WANTED,
-            dedup_key=f"{WANTED}:{event.id}:{oldest}:{now:%Y-%m-%d}:{user_id}",
+            APPROVAL_MAIL,
+            dedup_key=f"{APPROVAL_MAIL}:{event.id}:{oldest}:{now:%Y-%m-%d}:{user_id}",
             lifetime=MAIL_LIFETIME,
             extra={"event": event.name, "event_id": event.id},
         )
 
 
-async def _told_today(session: AsyncSession, user_id: int, now: datetime) -> int:
+async def _mailed_today(session: AsyncSession, user_id: int, now: datetime) -> int:
     query = select(func.count()).where(
         Delivery.user_id == user_id,
         Delivery.created_at > now - timedelta(days=1),
         Notification.id == Delivery.notification_id,
-        Notification.kind == WANTED,
+        Notification.kind == APPROVAL_MAIL,
     )
     return await session.scalar(query) or 0

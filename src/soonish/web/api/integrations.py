@@ -66,7 +66,7 @@ async def list_own(
     user: CurrentUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
 ) -> Page[IntegrationOut]:
     async with db.read() as session:
-        rows = await service.listed(session, user, limit + 1, id_cursor(cursor))
+        rows = await service.list_integrations(session, user, limit + 1, id_cursor(cursor))
     shown, following = page(rows, limit, lambda row: row.id)
     items = [IntegrationOut.of(row, utc_now()) for row in shown]
     return Page(items=items, next_cursor=following)

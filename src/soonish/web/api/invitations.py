@@ -66,7 +66,7 @@ async def list_invitations(
     """Newest first, revoked and used ones too; never with their links."""
     async with db.read() as session:
         event = await policy.require_organizer(session, event_id, user)
-        rows = await invitations.listed(session, event, limit + 1, id_cursor(cursor))
+        rows = await invitations.list_invitations(session, event, limit + 1, id_cursor(cursor))
     shown, following = page(rows, limit, lambda row: row[0].id)
     return Page(items=[invitation_out(*one) for one in shown], next_cursor=following)
 

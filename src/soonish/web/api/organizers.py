@@ -38,7 +38,7 @@ async def list_organizers(
     before = id_cursor(cursor)
     async with db.read() as session:
         event = await policy.require_owner(session, event_id, user)
-        found = await organizers.listed(session, event)
+        found = await organizers.list_organizers(session, event)
     rest = [one for one in found if before is None or one.row_id > before]
     shown, following = page(rest, limit, lambda one: one.row_id)
     return Page(items=[organizer_out(one) for one in shown], next_cursor=following)
