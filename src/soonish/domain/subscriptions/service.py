@@ -119,7 +119,7 @@ async def subscribe_user(
     for _ in range(_TRIES):
         admission = await admit(session, event, user, invitation)
         is_new = await start.begin(session, event, user.id, now, admission) is not None
-        subscription = await subscription_queries.own(session, event.id, user.id, lock=True)
+        subscription = await subscription_queries.find_own(session, event.id, user.id, lock=True)
         if subscription is not None:
             await queries.add_selectors(
                 session, subscription.id, wanted.integration_ids, wanted.tags
