@@ -233,7 +233,7 @@ async def test_the_rows_life_is_announced_and_checked(scene: Scene) -> None:
 
 async def check(scene: Scene, session_id: int) -> float | None:
     async with scene.db.write() as session:
-        return await sessions.check(session, scene.settings, session_id)
+        return await sessions.expire_if_due(session, scene.settings, session_id)
 
 
 async def login(scene: Scene, browser: httpx2.AsyncClient) -> httpx2.Response:

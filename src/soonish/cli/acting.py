@@ -1,4 +1,4 @@
-"""What several commands share: whose name they act in, and how rows become plain data."""
+"""Shared parts of commands: the account they act as, and rows as plain data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from soonish.config import Settings
     from soonish.domain.events.queries import EventDetails
-    from soonish.domain.notifications.queries import Counted
+    from soonish.domain.notifications.queries import NotificationWithCounts
     from soonish.infra.db.models.accounts import User
     from soonish.runtime import Runtime
 
@@ -23,9 +23,9 @@ _OPEN = ("pending", "sending", "retrying")
 
 
 async def owner(session: AsyncSession, settings: Settings, address: str | None) -> User:
-    """The account a new event belongs to: of this address, of TEST_EMAIL, or that of `db seed`.
+    """Return the account that owns a new event: this address, TEST_EMAIL, or that of `db seed`.
 
-    Raises NotFound, and InvalidInput where nothing says who.
+    Raise NotFound, or InvalidInput if none is given.
     """
     from soonish.cli import seeding
     from soonish.domain.accounts import operators
@@ -43,7 +43,7 @@ async def owner(session: AsyncSession, settings: Settings, address: str | None) 
 
 
 def address_or_test_email(settings: Settings, address: str | None) -> str:
-    """The address, else TEST_EMAIL. Raises InvalidInput where there is neither."""
+    """Return the address, else TEST_EMAIL. Raise InvalidInput without either."""
     from soonish.errors import InvalidInput
 
     if address or settings.test_email:
@@ -52,7 +52,7 @@ def address_or_test_email(settings: Settings, address: str | None) -> str:
 
 
 async def temporal_client(runtime: Runtime) -> Client:
-    """The client of a Temporal that answers. Raises Unavailable."""
+    """Return a connected Temporal client. Raise Unavailable."""
     from temporalio.service import RPCError
 
     from soonish.errors import Unavailable
@@ -67,20 +67,20 @@ async def temporal_client(runtime: Runtime) -> Client:
 
 
 def with_instants(wanted: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """The same with the dates as instants."""
+    """Return the values with dates parsed to instants."""
     names = ("start_date", "end_date")
     read = {n: parse_instant(wanted[n], n, now) for n in names if n in wanted}
     return wanted | read
 
 
 def event_dict(found: EventDetails, settings: Settings) -> dict[str, Any]:
-    """The event as the API tells it."""
+    """Return the event as the API shows it."""
     from soonish.web.api.events import event_out
 
     return event_out(found, settings).model_dump(mode="json")
 
 
-def notification_dict(counted: Counted) -> dict[str, Any]:
+def notification_dict(counted: NotificationWithCounts) -> dict[str, Any]:
     from soonish.kit.schemas import as_z
 
     one, counts = counted.notification, counted.counts

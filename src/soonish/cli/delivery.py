@@ -77,7 +77,7 @@ async def _retry(
 
 
 async def _require_event(session: AsyncSession, event_id: int | None) -> None:
-    """NotFound for an id that is given and leads nowhere: a typing error is no empty answer."""
+    """Raise NotFound for an id that does not exist: a typo must not look like an empty result."""
     from soonish.domain.events import queries
 
     if event_id is not None:

@@ -1,4 +1,4 @@
-"""`soonish demo`: the whole life of an event, over HTTP, as its people see it."""
+"""`soonish demo`: the whole life of an event, over HTTP, from its users' point of view."""
 
 from __future__ import annotations
 

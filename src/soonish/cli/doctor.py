@@ -1,4 +1,4 @@
-"""`soonish doctor`: is everything here that Soonish needs, and what to do where it is not."""
+"""`soonish doctor`: check everything Soonish needs, and say how to fix it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: what it is about, whether it is well, what was seen, what to do about it."""
+    """The result of a check: its name, whether it passed, the details, and the remedy."""
 
     name: str
     ok: bool
@@ -57,7 +57,7 @@ def doctor(
 
 
 async def send_test_mail(runtime: Runtime) -> SendResult:
-    """One mail to TEST_EMAIL through service mail. InvalidInput where that is not set."""
+    """Send a mail to TEST_EMAIL through service mail. Raise InvalidInput if that is not set."""
     from soonish.delivery.texts.content import Content
     from soonish.delivery.texts.rendering import ACTION_SLOT, Rendering, message_id
     from soonish.delivery.transports.mail.service import Mail
@@ -138,7 +138,7 @@ def _judged(name: str, part: HealthPart) -> Finding:
 async def _found(
     name: str, look: Callable[[], Awaitable[tuple[bool, str]]], remedy: str
 ) -> Finding:
-    """What `look` says; an error that a person can understand is a problem."""
+    """Return the result of `look`; an error people can understand is a problem."""
     try:
         ok, detail = await look()
     except Exception as error:
@@ -172,7 +172,7 @@ def _revision(session: Session) -> str | None:
 
 
 async def _keys(runtime: Runtime) -> tuple[bool, str]:
-    """Whether the keys fit what is stored: an address must be readable and found again."""
+    """Check the keys against the database: an address must be readable and found again."""
     from sqlalchemy import select
 
     from soonish.identity.addresses import fingerprint_of

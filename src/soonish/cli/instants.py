@@ -11,7 +11,7 @@ HELP = "ISO 8601 with an offset (2026-12-24T18:00:00+01:00), or a distance from 
 
 
 def parse_instant(text: str, field: str, now: datetime) -> datetime:
-    """The instant in UTC. Raises InvalidInput on `field`."""
+    """Return the instant in UTC. Raise InvalidInput on `field`."""
     from soonish.errors import InvalidInput
 
     if match := _DISTANCE.fullmatch(text):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="People's channels.", no_args_is_help=True)
 COLUMNS = ("id", "user_id", "name", "kind", "target", "tag", "is_active", "circuit")
-NTFY = "ntfy"  # the one kind that needs no account: a topic is there when it is first used
+NTFY = "ntfy"  # the only kind without an account: a topic exists once it is used
 
 IntegrationId = Annotated[int, typer.Argument(help="The integration's id.")]
 

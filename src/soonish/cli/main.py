@@ -1,4 +1,4 @@
-"""The `soonish` command. Everything heavy is imported by the command that needs it."""
+"""The `soonish` command. Each command imports its own heavy dependencies."""
 
 from __future__ import annotations
 

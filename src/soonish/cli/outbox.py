@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from soonish.runtime import Runtime
 
 app = typer.Typer(help="What Temporal must still be told.", no_args_is_help=True)
-ERROR_LETTERS = 60  # of what people see; --json has all
+ERROR_LETTERS = 60  # for people; --json has the full text
 
 
 @app.command()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import unicodedata
 from datetime import UTC, datetime
 from functools import cache
@@ -21,7 +18,6 @@ from pydantic import (
     StringConstraints,
 )
 
-from soonish.errors import InvalidInput
 from soonish.i18n import _
 
 T = TypeVar("T")
@@ -102,21 +98,3 @@ class Page(BaseModel, Generic[T]):
 
     items: list[T]
     next_cursor: str | None = None
-
-
-def encode_cursor(*values: Any) -> str:
-    """Pack the sort key of a page's last row (numbers, texts, datetimes)."""
-    plain = [as_z(v) if isinstance(v, datetime) else v for v in values]
-    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str, size: int) -> list[Any]:
-    """Unpack what encode_cursor made. Raises InvalidInput for anything else."""
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        values = json.loads(base64.urlsafe_b64decode(padded))
-    except (ValueError, binascii.Error, UnicodeDecodeError):
-        values = None
-    if not isinstance(values, list) or len(values) != size:
-        raise InvalidInput("cursor", "is not one of ours; use next_cursor of the page before")
-    return values

@@ -1,4 +1,4 @@
-"""Every error as its reader can use it: problem details, a fragment for HTMX, or a page."""
+"""Render errors for their reader: problem details, a fragment for HTMX, or a page."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def install_error_handlers(app: FastAPI) -> None:
 async def _handle(request: Request, error: Exception) -> Response:
     found = as_soonish_error(error)
     is_reload = found.status == 405 and request.method == "GET" and _wants_page(request)
-    if is_reload and (above := page_above(request)):  # of what a form was answered with
+    if is_reload and (above := page_above(request)):  # the response to a form
         return redirect(above)
     response = error_response(request, found)
     if isinstance(error, HTTPException) and error.headers:
@@ -70,7 +70,7 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def as_soonish_error(error: Exception) -> SoonishError:
-    """The error of our tree that says the same."""
+    """Return the equivalent error of our own tree."""
     if isinstance(error, SoonishError):
         return error
     if isinstance(error, RequestValidationError):
@@ -79,7 +79,7 @@ def as_soonish_error(error: Exception) -> SoonishError:
             return NotFound()
         return InvalidInput(errors=field_errors(errors))
     if isinstance(error, HTTPException):
-        if error.status_code == 400:  # FastAPI: a body that no parser can read
+        if error.status_code == 400:  # FastAPI: an unparsable body
             return InvalidInput("body", "cannot be read")
         made = _BY_STATUS.get(error.status_code, BadRequest)()
         made.status = error.status_code
@@ -89,12 +89,12 @@ def as_soonish_error(error: Exception) -> SoonishError:
     return SoonishError()
 
 
-# Pydantic speaks of items where a text is stripped before it is measured.
+# Pydantic speaks of items when a text is stripped before it is measured.
 _LENGTHS = {"too_short": "min_length", "too_long": "max_length"}
 
 
 def field_errors(entries: Iterable[Mapping[str, Any]]) -> list[FieldError]:
-    """Pydantic's errors as ours: dotted names, `body` for the whole, never the input itself."""
+    """Convert Pydantic's errors: dotted names, `body` for the whole, never the input itself."""
     first = list(islice(entries, MAX_FIELD_ERRORS))
     made = {_field_name(entry): _message(entry) for entry in reversed(first)}
     return [FieldError(name, message) for name, message in reversed(made.items())]
@@ -106,7 +106,7 @@ def _field_name(entry: Mapping[str, Any]) -> str:
     parts = [str(part) for part in entry["loc"]]
     if parts and parts[0] in ("body", "query", "header", "cookie"):
         parts = parts[1:]
-    # A union puts the names of its members into the path; our fields are never written so.
+    # A union adds the names of its members to the path; our field names never look like that.
     outer = [part for part in parts[:-1] if part.isdigit() or part.islower()]
     return ".".join(p for p in (*outer, *parts[-1:]) if "[" not in p) or "body"
 
@@ -130,7 +130,7 @@ def _length_message(entry: Mapping[str, Any]) -> LazyText:
 
 
 def error_response(request: Request, error: SoonishError) -> Response:
-    """`error` for whoever asked: the API, HTMX, a browser, or anything else (as the API)."""
+    """Render `error` for the client: the API, HTMX, a browser, or anything else (as the API)."""
     by_htmx = request.headers.get("hx-request") == "true"
     if not _wants_page(request):
         return problem_response(error)
@@ -143,13 +143,15 @@ def error_response(request: Request, error: SoonishError) -> Response:
     return response
 
 
-# What is on the page stays, with what was typed there; the error stands above it.
+# The page keeps its content and typed values; the error appears above.
 _IN_PLACE = {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML", "HX-Reselect": "unset"}
 
 
 def _replaces_the_page(request: Request) -> bool:
-    """A boosted link to another page, or the history. A form, or a link that swaps a section of
-    its page, does not."""
+    """Return True for a boosted link to another page or the history.
+
+    A form, or a link that swaps a section of its page, does not replace the page.
+    """
     headers = request.headers
     link = "hx-boosted" in headers and request.method == "GET" and "hx-target" not in headers
     return link or "hx-history-restore-request" in headers
@@ -161,9 +163,9 @@ def _wants_page(request: Request) -> bool:
 
 
 def _to_login(request: Request, by_htmx: bool) -> Response:
-    """Somebody who is not signed in comes back to the page after signing in."""
+    """Redirect to sign-in, which returns to this page afterwards."""
     url = request.url
-    if is_htmx(request):  # a fragment is no page to come back to
+    if is_htmx(request):  # a fragment is no page to return to
         url = URL(request.headers.get("hx-current-url", "/dashboard"))
     back = url.path + (f"?{url.query}" if url.query else "")
     login = f"/login?next={quote(back)}" if request.method == "GET" else "/login"
@@ -171,10 +173,10 @@ def _to_login(request: Request, by_htmx: bool) -> Response:
 
 
 class UnexpectedErrorMiddleware:
-    """The last net: 500 without any detail, and one line in the log that names the place.
+    """The last safety net: a 500 without details, and a log line with the place in our code.
 
-    The error's text is not logged: it may hold an address or a URL. Starlette's own net would
-    raise it again, and the server would print all of it.
+    The error's text is not logged: it may contain an address or a URL. Starlette's own handler
+    would raise it again, and the server would print all of it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -202,7 +204,7 @@ class UnexpectedErrorMiddleware:
 
 
 def _place(error: Exception) -> str:
-    """`module:line` of our own code nearest to the error."""
+    """Return `module:line` of our own code nearest to the error."""
     place, trace = "", error.__traceback__
     while trace:
         module = trace.tb_frame.f_globals.get("__name__", "")

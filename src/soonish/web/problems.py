@@ -10,7 +10,7 @@ from soonish.errors import InvalidInput, SoonishError, TooManyRequests
 
 
 def problem(error: SoonishError) -> dict[str, Any]:
-    """`{type, title, status, detail, code}`, for 422 also `errors[{field, message}]`."""
+    """Return `{type, title, status, detail, code}`, for 422 also `errors[{field, message}]`."""
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": error.title,

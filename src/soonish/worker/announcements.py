@@ -189,7 +189,7 @@ async def _manual_by_hand(
         audience=message.subscription_ids,
     )
     if notification.expanded_at is None:
-        notifications.note(session, notification)
+        notifications.record_message(session, notification)
         await _expand_as_of(session, event, notification, now)
 
 

@@ -1,4 +1,4 @@
-"""Invitations to an event: by address, each in a mail of its own, or as one link to pass on."""
+"""Invitations to an event: one per mailed address, or a single link to share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAIL_LIFETIME = timedelta(days=3)
 
 
 def status_of(invitation: Invitation, now: datetime) -> str:
-    """`active`, `used_up`, `expired` or `revoked`."""
+    """Return `active`, `used_up`, `expired` or `revoked`."""
     if invitation.revoked_at:
         return "revoked"
     if invitation.expires_at and invitation.expires_at <= now:
@@ -34,7 +34,7 @@ def status_of(invitation: Invitation, now: datetime) -> str:
 async def create_link(
     session: AsyncSession, event: Event, organizer: User, wanted: InvitationInput, now: datetime
 ) -> tuple[Invitation, str]:
-    """One invitation for whoever has its link, and its token, of which only the hash is kept."""
+    """Create a shareable invitation; return it and its token, which is stored only as a hash."""
     token = tokens.new_secret()
     invitation = _made(event, organizer, wanted, now)
     invitation.token_hash = tokens.hash_of(token)
@@ -51,11 +51,11 @@ async def create_by_mail(
     *,
     muted: Collection[str] = (),
 ) -> list[tuple[Invitation, str | None]]:
-    """An invitation for each address, once for each, with its mail; InvalidInput `emails.N` for
-    what is no address.
+    """Create and mail one invitation per address.
 
-    One that an address has already is renewed as it is wanted now, and mailed again, but no more
-    than once an hour. Addresses whose fingerprint is among the `muted` are invited, but not mailed.
+    An address that already has a valid invitation gets it updated and mailed again, at most once an
+    hour. Addresses whose fingerprint is in `muted` are invited without a mail. Raise InvalidInput
+    `emails.N` for an invalid address.
     """
     made: list[tuple[Invitation, str | None]] = []
     for address in _addresses(wanted.emails or []):
@@ -71,19 +71,20 @@ async def create_by_mail(
     return made
 
 
-async def listed(
+async def list_invitations(
     session: AsyncSession, event: Event, limit: int, before_id: int | None
 ) -> Sequence[tuple[Invitation, str | None]]:
-    """The event's invitations, newest first, with the addresses they were mailed to."""
-    return await invitation_queries.listed(session, event.id, limit, before_id)
+    """Return a page of the event's invitations with the addresses they were mailed to, newest
+    first."""
+    return await invitation_queries.list_of_event(session, event.id, limit, before_id)
 
 
 async def revoke(
     session: AsyncSession, event: Event, organizer: User, invitation_id: int, now: datetime
 ) -> None:
-    """Let nobody in by it any more; who is subscribed stays. A second time does nothing.
+    """Revoke the invitation; existing subscriptions stay. Revoking twice does nothing.
 
-    NotFound for another event's.
+    Raise NotFound for an invitation of another event.
     """
     invitation = await invitation_queries.lock(session, event.id, invitation_id)
     if invitation is None:
@@ -94,7 +95,10 @@ async def revoke(
 
 
 def _addresses(given: Sequence[str]) -> list[str]:
-    """Normalised, each once. Raises InvalidInput naming every wrong one."""
+    """Return the normalised addresses without duplicates.
+
+    Raise InvalidInput listing every bad one.
+    """
     found: dict[str, str] = {}
     errors: list[FieldError] = []
     for index, address in enumerate(given):
@@ -166,11 +170,5 @@ async def _mail(
 
 
 def _record(session: AsyncSession, action: str, invitation: Invitation, organizer: User) -> None:
-    record(
-        session,
-        action,
-        actor_id=organizer.id,
-        object_type="invitation",
-        object_id=invitation.id,
-        event_id=invitation.event_id,
-    )
+    on = ("invitation", invitation.id)
+    record(session, action, organizer.id, on=on, event_id=invitation.event_id)

@@ -1,4 +1,4 @@
-"""Who organizes an event: its owner, co-organizers, and how it changes hands."""
+"""The organizers of an event: its owner, co-organizers, and transfers of ownership."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ MAIL_LIFETIME = timedelta(days=3)
 
 @dataclass(frozen=True)
 class Organizer:
-    """Somebody who organizes the event, since when, as `owner` or `co_organizer`; `row_id` 0 is
-    the owner's."""
+    """An organizer of an event with their role, `owner` or `co_organizer`; the owner's `row_id` is
+    0."""
 
     user: User
     role: str
@@ -35,8 +35,8 @@ class Organizer:
     row_id: int = 0
 
 
-async def listed(session: AsyncSession, event: Event) -> list[Organizer]:
-    """The owner, then the co-organizers as they were added."""
+async def list_organizers(session: AsyncSession, event: Event) -> list[Organizer]:
+    """Return the owner, then the co-organizers in the order they were added."""
     owner = await session.get_one(User, event.owner_user_id)
     query = (
         select(EventOrganizer, User)
@@ -50,7 +50,7 @@ async def listed(session: AsyncSession, event: Event) -> list[Organizer]:
 
 
 async def user_ids(session: AsyncSession, event: Event) -> Sequence[int]:
-    """Whom to tell what concerns the organizers: the owner first."""
+    """Return the users who receive organizer mail, the owner first."""
     query = select(EventOrganizer.user_id).where(EventOrganizer.event_id == event.id)
     return [event.owner_user_id, *await session.scalars(query.order_by(EventOrganizer.id))]
 
@@ -64,11 +64,11 @@ async def add(
     *,
     muted: bool = False,
 ) -> tuple[Organizer, bool]:
-    """Make the address a co-organizer of the (locked) event and tell it, unless it is `muted`;
-    whether that is new.
+    """Add the address as a co-organizer of the (locked) event; return it and whether it is new.
 
-    Its rights need a sign-in, so an address without an account may be added too. InvalidInput for
-    what is no address, Conflict `already_owner` and `too_many_organizers`.
+    A new co-organizer is mailed unless `muted`. Their rights need a sign-in, so an address without
+    an account may be added too. Raise InvalidInput for an invalid address, Conflict `already_owner`
+    or `too_many_organizers`.
     """
     user = await find_or_create_by_address(session, address)
     if user.id == event.owner_user_id:
@@ -77,22 +77,15 @@ async def add(
     if is_new:
         await _check_number(session, event)
         await _tell(session, event, user.id, "co_organizer", owner, muted=muted)
-        record(
-            session,
-            "organizer.add",
-            actor_id=owner.id,
-            object_type="user",
-            object_id=user.id,
-            event_id=event.id,
-        )
+        record(session, "organizer.add", owner.id, on=("user", user.id), event_id=event.id)
     row = (await session.scalars(_row(event.id, user.id))).one()
     return Organizer(user, row.role, row.created_at, row.id), is_new
 
 
 async def remove(session: AsyncSession, event: Event, owner: User, user_id: int) -> None:
-    """Take a co-organizer's role away; nothing happens where they have none.
+    """Remove a co-organizer; do nothing if the user is none.
 
-    Conflict `already_owner` for the owner: an event without one could not be handed over.
+    Raise Conflict `already_owner` for the owner: without one, nobody could transfer the event.
     """
     if user_id == event.owner_user_id:
         message = "The owner cannot be removed; hand the event over first."
@@ -101,14 +94,7 @@ async def remove(session: AsyncSession, event: Event, owner: User, user_id: int)
     if row is None:
         return
     await session.delete(row)
-    record(
-        session,
-        "organizer.remove",
-        actor_id=owner.id,
-        object_type="user",
-        object_id=user_id,
-        event_id=event.id,
-    )
+    record(session, "organizer.remove", owner.id, on=("user", user_id), event_id=event.id)
 
 
 async def transfer(
@@ -120,10 +106,10 @@ async def transfer(
     *,
     muted: bool = False,
 ) -> None:
-    """Hand the (locked) event over to an account, which is told unless it is `muted`; the old
-    owner helps on.
+    """Transfer the (locked) event to another account; the old owner stays as a co-organizer.
 
-    InvalidInput for what is no address, or none of an account that could sign in.
+    The new owner is mailed unless `muted`. Raise InvalidInput for an invalid address or one without
+    an account that can sign in.
     """
     heir = await _account(session, address)
     if heir.id == event.owner_user_id:
@@ -136,15 +122,8 @@ async def transfer(
     await _insert(session, event, event.owner_user_id, heir.id, now)
     event.owner_user_id, event.updated_at = heir.id, now
     await _tell(session, event, heir.id, "new_owner", owner, muted=muted)
-    record(
-        session,
-        "event.transfer",
-        actor_id=owner.id,
-        object_type="event",
-        object_id=event.id,
-        event_id=event.id,
-        details={"new_owner_id": heir.id},
-    )
+    on = ("event", event.id)
+    record(session, "event.transfer", owner.id, on=on, event_id=event.id, new_owner_id=heir.id)
 
 
 async def _account(session: AsyncSession, address: str) -> User:

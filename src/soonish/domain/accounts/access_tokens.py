@@ -36,7 +36,7 @@ class JwtClaims:
 
 
 def make(settings: Settings, row: Session) -> AccessToken:
-    """A token for the session, valid for ACCESS_TOKEN_EXPIRE_MINUTES and no longer than it."""
+    """Issue a token for the session, valid for ACCESS_TOKEN_EXPIRE_MINUTES at most."""
     now = utc_now().replace(microsecond=0)
     lifetime = timedelta(minutes=settings.access_token_expire_minutes)
     expires = min(now + lifetime, row.expires_at.replace(microsecond=0))
@@ -54,7 +54,7 @@ def make(settings: Settings, row: Session) -> AccessToken:
 
 
 def read(settings: Settings, token: str) -> JwtClaims:
-    """What the token says. Raises Unauthorized unless it is one of ours, for this, in time."""
+    """Return the token's claims. Raise Unauthorized unless it is valid, ours and of this type."""
     try:
         claims = jwt.decode(
             token,
@@ -79,5 +79,5 @@ def _row_id(value: Any) -> int:
 
 
 def signing_key(settings: Settings) -> bytes:
-    """64 bytes that nothing else is signed with."""
+    """Derive the 64-byte key that signs access tokens and nothing else."""
     return hmac.new(settings.secret_key.encode(), b"soonish access token", hashlib.sha512).digest()

@@ -1,5 +1,5 @@
-"""How many wrong passwords a client may send, how many an address gets (CONTRACT), and how many
-mails strangers may cause to it."""
+"""Limits for wrong passwords per client and address (CONTRACT), and for mails that strangers
+cause."""
 
 from __future__ import annotations
 
@@ -22,22 +22,26 @@ from soonish.infra.rate_limits.limits import (
 
 @dataclass(frozen=True)
 class LoginGuard:
-    """Around each password check: `check` before it and again after it, `failed` when it was wrong.
+    """Limits password guessing.
 
-    The second check is what stops guesses that are sent all at once. Nothing tells whether an
-    address has an account: unknown ones are counted as well.
+    Call `require_attempts_left` before and after each verification, and `record_failure` for a
+    wrong password.
+
+    The second check stops guesses that are sent all at once. Unknown addresses count as well, so
+    nothing reveals whether an address has an account.
     """
 
     meter: Meter
     client: str
 
-    async def check(self, account: str | None) -> None:
-        """`account` is an address's fingerprint, None for what is none. Raises TooManyRequests."""
+    async def require_attempts_left(self, account: str | None) -> None:
+        """Raise TooManyRequests at the limit. `account` is an address's fingerprint, or None."""
         for limit, key in self._windows(account):
             await self.meter.require_room(limit, key)
 
-    async def failed(self, account: str | None) -> None:
-        """Count a wrong password. Raises TooManyRequests where others were faster."""
+    async def record_failure(self, account: str | None) -> None:
+        """Count a wrong password. Raise TooManyRequests if concurrent attempts reached the limit
+        first."""
         for limit, key in self._windows(account):
             await self.meter.require(limit, key)
 
@@ -47,7 +51,7 @@ class LoginGuard:
 
 
 def account_key(address: str) -> str | None:
-    """The fingerprint of an address as it was typed; None where it is no address."""
+    """Return the fingerprint of a typed address; None if it is not an address."""
     try:
         return fingerprint_of(normalise(address))
     except InvalidInput:
@@ -55,26 +59,29 @@ def account_key(address: str) -> str | None:
 
 
 async def may_mail(meter: Meter, address: str) -> bool:
-    """Count a mail to the (normalised) address that somebody without an account causes.
+    """Count a mail that an anonymous request causes to this normalised address.
 
-    False where it has had enough of them, whoever asked: nothing may then be sent.
+    Return False if the address has reached its limit, whoever asked: do not send anything then.
     """
     return await meter.has_room(MAIL, _mailbox(address))
 
 
 @dataclass(frozen=True)
 class MailAllowance:
-    """Mails that somebody signed in causes to addresses which did not ask for them: invitations,
-    roles, requests to confirm. An account costs nothing, and must not be worth a mail cannon."""
+    """Limits mail that a signed-in user causes to addresses which did not ask for it.
+
+    Invitations, roles and confirmation requests count. Accounts are free, and must not become a way
+    to flood inboxes.
+    """
 
     meter: Meter
     sender: User
 
     async def take(self, addresses: Iterable[str]) -> frozenset[str]:
-        """Count a mail to each address, as typed; the fingerprints of those that had enough, to
-        which nothing may be sent. What is no address is left out.
+        """Count a mail to each typed address; return the fingerprints that reached their limit.
 
-        Raises TooManyRequests where the sender wrote to too many; administrators may.
+        Send nothing to those. Invalid addresses are skipped. Raise TooManyRequests if the sender
+        wrote to too many addresses; administrators have no limit.
         """
         if not self.meter.enabled:
             return frozenset()
@@ -95,6 +102,6 @@ def _normalised(addresses: Iterable[str]) -> Iterable[str]:
 
 
 def _mailbox(address: str) -> str:
-    """The key of an address's limits: `name+anything@domain` usually is the mailbox of `name`."""
+    """Return the key an address is limited by: `name+anything@domain` counts as `name@domain`."""
     local, _, domain = address.rpartition("@")
     return fingerprint_of(f"{local.partition('+')[0] or local}@{domain}")

@@ -1,4 +1,4 @@
-"""What administrators are shown: addresses masked, no URL of a channel, no text of a message."""
+"""Schemas for administrators: addresses masked, no channel URLs, no message texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from soonish.kit.schemas import Instant, Output
 
 
 class AdminUser(Output):
-    """`address` is masked; `events` are those owned, `subscriptions` those that have not ended."""
+    """`address` is masked; `events` are owned ones, `subscriptions` current ones."""
 
     id: int
     name: str | None
@@ -40,7 +40,7 @@ class AdminUser(Output):
 
 
 class AdminIntegration(Output):
-    """A channel's health. `target` is a host or the service's name, never a whole address."""
+    """A channel's health. `target` is a host or the service's name, never a full address."""
 
     id: int
     user_id: int
@@ -60,7 +60,7 @@ class AdminIntegration(Output):
 
 
 class LatencyOut(Output):
-    """Seconds from the instant it was due or made to its success."""
+    """Seconds from the due (or creation) time to success."""
 
     median: float | None
     p95: float | None

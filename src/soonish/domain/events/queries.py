@@ -17,25 +17,24 @@ from soonish.infra.db.models.events import Event, EventTag, EventUpdate
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.reminders import START, Reminder
 from soonish.infra.db.models.subscriptions import Subscription
-from soonish.infra.db.sql import id_list
-from soonish.kit.paging import id_cursor, instant_id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.infra.db.sql import id_list, newest_page
+from soonish.kit.paging import instant_id_cursor, page
 
 _MOST = 12
 _SHOWN_REMINDERS = 200
-_ANNOUNCEMENT = "announcement"  # says something about the event, but does not change it
+_ANNOUNCEMENT = "announcement"  # an entry about the event that does not change it
 
 
 @dataclass(frozen=True)
 class Facets:
-    """The most frequent ones, sorted; a category in one of the ways that it is written."""
+    """The most frequent categories and tags, sorted; a category in one of its spellings."""
 
     categories: list[str]
     tags: list[str]
 
 
 async def facets(session: AsyncSession, now: datetime) -> Facets:
-    """The facets of public events that are neither over nor cancelled."""
+    """Return the facets of public events that are neither over nor cancelled."""
     categories = (
         select(func.min(Event.category))
         .where(upcoming(now), Event.category.is_not(None))
@@ -56,7 +55,7 @@ async def facets(session: AsyncSession, now: datetime) -> Facets:
 
 
 def upcoming(now: datetime) -> ColumnElement[bool]:
-    """Public, neither cancelled nor over at `now`."""
+    """Return the condition for public events that are neither cancelled nor over at `now`."""
     over_at = func.coalesce(Event.end_date, Event.start_date)
     return and_(Event.is_public.is_(True), Event.cancelled_at.is_(None), over_at > now)
 
@@ -64,7 +63,7 @@ def upcoming(now: datetime) -> ColumnElement[bool]:
 async def with_owner(
     session: AsyncSession, event_id: int, *, lock: bool = False
 ) -> tuple[Event, User]:
-    """The event, locked FOR UPDATE if asked, and its owner. Raises NotFound."""
+    """Return the event, locked FOR UPDATE if asked, and its owner. Raise NotFound."""
     query = select(Event).where(Event.id == event_id)
     event = await session.scalar(query.with_for_update() if lock else query)
     owner = event and await session.get(User, event.owner_user_id)
@@ -76,7 +75,7 @@ async def with_owner(
 async def upcoming_by_name(
     session: AsyncSession, owner_id: int, name: str, now: datetime
 ) -> Event | None:
-    """The owner's next event of this name that is neither over nor cancelled."""
+    """Return the owner's next event with this name that is neither over nor cancelled."""
     query = select(Event).where(
         Event.owner_user_id == owner_id,
         Event.name == name,
@@ -89,7 +88,8 @@ async def upcoming_by_name(
 async def list_all(
     session: AsyncSession, now: datetime, *, past: bool, limit: int
 ) -> list[EventDetails]:
-    """Events, private ones too, soonest first; with `past` also those over or cancelled."""
+    """Return events, private ones included, soonest first; with `past` also ended and cancelled
+    ones."""
     query = select(Event).order_by(Event.start_date, Event.id).limit(limit)
     if not past:
         query = query.where(
@@ -101,7 +101,7 @@ async def list_all(
 
 @dataclass(frozen=True)
 class EventDetails:
-    """An event with what other tables know about it; tags are sorted."""
+    """An event with its sorted tags and number of subscribers."""
 
     event: Event
     tags: list[str]
@@ -110,8 +110,11 @@ class EventDetails:
 
 @dataclass(frozen=True)
 class OutboxState:
-    """Of a stream: `waiting` undone rows, `lag` the age in seconds of the oldest, 0 without any;
-    `was_heard`: its workflow has taken something already."""
+    """The outbox of one workflow.
+
+    `waiting` is the number of undone rows, `lag` the age of the oldest in seconds (0 without any),
+    and `was_heard` tells whether the workflow has received anything yet.
+    """
 
     lag: float
     waiting: int
@@ -120,8 +123,11 @@ class OutboxState:
 
 @dataclass(frozen=True)
 class EventFilter:
-    """What a list is narrowed to. `start_from` and `start_to` are inclusive; tag and category
-    ignore case; every word of `query` must be in name, description or location."""
+    """Filters of an event list.
+
+    `start_from` and `start_to` are inclusive; tag and category ignore case; every word of `query`
+    must occur in name, description or location.
+    """
 
     query: str = ""
     category: str | None = None
@@ -133,20 +139,20 @@ class EventFilter:
 async def list_public(
     session: AsyncSession, wanted: EventFilter, now: datetime, *, limit: int, cursor: str | None
 ) -> tuple[list[EventDetails], str | None]:
-    """A page of public events neither over nor cancelled, soonest first, and its next_cursor."""
+    """Return a page of upcoming public events, soonest first, and its next_cursor."""
     return await _page(session, select(Event).where(upcoming(now)), wanted, limit, cursor)
 
 
 async def list_own(
     session: AsyncSession, user_id: int, wanted: EventFilter, *, limit: int, cursor: str | None
 ) -> tuple[list[EventDetails], str | None]:
-    """As list_public, but every event this user organizes, past and cancelled ones included."""
+    """Return a page of all events this user organizes, soonest first, and its next_cursor."""
     own = select(Event).where(policy.organized_by(user_id))
     return await _page(session, own, wanted, limit, cursor)
 
 
 async def details(session: AsyncSession, events: Sequence[Event]) -> list[EventDetails]:
-    """The events with tags and counts, in the same order; two queries however many there are."""
+    """Return the events with tags and counts, in the same order, in two queries."""
     ids = [event.id for event in events]
     tags = await _tags(session, ids)
     counts = await subscriber_counts(session, ids)
@@ -158,7 +164,7 @@ async def details_of(session: AsyncSession, event: Event) -> EventDetails:
 
 
 async def details_for_visitors(session: AsyncSession, event: Event) -> EventDetails:
-    """As details_of for a page that says nothing about how many there are: they are not counted."""
+    """Return the details without the subscriber count, for pages that do not show it."""
     return EventDetails(event, await tags_of(session, event.id), 0)
 
 
@@ -167,7 +173,7 @@ async def tags_of(session: AsyncSession, event_id: int) -> list[str]:
 
 
 async def subscriber_counts(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, int]:
-    """Active subscriptions by event id; an event without any is not in the result."""
+    """Return active subscriptions by event id; events without any are omitted."""
     rows = await session.execute(
         select(Subscription.event_id, func.count())
         .where(
@@ -182,16 +188,13 @@ async def subscriber_counts(session: AsyncSession, event_ids: Sequence[int]) -> 
 async def list_updates(
     session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
 ) -> tuple[list[EventUpdate], str | None]:
-    """A page of the update log, newest first, and its next_cursor."""
+    """Return a page of the update log, newest first, and its next_cursor."""
     query = select(EventUpdate).where(EventUpdate.event_id == event_id)
-    if (before := id_cursor(cursor)) is not None:
-        query = query.where(EventUpdate.id < before)
-    rows = list(await session.scalars(query.order_by(EventUpdate.id.desc()).limit(limit + 1)))
-    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return await newest_page(session, query, EventUpdate, limit, cursor)
 
 
 async def reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
-    """The event's reminders that have not fired: those for all first, then by instant; some 200."""
+    """Return up to 200 of the event's unfired reminders: defaults first, then by instant."""
     query = (
         select(Reminder)
         .where(Reminder.event_id == event_id, *_to_come())
@@ -202,14 +205,14 @@ async def reminders_to_come(session: AsyncSession, event_id: int) -> list[Remind
 
 
 async def default_reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
-    """The event's reminders for all that have not fired, by instant."""
+    """Return the event's unfired default reminders, by instant."""
     coming = await reminders_to_come(session, event_id)
     return [row for row in coming if row.subscription_id is None]
 
 
 @dataclass(frozen=True)
 class PersonalReminders:
-    """How many reminders of their own subscribers wait for, of how many people, the next when."""
+    """Counts of pending personal reminders and their subscribers, and when the next one is due."""
 
     reminders: int
     people: int
@@ -225,7 +228,7 @@ async def personal_reminders(session: AsyncSession, event_id: int) -> PersonalRe
 
 
 async def missed_reminders(session: AsyncSession, event_id: int, limit: int) -> list[Reminder]:
-    """The event's reminders that came too late to be sent, newest first."""
+    """Return the event's reminders that expired unsent, newest first."""
     query = select(Reminder).where(
         Reminder.event_id == event_id,
         Reminder.removed_at.is_(None),
@@ -243,7 +246,7 @@ def _to_come() -> Sequence[ColumnElement[bool]]:
 
 
 def reminder_kind(reminder: Reminder) -> str:
-    """The kind of notification it becomes: countdown, reminder_1day, reminder_1hour, reminder."""
+    """Return the notification kind: countdown, reminder_1day, reminder_1hour or reminder."""
     if reminder.every_seconds:
         return "countdown"
     named = {86_400: "reminder_1day", 3_600: "reminder_1hour"} if reminder.anchor == START else {}
@@ -276,10 +279,9 @@ async def _page(
         same_start = and_(Event.start_date == start, Event.id > event_id)
         query = query.where(or_(Event.start_date > start, same_start))
     query = query.order_by(Event.start_date, Event.id).limit(limit + 1)
-    rows = list(await session.scalars(query))
-    last = rows[limit - 1] if len(rows) > limit else None
-    following = encode_cursor(last.start_date, last.id) if last else None
-    return await details(session, rows[:limit]), following
+    rows = (await session.scalars(query)).all()
+    shown, following = page(rows, limit, lambda event: (event.start_date, event.id))
+    return await details(session, shown), following
 
 
 def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
@@ -314,7 +316,7 @@ async def _tags(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, li
 
 
 async def count_changes(session: AsyncSession, event_id: int) -> int:
-    """Return how often the event changed: its update log's entries without announcements."""
+    """Return the number of changes to the event: its update log without announcements."""
     changes = select(func.count()).where(
         EventUpdate.event_id == event_id, EventUpdate.category != _ANNOUNCEMENT
     )

@@ -1,4 +1,4 @@
-"""How an event went: subscriptions and deliveries by day, and the punctuality of reminders."""
+"""An event's statistics: subscriptions and deliveries by day, and the punctuality of reminders."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import Delivery, Notification, State
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.kit.paging import id_cursor, page
 
 DAYS = 30
 
 
 @dataclass(frozen=True)
 class DayCounts:
-    """See schemas.Day."""
+    """The counts of one day; see schemas.Day."""
 
     day: date
     subscribed: int = 0
@@ -32,7 +31,7 @@ class DayCounts:
 
 @dataclass(frozen=True)
 class ReminderResult:
-    """A reminder's notification and when its deliveries succeeded; see schemas.FiredReminder."""
+    """A reminder's notification and when it was delivered; see schemas.FiredReminderOut."""
 
     notification_id: int
     kind: str
@@ -44,7 +43,7 @@ class ReminderResult:
 
 
 async def days(session: AsyncSession, event: Event, now: datetime) -> list[DayCounts]:
-    """A row for each of the last 30 days in UTC, or since the event was made, oldest first."""
+    """Return a row per day in UTC, oldest first, for 30 days or since the event was created."""
     today = now.astimezone(UTC).date()
     first = max(today - timedelta(days=DAYS - 1), min(event.created_at.date(), today))
     since = datetime(first.year, first.month, first.day, tzinfo=UTC)
@@ -65,7 +64,7 @@ async def days(session: AsyncSession, event: Event, now: datetime) -> list[DayCo
 async def fired_reminders(
     session: AsyncSession, event: Event, *, limit: int, cursor: str | None
 ) -> tuple[list[ReminderResult], str | None]:
-    """A page of the reminders that were sent, newest first, and its next_cursor."""
+    """Return a page of the reminders that were sent, newest first, and its next_cursor."""
     is_sent = Delivery.state == State.SENT
     due_at = func.min(Delivery.due_at)
     query = (
@@ -86,8 +85,7 @@ async def fired_reminders(
         query = query.where(Notification.id < before)
     query = query.order_by(Notification.id.desc()).limit(limit + 1)
     rows = [ReminderResult(*row) for row in await session.execute(query)]
-    more = encode_cursor(rows[limit - 1].notification_id) if len(rows) > limit else None
-    return rows[:limit], more
+    return page(rows, limit, lambda row: row.notification_id)
 
 
 async def _by_day(
@@ -115,7 +113,7 @@ async def _states_by_day(
 
 
 async def _before(session: AsyncSession, event: Event, since: datetime) -> int:
-    """How many were subscribed when the first day began."""
+    """Return the number of subscribers at the beginning of the first day."""
     came = select(func.count()).where(*_counted(event), Subscription.created_at < since)
     left = select(func.count()).where(*_counted(event), Subscription.ended_at < since)
     return (await session.scalar(came) or 0) - (await session.scalar(left) or 0)
@@ -126,5 +124,5 @@ def _counted(event: Event) -> Iterable[ColumnElement[bool]]:
 
 
 def _date(found: Any) -> date:
-    """SQLite gives a text, PostgreSQL a date (its sessions are in UTC)."""
+    """Return the date from SQLite's text or PostgreSQL's date (its sessions are in UTC)."""
     return found if isinstance(found, date) else date.fromisoformat(found)

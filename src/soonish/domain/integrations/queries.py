@@ -1,4 +1,4 @@
-"""Read integrations: those of a user, and all of them with their owners for the operator."""
+"""Read integrations: a user's own, and all of them with their owners for the operator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from soonish.infra.db.models.notifications import Delivery, State
 async def list_with_owners(
     session: AsyncSession, user_id: int | None = None, *, active_only: bool = False
 ) -> Sequence[tuple[Integration, User]]:
-    """Channels that are not deleted with their owners, of one user or of all, oldest first."""
+    """Return active and inactive channels with their owners, of one user or all, oldest first."""
     query = (
         select(Integration, User)
         .join(User, User.id == Integration.user_id)
@@ -33,7 +33,7 @@ async def list_with_owners(
 
 
 async def with_owner(session: AsyncSession, integration_id: int) -> tuple[Integration, User]:
-    """The channel and its owner. Raises NotFound, also for a deleted one."""
+    """Return the channel and its owner. Raise NotFound, also for a deleted one."""
     integration = await session.get(Integration, integration_id)
     owner = integration and await session.get(User, integration.user_id)
     if integration is None or owner is None or integration.deleted_at:
@@ -41,10 +41,10 @@ async def with_owner(session: AsyncSession, integration_id: int) -> tuple[Integr
     return integration, owner
 
 
-async def own(
+async def find_own(
     session: AsyncSession, user_id: int, integration_id: int, *, lock: bool = False
 ) -> Integration | None:
-    """The user's integration, if it is theirs and not deleted."""
+    """Return the user's integration, or None if it is not theirs or was deleted."""
     query = select(Integration).where(
         Integration.id == integration_id,
         Integration.user_id == user_id,
@@ -56,7 +56,7 @@ async def own(
 async def list_own(
     session: AsyncSession, user_id: int, limit: int, after_id: int | None = None
 ) -> Sequence[Integration]:
-    """The user's integrations in the order they were made, from behind `after_id`."""
+    """Return the user's integrations after `after_id`, oldest first."""
     query = select(Integration).where(
         Integration.user_id == user_id,
         Integration.deleted_at.is_(None),
@@ -68,7 +68,7 @@ async def list_own(
 async def notifications_waiting(
     session: AsyncSession, user_id: int, now: datetime
 ) -> Sequence[int]:
-    """Notifications with deliveries to the user that wait for a channel and have not expired."""
+    """Return notifications with unexpired deliveries to the user that wait for a channel."""
     query = (
         select(Delivery.notification_id)
         .where(
@@ -87,7 +87,7 @@ async def require_own(
     session: AsyncSession, user: User, integration_id: int, *, lock: bool = False
 ) -> Integration:
     """Return the user's integration. Raise NotFound for any other and for a deleted one."""
-    integration = await own(session, user.id, integration_id, lock=lock)
+    integration = await find_own(session, user.id, integration_id, lock=lock)
     if integration is None:
         raise NotFound("There is no such integration.")
     return integration

@@ -1,4 +1,4 @@
-"""Whom a message would reach: chosen subscriptions, counted before anything is sent.
+"""Compute the audience of a message: select subscriptions, and count them before sending.
 
 Everything here is a few statements over `targets_select`, however many subscribers there are.
 """
@@ -22,10 +22,10 @@ from soonish.infra.db.sql import id_list
 
 @dataclass(frozen=True)
 class Audience:
-    """Who of an event's active subscribers is meant; every condition that is set must hold.
+    """A selection of an event's active subscribers; every condition that is set must hold.
 
     `subscription_ids` None means all. `channel` is `mail` or the kind of an integration.
-    `last_failed`: the last try to reach them that ended in `sent` or `failed` was a failure.
+    `last_failed`: their last finished delivery (`sent` or `failed`) failed.
     """
 
     subscription_ids: Collection[int] | None = None
@@ -34,13 +34,13 @@ class Audience:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether who it is depends on the moment it is asked for."""
+        """Return True if the result depends on when it is evaluated."""
         return self.channel is not None or self.last_failed
 
 
 @dataclass(frozen=True)
 class ChannelReach:
-    """How many targets of one kind there are, and how many subscriptions have one."""
+    """The number of targets of one kind, and of subscriptions with such a target."""
 
     channel: str
     targets: int
@@ -57,7 +57,7 @@ class AudienceReach:
 
 
 async def reach(session: AsyncSession, event_id: int, audience: Audience) -> AudienceReach:
-    """What a message to the audience would be expanded to at this moment; kinds by size."""
+    """Return the reach of a message to the audience at this moment; largest channels first."""
     conditions = _conditions(session, event_id, audience)
     total = select(func.count()).select_from(Subscription).where(is_active(), *conditions)
     targets = targets_select(*conditions).subquery()
@@ -73,14 +73,14 @@ async def reach(session: AsyncSession, event_id: int, audience: Audience) -> Aud
 
 
 async def ids_of(session: AsyncSession, event_id: int, audience: Audience) -> list[int]:
-    """The subscriptions that are meant at this moment, in ascending order."""
+    """Return the selected subscriptions at this moment, in ascending order."""
     conditions = _conditions(session, event_id, audience)
     query = select(Subscription.id).where(is_active(), *conditions).order_by(Subscription.id)
     return list(await session.scalars(query))
 
 
 async def last_failed_count(session: AsyncSession, event_id: int) -> int:
-    """How many active subscriptions the last try did not reach."""
+    """Return the number of active subscriptions whose last delivery failed."""
     conditions = _conditions(session, event_id, Audience(last_failed=True))
     query = select(func.count()).select_from(Subscription).where(is_active(), *conditions)
     return await session.scalar(query) or 0
@@ -119,7 +119,7 @@ async def _channels(session: AsyncSession, *conditions: ColumnElement[bool]) -> 
 
 
 def _with_kinds(*conditions: ColumnElement[bool]) -> tuple[Select[Any, str], ColumnElement[str]]:
-    """(subscription_id, channel) of every target that is reached, and the channel's column."""
+    """Return (subscription_id, channel) of every reachable target, and the channel's column."""
     targets = targets_select(*conditions).subquery()
     kind = func.coalesce(Integration.kind, targets.c.target_key)
     query = (

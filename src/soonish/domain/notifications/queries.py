@@ -1,4 +1,4 @@
-"""Reading notifications: lists with their counts by state, and the ledger by recipient."""
+"""Read notifications: lists with their counts by state, and the ledger by recipient."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.notifications import Delivery, Notification, State
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
-from soonish.infra.db.sql import id_list
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.infra.db.sql import id_list, newest_page
+from soonish.kit.paging import id_cursor, page
 
 _channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
 
 
 @dataclass(frozen=True)
-class Counted:
-    """A notification with the number of its deliveries in each state that has any."""
+class NotificationWithCounts:
+    """A notification with the number of its deliveries by state, zero counts omitted."""
 
     notification: Notification
     counts: dict[str, int]
@@ -46,26 +45,25 @@ class DeliveryRow:
 
 async def list_of_event(
     session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
-) -> tuple[list[Counted], str | None]:
-    """A page of the event's notifications, newest first, and its next_cursor."""
+) -> tuple[list[NotificationWithCounts], str | None]:
+    """Return a page of the event's notifications, newest first, and its next_cursor."""
     query = select(Notification).where(Notification.event_id == event_id)
-    if (before := id_cursor(cursor)) is not None:
-        query = query.where(Notification.id < before)
-    rows = list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit + 1)))
-    following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return await counted(session, rows[:limit]), following
+    rows, following = await newest_page(session, query, Notification, limit, cursor)
+    return await with_counts(session, rows), following
 
 
 async def unfinished_ids(session: AsyncSession, event_id: int, limit: int) -> list[int]:
-    """The event's notifications that are still on their way, newest first."""
+    """Return the event's incomplete notifications, newest first."""
     query = select(Notification.id).where(
         Notification.event_id == event_id, Notification.completed_at.is_(None)
     )
     return list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit)))
 
 
-async def counted(session: AsyncSession, rows: Sequence[Notification]) -> list[Counted]:
-    """The notifications with their counts, in the same order; one query for all."""
+async def with_counts(
+    session: AsyncSession, rows: Sequence[Notification]
+) -> list[NotificationWithCounts]:
+    """Return the notifications with their counts, in the same order, in one query."""
     ids = id_list(session, [row.id for row in rows])
     totals = await session.execute(
         select(Delivery.notification_id, Delivery.state, func.count())
@@ -75,7 +73,7 @@ async def counted(session: AsyncSession, rows: Sequence[Notification]) -> list[C
     counts: dict[int, dict[str, int]] = {row.id: {} for row in rows}
     for notification_id, state, count in totals:
         counts[notification_id][state] = count
-    return [Counted(row, counts[row.id]) for row in rows]
+    return [NotificationWithCounts(row, counts[row.id]) for row in rows]
 
 
 async def list_deliveries(
@@ -88,8 +86,10 @@ async def list_deliveries(
     limit: int,
     cursor: str | None,
 ) -> tuple[list[DeliveryRow], str | None]:
-    """A page of the ledger in its order, and its next_cursor: in these states (all if none are
-    given), over this kind of channel, to people whose name contains `text` or whose address it is.
+    """Return a page of the ledger in its order, and its next_cursor.
+
+    Filters: these states (all if none are given), this kind of channel, and recipients whose name
+    contains `text` or whose address equals it.
     """
     query = _recipients().where(Delivery.notification_id == notification_id)
     if states:
@@ -101,12 +101,12 @@ async def list_deliveries(
     if (after := id_cursor(cursor)) is not None:
         query = query.where(Delivery.id > after)
     rows = (await session.execute(query.order_by(Delivery.id).limit(limit + 1))).all()
-    following = encode_cursor(rows[limit - 1][0].id) if len(rows) > limit else None
-    return [DeliveryRow(*row) for row in rows[:limit]], following
+    shown, following = page(rows, limit, lambda row: row[0].id)
+    return [DeliveryRow(*row) for row in shown], following
 
 
 async def audience_size(session: AsyncSession, notification: Notification) -> int:
-    """How many subscriptions a manual notification is for, as of when it was asked for."""
+    """Return the number of subscriptions a manual notification was requested for."""
     then = notification.created_at
     query = select(func.count()).where(
         Subscription.event_id == notification.event_id,
@@ -120,7 +120,7 @@ async def audience_size(session: AsyncSession, notification: Notification) -> in
 
 
 def title_of(event: Event, notification: Notification) -> str:
-    """The title in English: the organizer's own, or the one that the text of its kind has."""
+    """Return the title in English: the organizer's own, or that of its kind."""
     kind = notification.kind
     if kind not in EVENT_KINDS or (kind == "manual" and notification.title):
         return notification.title or kind
@@ -129,7 +129,7 @@ def title_of(event: Event, notification: Notification) -> str:
 
 
 def _facts(event: Event) -> EventFacts:
-    """As much as a title says."""
+    """Return the facts a title needs."""
     return EventFacts(
         name=event.name,
         start=event.start_date,
@@ -144,7 +144,7 @@ def _facts(event: Event) -> EventFacts:
 
 
 async def channels_of(session: AsyncSession, notification_id: int) -> list[str]:
-    """The kinds of channels that a notification went to, sorted."""
+    """Return the kinds of channels a notification went to, sorted."""
     query = (
         select(_channel)
         .select_from(Delivery)

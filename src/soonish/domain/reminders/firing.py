@@ -1,4 +1,4 @@
-"""What a reminder becomes when its instant comes: a notification and its ledger rows."""
+"""Turn a due reminder into a notification with its ledger rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from soonish.kit.schemas import as_z
 from soonish.workflow_types import ReminderInput
 
 LATE = timedelta(minutes=10)
-AHEAD = timedelta(minutes=1)  # what Temporal's clock may be ahead of this machine's
+AHEAD = timedelta(minutes=1)  # how far Temporal's clock may be ahead of ours
 REMIND_ME_LIFETIME = timedelta(hours=24)
 DAY, HOUR = 86_400, 3_600
 
@@ -27,8 +27,8 @@ DAY, HOUR = 86_400, 3_600
 class TooEarly(Exception):
     """The reminder is due in `left`.
 
-    A schedule that is moved in the very second in which it fires starts its workflow at the old
-    instant with the new arguments. Or Temporal's clock is ahead of this machine's.
+    Either its schedule was moved in the very second it fired, starting the workflow at the old
+    instant with new arguments, or Temporal's clock is ahead of ours.
     """
 
     def __init__(self, left: timedelta) -> None:
@@ -37,10 +37,10 @@ class TooEarly(Exception):
 
 
 async def fire(session: AsyncSession, work: ReminderInput, now: datetime) -> int | None:
-    """Write the reminder's notification; its id, or None where it is not (or no longer) wanted.
+    """Write the reminder's notification and return its id, None if it is no longer wanted.
 
-    The anchor instant decides: a schedule of before a move writes nothing and eats no key.
-    Called again it answers the same id. Raises TooEarly.
+    The anchor instant decides: a schedule from before a move writes nothing and uses no key.
+    Repeated calls return the same id. Raise TooEarly.
     """
     query = select(Event).where(Event.id == work.event_id).with_for_update(read=True)
     event = await session.scalar(query)
@@ -89,7 +89,7 @@ def _row_query(work: ReminderInput) -> Any:
 
 
 def _due_at(work: ReminderInput, anchor_at: datetime, now: datetime) -> datetime:
-    """The nominal instant; of a countdown the last one that has come."""
+    """Return the nominal instant; for a countdown the latest one reached."""
     first = anchor_at - timedelta(seconds=work.offset_seconds)
     if not work.every_seconds:
         return first
@@ -112,7 +112,8 @@ def _key(work: ReminderInput, due_at: datetime) -> str:
 
 
 async def _is_written(session: AsyncSession, key: str) -> bool:
-    """A countdown's row names its next instant as soon as one has fired."""
+    """Return True if the countdown's notification exists: firing advances its row to the next
+    instant."""
     query = select(Notification.id).where(Notification.dedup_key == key)
     return await session.scalar(query) is not None
 
@@ -162,7 +163,7 @@ def _note_fired(row: Reminder, work: ReminderInput, due_at: datetime, now: datet
 
 
 async def fire_remind_me(session: AsyncSession, remind_me_id: int, now: datetime) -> int | None:
-    """Write a remind-me's notification; its id, or None where it is not wanted any more."""
+    """Write a remind-me's notification and return its id, None if it is no longer wanted."""
     remind_me, subscription, event = await remind_me_state(session, remind_me_id)
     if remind_me is None or subscription is None or event is None:
         return None
@@ -188,7 +189,7 @@ async def fire_remind_me(session: AsyncSession, remind_me_id: int, now: datetime
 
 
 def _distance(event: Event, now: datetime) -> dict[str, Any]:
-    """What a remind-me says: how far off the start is, or the end; below 0 once that is over."""
+    """Return how far off the start is, or the end; negative once the event is over."""
     to_end = event.end_date is not None and event.start_date <= now
     seconds = int(((event.over_at if to_end else event.start_date) - now).total_seconds())
     return {
@@ -200,7 +201,8 @@ def _distance(event: Event, now: datetime) -> dict[str, Any]:
 async def remind_me_state(
     session: AsyncSession, remind_me_id: int
 ) -> tuple[RemindMe | None, Subscription | None, Event | None]:
-    """The remind-me with its live subscription and event; Nones where it is not wanted any more."""
+    """Return the remind-me with its live subscription and event; Nones if it is no longer
+    wanted."""
     query = (
         select(RemindMe, Subscription, Event)
         .join(Subscription, Subscription.id == RemindMe.subscription_id)
@@ -211,7 +213,7 @@ async def remind_me_state(
             is_active(),
             Event.cancelled_at.is_(None),
         )
-        .with_for_update(of=RemindMe)  # it fires or it is withdrawn, never both
+        .with_for_update(of=RemindMe)  # either fired or withdrawn, never both
     )
     row = (await session.execute(query)).one_or_none()
     return (row[0], row[1], row[2]) if row else (None, None, None)

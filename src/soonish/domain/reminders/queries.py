@@ -17,7 +17,7 @@ from soonish.infra.db.sql import id_list
 
 
 async def lock_rows(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[Existing]:
-    """The reminders that meet the conditions, locked, so that none is deleted under a plan."""
+    """Lock and return the matching reminders, so that none is deleted during planning."""
     columns = (
         Reminder.id,
         Reminder.schedule_id,
@@ -31,7 +31,7 @@ async def lock_rows(session: AsyncSession, *conditions: ColumnElement[bool]) -> 
 
 
 async def apply(session: AsyncSession, event_id: int, changes: Changes, now: datetime) -> None:
-    """Write the changes: one statement for what is made and removed, one per offset that moves."""
+    """Write the changes: one statement to create, one to remove, and one per moved offset."""
     if changes.make:
         rows = [{"event_id": event_id, **_values(one)} for one in changes.make]
         await session.execute(insert(Reminder), rows)
@@ -46,7 +46,7 @@ async def apply(session: AsyncSession, event_id: int, changes: Changes, now: dat
 
 
 def _grouped(moved: dict[int, PlannedReminder]) -> list[tuple[dict[str, Any], list[int]]]:
-    """New values with the rows that take them: as many groups as offsets, not as rows."""
+    """Group moved rows by their new values: one group per offset, not per row."""
     groups: dict[PlannedReminder, list[int]] = {}
     for row_id, one in moved.items():
         groups.setdefault(one._replace(schedule_id="", subscription_id=None), []).append(row_id)
@@ -71,7 +71,7 @@ def _times(wanted: PlannedReminder) -> dict[str, Any]:
 async def mark_removed(
     session: AsyncSession, *conditions: ColumnElement[bool], now: datetime
 ) -> None:
-    """Mark the reminders as no longer wanted."""
+    """Mark the reminders as removed."""
     query = (
         update(Reminder)
         .where(*conditions, Reminder.removed_at.is_(None))
@@ -82,7 +82,7 @@ async def mark_removed(
 
 
 async def with_own_reminders(session: AsyncSession, event_id: int) -> list[ReminderChoice]:
-    """What the event's active subscriptions chose, where they chose reminders of their own."""
+    """Return the choices of active subscriptions with personal reminders."""
     chosen = or_(
         Subscription.reminder_offsets.is_not(None),
         Subscription.end_reminder_offsets.is_not(None),
@@ -99,14 +99,14 @@ async def with_own_reminders(session: AsyncSession, event_id: int) -> list[Remin
 
 
 def is_waiting() -> ColumnElement[bool]:
-    """Neither sent nor cancelled."""
+    """Return the condition for remind-mes neither sent nor cancelled."""
     return RemindMe.fired_at.is_(None) & RemindMe.cancelled_at.is_(None)
 
 
 async def waiting_remind_mes(
     session: AsyncSession, subscription_id: int, limit: int, after: tuple[datetime, int] | None
 ) -> Sequence[RemindMe]:
-    """Remind-mes to come, soonest first, later than `after` (instant, id)."""
+    """Return pending remind-mes after `after` (instant, id), soonest first."""
     query = select(RemindMe).where(RemindMe.subscription_id == subscription_id, is_waiting())
     if after is not None:
         at, row_id = after
@@ -117,7 +117,7 @@ async def waiting_remind_mes(
 async def cancel_remind_mes(
     session: AsyncSession, *conditions: ColumnElement[bool], now: datetime
 ) -> Sequence[int]:
-    """Cancel those that wait and meet the conditions; their ids."""
+    """Cancel the matching pending remind-mes; return their ids."""
     query = (
         update(RemindMe)
         .where(*conditions, is_waiting())

@@ -1,4 +1,4 @@
-"""Who waits for approval: the organizers of the event decide, and the asker is told."""
+"""Approval of subscriptions: the organizers decide, and the applicant is notified."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MAIL_LIFETIME = timedelta(days=3)
 async def approve(
     session: AsyncSession, event: Event, actor: User, subscription_id: int, now: datetime
 ) -> bool:
-    """Make the subscription active and have it welcomed; False where it is active already.
+    """Activate the subscription and welcome its user; return False if it is active already.
 
-    The event is locked FOR SHARE. NotFound for a subscription that is not the event's or has
-    ended, Conflict where the event is over or cancelled.
+    The event is locked FOR SHARE. Raise NotFound for a subscription of another event or an ended
+    one, Conflict if the event is over or cancelled.
     """
     require_open(event, now)
     this = of_event(event, subscription_id)
@@ -42,9 +42,8 @@ async def approve(
     record(
         session,
         "subscription.approve",
-        actor_id=actor.id,
-        object_type="subscription",
-        object_id=subscription_id,
+        actor.id,
+        on=("subscription", subscription_id),
         event_id=event.id,
     )
     return True
@@ -53,10 +52,10 @@ async def approve(
 async def reject(
     session: AsyncSession, event: Event, actor: User, subscription_id: int, now: datetime
 ) -> bool:
-    """End the request and tell the asker; False where that was done already.
+    """Reject the request and notify the applicant; return False if it was rejected before.
 
-    NotFound for a subscription that is not the event's or has ended otherwise, Conflict
-    `already_approved` where it is active.
+    Raise NotFound for a subscription of another event or one that ended otherwise, Conflict
+    `already_approved` if it is active.
     """
     this = of_event(event, subscription_id)
     waiting = this & (Subscription.status != ACTIVE)

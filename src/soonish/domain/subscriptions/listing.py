@@ -1,4 +1,4 @@
-"""An event's subscribers as its organizers see them, and a user's subscriptions."""
+"""An event's subscribers for its organizers, and a user's subscriptions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger.routing import targets_select
 from soonish.domain.access.policy import of_event
-from soonish.domain.access.subscription_queries import is_confirmed, own
+from soonish.domain.access.subscription_queries import find_own, is_confirmed
 from soonish.errors import NotFound
 from soonish.identity.addresses import normalise
 from soonish.identity.users import find_by_address, name_or_address_matches
@@ -24,7 +24,7 @@ from soonish.infra.db.sql import id_list
 
 @dataclass(frozen=True)
 class Subscriber:
-    """A subscription of an event with what its organizer may know of the person."""
+    """A subscription with the data its organizers may see about the person."""
 
     subscription: Subscription
     name: str | None
@@ -42,11 +42,10 @@ async def subscribers(
     limit: int = 50,
     before_id: int | None = None,
 ) -> list[Subscriber]:
-    """An event's subscribers, newest first, with addresses in full: who may see them is for the
-    caller to ask.
+    """Return a page of an event's subscribers with full addresses, newest first.
 
-    Only those among the subscription `ids`, where they are given. `query` is looked for in names
-    and compared with whole addresses.
+    The caller checks who may see them. `ids` restricts the result to these subscriptions. `query`
+    is searched in names and compared with whole addresses.
     """
     conditions = [Subscription.event_id == event.id]
     if query.strip():
@@ -61,7 +60,7 @@ async def subscribers(
 
 
 async def subscriber(session: AsyncSession, event: Event, subscription_id: int) -> Subscriber:
-    """One of them. NotFound for a subscription that is not this event's, or has ended."""
+    """Return one subscriber. Raise NotFound for a subscription of another event or an ended one."""
     found = await _select(session, 1, of_event(event, subscription_id))
     if not found:
         raise NotFound("There is no such subscription.")
@@ -71,8 +70,7 @@ async def subscriber(session: AsyncSession, event: Event, subscription_id: int) 
 async def _select(
     session: AsyncSession, limit: int, *conditions: ColumnElement[bool]
 ) -> list[Subscriber]:
-    """Confirmed subscriptions with name, address and the kinds of channels they reach, newest
-    first."""
+    """Return confirmed subscriptions with name, address and kinds of channels, newest first."""
     query = (
         select(Subscription, User.name, User.email)
         .join(User, User.id == Subscription.user_id)
@@ -100,8 +98,8 @@ async def _kinds(session: AsyncSession, subscription_ids: list[int]) -> dict[int
 
 
 async def waiting_for_approval(session: AsyncSession, event_ids: Iterable[int]) -> dict[int, int]:
-    """How many subscriptions of each event wait for its organizer; events without any are left
-    out."""
+    """Return the number of subscriptions awaiting approval by event; events without any are
+    omitted."""
     query = (
         select(Subscription.event_id, func.count())
         .where(
@@ -117,7 +115,7 @@ async def waiting_for_approval(session: AsyncSession, event_ids: Iterable[int]) 
 async def of_user(
     session: AsyncSession, user: User, limit: int, before_id: int | None = None
 ) -> Sequence[tuple[Subscription, Event]]:
-    """The user's subscriptions that have not ended, with their events, newest first."""
+    """Return a page of the user's current subscriptions with their events, newest first."""
     query = (
         select(Subscription, Event)
         .join(Event, Event.id == Subscription.event_id)
@@ -130,13 +128,12 @@ async def of_user(
 
 
 async def active_of(session: AsyncSession, event_id: int, address: str) -> int | None:
-    """The id of this address's subscription to the event that has not ended, if there is one
-    that need not be confirmed.
+    """Return the id of the address's current, confirmed subscription to the event, or None.
 
-    Raises InvalidInput for what is no address.
+    Raise InvalidInput for an invalid address.
     """
     user = await find_by_address(session, normalise(address))
     if user is None:
         return None
-    found = await own(session, event_id, user.id)
+    found = await find_own(session, event_id, user.id)
     return found.id if found else None

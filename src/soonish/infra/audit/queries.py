@@ -8,8 +8,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.infra.db.models.audit import AuditEntry
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.infra.db.sql import newest_page
 
 
 def by_actor(user_id: int) -> ColumnElement[bool]:
@@ -27,7 +26,4 @@ async def entries(
     """A page of the entries that meet the conditions (none: all), newest first, and its
     next_cursor. Whether the asker may see them is the caller's business."""
     query = select(AuditEntry).where(*conditions)
-    if (before := id_cursor(cursor)) is not None:
-        query = query.where(AuditEntry.id < before)
-    rows = (await session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit + 1))).all()
-    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return await newest_page(session, query, AuditEntry, limit, cursor)

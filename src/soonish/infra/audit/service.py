@@ -20,24 +20,26 @@ def actor() -> int | None:
 def record(
     session: AsyncSession,
     action: str,
-    *,
+    /,
     actor_id: int | None,
-    object_type: str | None = None,
-    object_id: int | None = None,
+    *,
+    on: tuple[str, int] | None = None,
     event_id: int | None = None,
     outcome: str = OK,
-    details: dict[str, Any] | None = None,
+    **details: Any,
 ) -> None:
-    """Note that somebody (None: nobody signed in, or the operator) did this to that.
+    """Record that an actor (None: nobody signed in, or the operator) did something to an object.
 
-    `action` is `object.verb`, such as `event.cancel`. `details` hold ids and names of fields,
-    never an address, a text or a URL. Where from is known already (`audit/origin.py`).
+    `action` is `object.verb`, such as `event.cancel`; `on` is the object's type and id. `details`
+    hold ids and names of fields, never an address, a text or a URL. The request's origin is added
+    (`audit/origin.py`).
     """
     came = origin.current()
+    object_type, object_id = on or (None, None)
     if came.source:  # the operator acts, whoever's name the command was given
-        actor_id, details = None, {**(details or {}), "source": came.source}
+        actor_id, details["source"] = None, came.source
     if came.token_id:
-        details = {**(details or {}), "token_id": came.token_id}
+        details["token_id"] = came.token_id
     session.add(
         AuditEntry(
             actor_user_id=actor_id,
@@ -47,6 +49,6 @@ def record(
             object_id=object_id,
             event_id=event_id,
             client=came.client(),
-            details=details,
+            details=details or None,
         )
     )

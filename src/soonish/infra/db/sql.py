@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.types import BigInteger
 
 from soonish.infra.db.base import Base
+from soonish.kit.paging import id_cursor, page
 
 
 def is_sqlite(on: AsyncSession | AsyncConnection) -> bool:
@@ -48,3 +49,13 @@ def id_list(session: AsyncSession, ids: Iterable[int]) -> Select[Any]:
     if is_sqlite(session):
         return select(func.json_each(json.dumps(numbers)).table_valued("value").c.value)
     return select(func.unnest(literal(numbers, postgresql.ARRAY(BigInteger))))
+
+
+async def newest_page(
+    session: AsyncSession, query: Select[Any], table: type[Any], limit: int, cursor: str | None
+) -> tuple[list[Any], str | None]:
+    """Return a page of the query's rows of a table, newest first, and its next_cursor."""
+    if (before := id_cursor(cursor)) is not None:
+        query = query.where(table.id < before)
+    rows = (await session.scalars(query.order_by(table.id.desc()).limit(limit + 1))).all()
+    return page(rows, limit, lambda row: row.id)

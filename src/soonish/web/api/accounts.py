@@ -27,8 +27,8 @@ from soonish.domain.accounts.schemas import (
 from soonish.domain.accounts.sign_in import SignedIn
 from soonish.errors import NotFound
 from soonish.infra.db.models.accounts import Session, User
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 from soonish.web import cookies
 from soonish.web.deps import (
     BrowserDep,
@@ -168,9 +168,9 @@ async def list_sessions(
         rows = await sessions.list_live(
             session, settings, access.user.id, limit=limit + 1, before=before
         )
-    items = [_session_out(row, settings, access.session.id) for row in rows[:limit]]
-    more = encode_cursor(items[-1].id) if len(rows) > limit else None
-    return Page(items=items, next_cursor=more)
+    shown, following = page(rows, limit, lambda row: row.id)
+    items = [_session_out(row, settings, access.session.id) for row in shown]
+    return Page(items=items, next_cursor=following)
 
 
 @router.delete("/users/me/sessions", status_code=status.HTTP_204_NO_CONTENT, tags=["users"])

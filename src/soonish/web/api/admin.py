@@ -23,8 +23,8 @@ from soonish.infra.audit.schemas import AuditEntryOut
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
 from soonish.kit.masking import mask_address
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import MAX_ID, Page, Text, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import MAX_ID, Page, Text
 from soonish.web.api.events import event_out
 from soonish.web.api.subscriptions import StatusFilter, subscriber_out
 from soonish.web.api.subscriptions_bulk import BODY as BULK_BODY
@@ -112,8 +112,8 @@ async def list_subscriptions(
         found = await subscribers(
             session, event, query=query, status=status, limit=limit + 1, before_id=before
         )
-    items = [_masked(subscriber_out(one)) for one in found[:limit]]
-    following = encode_cursor(items[-1].id) if len(found) > limit else None
+    shown, following = page(found, limit, lambda one: one.subscription.id)
+    items = [_masked(subscriber_out(one)) for one in shown]
     return Page(items=items, next_cursor=following)
 
 

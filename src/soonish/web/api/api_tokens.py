@@ -8,8 +8,8 @@ from soonish.domain.accounts import api_tokens
 from soonish.domain.accounts.schemas import ApiTokenInput, ApiTokenOut, NewApiTokenOut
 from soonish.errors import NotFound
 from soonish.infra.db.models.accounts import ApiToken
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 from soonish.web.deps import CurrentSession, DbDep
 from soonish.web.params import CursorText, Limit, RowId
 
@@ -25,9 +25,8 @@ async def list_tokens(
     before = id_cursor(cursor)
     async with db.read() as session:
         rows = await api_tokens.list_kept(session, access.user.id, limit=limit + 1, before=before)
-    items = [ApiTokenOut.model_validate(row) for row in rows[:limit]]
-    more = encode_cursor(items[-1].id) if len(rows) > limit else None
-    return Page(items=items, next_cursor=more)
+    shown, following = page(rows, limit, lambda row: row.id)
+    return Page(items=[ApiTokenOut.model_validate(row) for row in shown], next_cursor=following)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)

@@ -18,7 +18,7 @@ from soonish.domain.events.schemas import (
     EventOut,
     EventPatch,
     EventUpdateOut,
-    FiredReminder,
+    FiredReminderOut,
     ReminderStatus,
     Statistics,
     WorkflowStatus,
@@ -146,14 +146,16 @@ async def get_statistics(event_id: RowId, user: CurrentUser, db: DbDep) -> Stati
 @router.get("/{event_id}/reminders/log")
 async def list_fired_reminders(
     event_id: RowId, user: CurrentUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
-) -> Page[FiredReminder]:
+) -> Page[FiredReminderOut]:
     """Reminders that were sent, newest first, with how punctual they were; organizers."""
     async with db.read() as session:
         event = await policy.require_organizer(session, event_id, user)
         found, following = await statistics.fired_reminders(
             session, event, limit=limit, cursor=cursor
         )
-    return Page(items=[FiredReminder.model_validate(one) for one in found], next_cursor=following)
+    return Page(
+        items=[FiredReminderOut.model_validate(one) for one in found], next_cursor=following
+    )
 
 
 @router.delete("/{event_id}", status_code=status.HTTP_204_NO_CONTENT)

@@ -24,8 +24,8 @@ from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
 from soonish.infra.rate_limits.limits import CHANNEL_TEST
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
 from soonish.web.middleware.rate_limits import MeterDep
 from soonish.web.params import CursorText, Limit, RowId
@@ -66,10 +66,10 @@ async def list_own(
     user: CurrentUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
 ) -> Page[IntegrationOut]:
     async with db.read() as session:
-        rows = await service.listed(session, user, limit + 1, id_cursor(cursor))
-    items = [IntegrationOut.of(row, utc_now()) for row in rows[:limit]]
-    more = len(rows) > limit
-    return Page(items=items, next_cursor=encode_cursor(items[-1].id) if more else None)
+        rows = await service.list_integrations(session, user, limit + 1, id_cursor(cursor))
+    shown, following = page(rows, limit, lambda row: row.id)
+    items = [IntegrationOut.of(row, utc_now()) for row in shown]
+    return Page(items=items, next_cursor=following)
 
 
 @router.get("/{integration_id}")

@@ -12,8 +12,8 @@ from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, Invitation
 from soonish.infra.db.session import Session
 from soonish.infra.db.types import utc_now
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 from soonish.web.deps import CurrentUser, DbDep, MailAllowanceDep, SettingsDep
 from soonish.web.params import CursorText, Limit, RowId
 
@@ -66,10 +66,9 @@ async def list_invitations(
     """Newest first, revoked and used ones too; never with their links."""
     async with db.read() as session:
         event = await policy.require_organizer(session, event_id, user)
-        rows = await invitations.listed(session, event, limit + 1, id_cursor(cursor))
-    items = [invitation_out(*one) for one in rows[:limit]]
-    following = encode_cursor(items[-1].id) if len(rows) > limit else None
-    return Page(items=items, next_cursor=following)
+        rows = await invitations.list_invitations(session, event, limit + 1, id_cursor(cursor))
+    shown, following = page(rows, limit, lambda row: row[0].id)
+    return Page(items=[invitation_out(*one) for one in shown], next_cursor=following)
 
 
 @router.delete("/{invitation_id}", status_code=status.HTTP_204_NO_CONTENT)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, status
 from soonish.domain.access import policy
 from soonish.domain.notifications import queries, service
 from soonish.domain.notifications.preview import preview
-from soonish.domain.notifications.queries import Counted, DeliveryRow
+from soonish.domain.notifications.queries import DeliveryRow, NotificationWithCounts
 from soonish.domain.notifications.schemas import (
     Accepted,
     Counts,
@@ -38,7 +38,7 @@ SearchText = Annotated[Text, Query(max_length=320)]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 
 
-def notification_out(event: Event, found: Counted) -> NotificationOut:
+def notification_out(event: Event, found: NotificationWithCounts) -> NotificationOut:
     row = found.notification
     return NotificationOut(
         id=row.id,
@@ -116,7 +116,7 @@ async def get_notification(
 ) -> NotificationOut:
     async with db.read() as session:
         event, row = await policy.require_notification(session, event_id, notification_id, user)
-        found = await queries.counted(session, [row])
+        found = await queries.with_counts(session, [row])
     return notification_out(event, found[0])
 
 

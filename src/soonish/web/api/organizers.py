@@ -11,8 +11,8 @@ from soonish.domain.events import queries
 from soonish.domain.events.schemas import EventOut
 from soonish.infra.db.types import utc_now
 from soonish.infra.rate_limits.limits import TRANSFER
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 from soonish.web.api.events import event_out
 from soonish.web.deps import CurrentUser, DbDep, MailAllowanceDep, SettingsDep
 from soonish.web.params import CursorText, Limit, RowId
@@ -38,12 +38,10 @@ async def list_organizers(
     before = id_cursor(cursor)
     async with db.read() as session:
         event = await policy.require_owner(session, event_id, user)
-        found = await organizers.listed(session, event)
+        found = await organizers.list_organizers(session, event)
     rest = [one for one in found if before is None or one.row_id > before]
-    return Page(
-        items=[organizer_out(one) for one in rest[:limit]],
-        next_cursor=encode_cursor(rest[limit - 1].row_id) if len(rest) > limit else None,
-    )
+    shown, following = page(rest, limit, lambda one: one.row_id)
+    return Page(items=[organizer_out(one) for one in shown], next_cursor=following)
 
 
 @router.post(

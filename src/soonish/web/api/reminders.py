@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from soonish.domain.reminders import service
 from soonish.domain.reminders.schemas import Preferences, RemindMeInput, RemindMeOut
 from soonish.infra.db.types import utc_now
-from soonish.kit.paging import instant_id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import instant_id_cursor, page
+from soonish.kit.schemas import Page
 from soonish.web.acting import ActingUser
 from soonish.web.deps import DbDep
 from soonish.web.params import CursorText, Limit, RowId
@@ -48,11 +48,9 @@ async def list_remind_mes(
     after = instant_id_cursor(cursor)
     async with db.read() as session:
         rows = await service.waiting_remind_mes(session, event_id, user, limit + 1, after)
-    items = [RemindMeOut.model_validate(row) for row in rows[:limit]]
-    more = len(rows) > limit
-    return Page(
-        items=items, next_cursor=encode_cursor(items[-1].at, items[-1].id) if more else None
-    )
+    shown, following = page(rows, limit, lambda row: (row.at, row.id))
+    items = [RemindMeOut.model_validate(row) for row in shown]
+    return Page(items=items, next_cursor=following)
 
 
 @router.delete("/remind-me/{remind_me_id}", status_code=204)

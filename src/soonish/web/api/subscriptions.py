@@ -34,8 +34,8 @@ from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.session import Database, Session
 from soonish.infra.db.types import utc_now
 from soonish.infra.rate_limits.limits import SUBSCRIBE, Meter
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, Text, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page, Text
 from soonish.web.acting import ActingUser
 from soonish.web.api.events import event_out
 from soonish.web.deps import (
@@ -103,7 +103,7 @@ async def subscribe(
 @router.get("/api/events/{event_id}/subscribe")
 async def get_own(event_id: RowId, user: ActingUser, db: DbDep) -> SubscriptionOut:
     async with db.read() as session:
-        return subscription_out(await service.view(session, event_id, user))
+        return subscription_out(await service.get_own(session, event_id, user))
 
 
 @router.patch("/api/events/{event_id}/subscribe")
@@ -111,14 +111,14 @@ async def choose(
     event_id: RowId, wanted: SelectionPatch, user: CurrentUser, db: DbDep
 ) -> SubscriptionOut:
     async with db.write() as session:
-        own = await service.choose(session, event_id, user, wanted, utc_now())
+        own = await service.update_selectors(session, event_id, user, wanted, utc_now())
     return subscription_out(own)
 
 
 @router.delete("/api/events/{event_id}/subscribe", status_code=204)
 async def leave(event_id: RowId, user: ActingUser, db: DbDep) -> None:
     async with db.write() as session:
-        await service.leave(session, event_id, user, utc_now())
+        await service.unsubscribe_user(session, event_id, user, utc_now())
 
 
 @router.get("/api/events/{event_id}/subscriptions")
@@ -141,8 +141,8 @@ async def list_subscribers(
             limit=limit + 1,
             before_id=id_cursor(cursor),
         )
-    items = [subscriber_out(one) for one in rows[:limit]]
-    return Page(items=items, next_cursor=_following(items, len(rows) > limit))
+    shown, following = page(rows, limit, lambda one: one.subscription.id)
+    return Page(items=[subscriber_out(one) for one in shown], next_cursor=following)
 
 
 @router.delete("/api/events/{event_id}/subscriptions/{subscription_id}", status_code=204)
@@ -170,9 +170,8 @@ async def list_own(
     before = id_cursor(cursor)
     async with db.read() as session:
         rows = await listing.of_user(session, user, limit + 1, before)
-        items = await _own_out(session, rows[:limit], settings)
-    more = len(rows) > limit
-    following = encode_cursor(items[-1].subscription_id) if more else None
+        shown, following = page(rows, limit, lambda row: row[0].id)
+        items = await _own_out(session, shown, settings)
     return Page(items=items, next_cursor=following)
 
 
@@ -237,7 +236,7 @@ async def _has_had_enough(db: Database, meter: Meter, event_id: int, address: st
     return is_told and not await may_mail(meter, address)
 
 
-def subscription_out(own: service.Own) -> SubscriptionOut:
+def subscription_out(own: service.SubscriptionDetails) -> SubscriptionOut:
     return SubscriptionOut(
         subscription_id=own.subscription.id,
         status=own.subscription.status,
@@ -272,10 +271,6 @@ def subscriber_out(one: listing.Subscriber) -> SubscriberOut:
         channels=one.channels,
         created_at=one.subscription.created_at,
     )
-
-
-def _following(items: list[SubscriberOut], more: bool) -> str | None:
-    return encode_cursor(items[-1].id) if more else None
 
 
 async def _unsubscribe(token: str, db: Database, settings: Settings) -> None:

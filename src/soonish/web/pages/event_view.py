@@ -114,7 +114,7 @@ async def _own_context(
     db: Database, settings: Settings, event: Event, user: User, form: Form
 ) -> dict[str, Any]:
     async with db.read() as session:
-        subscription = await subscription_queries.own(session, event.id, user.id)
+        subscription = await subscription_queries.find_own(session, event.id, user.id)
         ids = [subscription.id] if subscription else []
         groups = (await subscriptions.selectors_of(session, ids)).values()
         saved = [selector for group in groups for selector in group]

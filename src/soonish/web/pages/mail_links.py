@@ -39,7 +39,7 @@ async def ask_to_unsubscribe(
     """Asks for one click, because mail programs and scanners open every link."""
     event, user = await _subject(db, settings, "unsubscribe", token)
     async with db.read() as session:
-        subscribed = await subscription_queries.own(session, event.id, user.id) is not None
+        subscribed = await subscription_queries.find_own(session, event.id, user.id) is not None
     return _page(
         request,
         heading=_("Unsubscribe?"),
@@ -61,7 +61,7 @@ async def unsubscribe(request: Request, token: str, db: DbDep, settings: Setting
 @router.get("/confirm/{token}")
 async def ask_to_confirm(request: Request, token: str, db: DbDep) -> Response:
     async with db.read() as session:
-        event, subscription = await confirmation.subject(session, token)
+        event, subscription = await confirmation.find_by_token(session, token)
     if subscription.status != PENDING_CONFIRMATION:
         return _confirmed(request, event, subscription.status)
     return _page(
@@ -87,7 +87,7 @@ async def manage(
     event, user = await _subject(db, settings, "manage", token)
     async with db.read() as session:
         shown = event_out(await queries.details_for_visitors(session, event), settings)
-        subscription = await subscription_queries.own(session, event.id, user.id)
+        subscription = await subscription_queries.find_own(session, event.id, user.id)
         updates, _ = await queries.list_updates(session, event.id, limit=PAGE_SIZE, cursor=None)
     if subscription is None:
         return _left(request, event)
@@ -153,7 +153,7 @@ async def mail_sign_in(token: str, db: DbDep, settings: SettingsDep, meter: Mete
 async def leave(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
     event, user = await _subject(db, settings, "manage", token)
     async with db.write() as session:
-        await subscriptions.leave(session, event.id, user, utc_now())
+        await subscriptions.unsubscribe_user(session, event.id, user, utc_now())
     return _left(request, event)
 
 

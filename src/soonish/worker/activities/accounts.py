@@ -25,10 +25,12 @@ class AccountActivities:
     async def check_verification(self, request: VerificationInput) -> Deadline:
         """Clean up the registration if its time is over."""
         async with self._db.write() as session:
-            return Deadline(await registration.check(session, request.workflow_id))
+            return Deadline(await registration.expire_if_due(session, request.workflow_id))
 
     @activity.defn
     async def check_session(self, request: SessionInput) -> Deadline:
         """End the session if its time is over."""
         async with self._db.write() as session:
-            return Deadline(await sessions.check(session, self._settings, request.session_id))
+            return Deadline(
+                await sessions.expire_if_due(session, self._settings, request.session_id)
+            )
