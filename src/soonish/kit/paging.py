@@ -1,4 +1,4 @@
-"""Cursors of lists, read strictly: whatever encode_cursor did not make is InvalidInput."""
+"""Read cursors of lists strictly: any that encode_cursor did not make is InvalidInput."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from soonish.kit.schemas import MAX_ID, decode_cursor
 
 
 def id_cursor(cursor: str | None) -> int | None:
-    """The id of the last row of the page before, from `encode_cursor(id)`; None for no cursor."""
+    """Return the id of the previous page's last row, from `encode_cursor(id)`, or None."""
     return None if cursor is None else _row_id(decode_cursor(cursor, 1)[0])
 
 
 def instant_id_cursor(cursor: str | None) -> tuple[datetime, int] | None:
-    """Instant and id of the last row of the page before, from `encode_cursor(instant, id)`."""
+    """Return instant and id of the previous page's last row, from `encode_cursor(instant, id)`."""
     if cursor is None:
         return None
     instant, row_id = decode_cursor(cursor, 2)
@@ -24,7 +24,7 @@ def instant_id_cursor(cursor: str | None) -> tuple[datetime, int] | None:
 
 def _row_id(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= MAX_ID:
-        raise _not_ours()
+        raise _invalid_cursor()
     return value
 
 
@@ -35,8 +35,8 @@ def _instant(value: Any) -> datetime:
             raise ValueError
         return instant.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
-        raise _not_ours() from None
+        raise _invalid_cursor() from None
 
 
-def _not_ours() -> InvalidInput:
+def _invalid_cursor() -> InvalidInput:
     return InvalidInput("cursor", "is not one of ours; use next_cursor of the page before")

@@ -1,4 +1,4 @@
-"""Writing to the audit log, in the transaction of what is recorded. Nothing else writes to it."""
+"""Write to the audit log, in the transaction of the recorded action; nothing else writes to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OK, DENIED, FAILED = "ok", "denied", "failed"
 
 
 def actor() -> int | None:
-    """Who is signed in where this request comes from; None for nobody, and outside of any."""
+    """Return the id of the request's user; None if nobody is signed in or there is no request."""
     return origin.current().actor_id
 
 
@@ -28,16 +28,16 @@ def record(
     outcome: str = OK,
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Note that somebody (None: nobody signed in, or the operator) did this to that.
+    """Record an action of a user (None: nobody is signed in, or the operator acts).
 
     `action` is `object.verb`, such as `event.cancel`. `details` hold ids and names of fields,
-    never an address, a text or a URL. Where from is known already (`audit/origin.py`).
+    never an address, a text or a URL. The client comes from the current origin.
     """
-    came = origin.current()
-    if came.source:  # the operator acts, whoever's name the command was given
-        actor_id, details = None, {**(details or {}), "source": came.source}
-    if came.token_id:
-        details = {**(details or {}), "token_id": came.token_id}
+    here = origin.current()
+    if here.source:  # the operator acts, whatever user the command names
+        actor_id, details = None, {**(details or {}), "source": here.source}
+    if here.token_id:
+        details = {**(details or {}), "token_id": here.token_id}
     session.add(
         AuditEntry(
             actor_user_id=actor_id,
@@ -46,7 +46,7 @@ def record(
             object_type=object_type,
             object_id=object_id,
             event_id=event_id,
-            client=came.client(),
+            client=here.client(),
             details=details,
         )
     )
