@@ -19,7 +19,7 @@ from soonish.cli.main import app as commands
 from soonish.config import Settings
 from soonish.delivery.texts.events import EVENT_KINDS
 from soonish.delivery.transports.outcome import Outcome
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 from soonish.infra.db.models.registry import Base
 from soonish.local.temporal_server import DYNAMIC_CONFIG
 from soonish.ops.metrics import registry
@@ -197,7 +197,7 @@ def words_of_table(page: str, header: str) -> set[str]:
 def test_kinds_states_and_outcomes_are_those_of_the_code() -> None:
     page = text_of("docs/notification-patterns.md")
     assert words_of_table(page, "kind") == set(EVENT_KINDS)
-    assert words_of_table(page, "state") == {state.value for state in State}
+    assert words_of_table(page, "state") == {state.value for state in DeliveryState}
     assert words_of_table(page, "outcome") == {outcome.value for outcome in Outcome}
 
 

@@ -45,7 +45,7 @@ async def test_an_entry_goes_with_its_transaction(database: Database) -> None:
 
 
 async def test_the_command_line_is_a_source(database: Database) -> None:
-    with origin.coming_from(origin.Origin(source=origin.CLI)):
+    with origin.recorded_as_from(origin.Origin(source=origin.CLI)):
         async with database.write() as session:
             audit.record(session, "user.create", None)
     [entry] = await entries(database)

@@ -19,7 +19,7 @@ from soonish.config import Settings
 from soonish.domain.accounts import sessions
 from soonish.identity.users import find_or_create_by_address
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.types import utc_now
 from soonish.runtime import make_runtime
 from soonish.web.cookies import SESSION
@@ -45,7 +45,7 @@ async def sent_message(world: World, event_id: int, people: int = 3) -> tuple[in
 
 async def arrive(world: World, delivery_ids: list[int]) -> None:
     for one in delivery_ids:
-        await world.change(Delivery, one, state=State.SENT, finished_at=utc_now())
+        await world.change(Delivery, one, state=DeliveryState.SENT, finished_at=utc_now())
 
 
 async def test_two_browsers_watch_a_message_arrive(browser: Browser, served_site: Site):

@@ -17,7 +17,7 @@ import urllib3
 
 from soonish.config import Settings
 from soonish.delivery.transports.apprise import schemes
-from soonish.delivery.transports.apprise.urls import vet
+from soonish.delivery.transports.apprise.urls import load_plugin
 from soonish.delivery.transports.attempt import (
     Attempt,
     BlockedTarget,
@@ -220,7 +220,7 @@ def _urls_of(scheme: str, host: str) -> list[str]:
 
 def _is_usable(url: str) -> bool:
     try:
-        vet(url)
+        load_plugin(url)
     except InvalidInput:
         return False
     return True

@@ -13,9 +13,9 @@ import pytest
 
 from soonish.config import Settings
 from soonish.delivery.transports.apprise import schemes
-from soonish.delivery.transports.apprise.urls import check_url, vet
+from soonish.delivery.transports.apprise.urls import check_url, load_plugin
 from soonish.delivery.transports.egress import guard
-from soonish.delivery.transports.egress.addresses import is_localhost, is_open, parse_literal
+from soonish.delivery.transports.egress.addresses import is_localhost, is_permitted, parse_literal
 from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.outcome import Outcome, SendResult
 from soonish.delivery.transports.sender import Sender
@@ -36,7 +36,7 @@ CHUNK = 2000
 
 def is_usable(url: str) -> bool:
     try:
-        vet(url)
+        load_plugin(url)
     except InvalidInput:
         return False
     return True
@@ -82,7 +82,7 @@ def test_the_corpus_is_large_and_every_literal_in_it_is_closed():
     literals = [address for s in SPELLINGS if (address := parse_literal(s)) is not None]
     assert len(literals) >= 200
     assert all(is_closed(str(address)) for address in literals)
-    assert not any(is_open(address, []) for address in literals)
+    assert not any(is_permitted(address, []) for address in literals)
 
 
 def test_every_scheme_with_a_host_has_a_url_that_works():

@@ -15,7 +15,7 @@ import pytest
 
 from soonish.delivery.transports import attempt
 from soonish.delivery.transports.http.connections import ANSWER_LIMIT
-from soonish.delivery.transports.http.retry_after import asked_wait, parse_retry_after
+from soonish.delivery.transports.http.retry_after import parse_retry_after, requested_wait
 from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.outcome import Outcome
 from soonish.delivery.transports.sender import Sender
@@ -387,7 +387,7 @@ async def test_a_mail_server_that_says_nothing(
      b'{"retry_after": NaN}', b'{"retry_after": true}', b'{"retry_after": "5"}', b"\xff\xfe\0"],
 )  # fmt: skip
 def test_bodies_that_ask_to_wait_in_strange_ways(body: bytes):
-    wait = asked_wait(lambda name: None, body)
+    wait = requested_wait(lambda name: None, body)
     assert wait is None or 0 <= wait <= 86_400
 
 

@@ -51,14 +51,14 @@ async def test_a_full_window_allows_nothing_until_its_oldest_entry_is_over(
 async def test_keys_and_limits_are_counted_apart(limits: RateLimits) -> None:
     for _ in range(3):
         assert (await limits.hit(THREE, "anna")).allowed
-    assert not (await limits.look(THREE, "anna")).allowed
+    assert not (await limits.peek(THREE, "anna")).allowed
     assert (await limits.hit(THREE, "bert")).allowed
     assert (await limits.hit(Limit("other", 3, 60, ""), "anna")).allowed
 
 
 async def test_looking_counts_nothing(limits: RateLimits) -> None:
     for _ in range(5):
-        quota = await limits.look(THREE, "anna")
+        quota = await limits.peek(THREE, "anna")
         assert (quota.allowed, quota.remaining) == (True, 3)
 
 

@@ -30,7 +30,7 @@ def failed(event: OfEvent = None, as_json: JsonOption = False) -> None:
 
         async with runtime.db.read() as session:
             await _require_event(session, event)
-            return [_row(one) for one in await dead_letters.failed(session, event)]
+            return [_row(one) for one in await dead_letters.failed_deliveries(session, event)]
 
     show_rows(as_json, run(work), COLUMNS, "No delivery has failed.")
 
@@ -63,9 +63,9 @@ async def _retry(
     async with runtime.db.read() as session:
         await _require_event(session, event)
         if notification_id is not None:
-            found = [await dead_letters.require(session, notification_id)]
+            found = [await dead_letters.require_notification(session, notification_id)]
         else:
-            found = list(await dead_letters.with_failures(session, event))
+            found = list(await dead_letters.notifications_with_failures(session, event))
     retried, expired = 0, list[int]()
     for one in found:
         try:

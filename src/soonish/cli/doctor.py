@@ -120,7 +120,7 @@ async def _with_runtime(runtime: Runtime, send: bool) -> list[Finding]:
     findings = [database, temporal]
     if database.ok:
         findings.append(await _found("keys", lambda: _keys(runtime), "Set the old keys back."))
-        judged = (await health.check(runtime)).parts
+        judged = (await health.check_health(runtime)).parts
         findings += [_judged(name, judged[name]) for name in REMEDIES if name != "temporal"]
     else:
         findings.append(await _found("mail", lambda: _mail(runtime), REMEDIES["mail"]))

@@ -41,8 +41,8 @@ def poke(
         from soonish.infra.outbox import operations
 
         async with runtime.db.write() as session:
-            revived = await operations.revive_failed(session) if failed else 0
-            streams = await operations.release(session)
+            revived = await operations.retry_failed_rows(session) if failed else 0
+            streams = await operations.reset_pokes(session)
         if streams and runtime.db.on_commit:
             runtime.db.on_commit(set(streams))
         return {"streams": len(streams), "revived": revived}
@@ -58,7 +58,7 @@ async def _status(runtime: Runtime) -> dict[str, Any]:
 
     async with runtime.db.read() as session:
         undone = await operations.undone_by_kind(session)
-        failed = await operations.failed(session)
+        failed = await operations.failed_rows(session)
     return {
         "undone": [
             {"kind": u.kind, "rows": u.rows, "oldest": as_z(u.oldest), "error": u.error}

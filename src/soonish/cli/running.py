@@ -29,7 +29,7 @@ def run(work: Callable[[Runtime], Awaitable[T]]) -> T:
     """
     from soonish.infra.audit import origin
 
-    with exiting_clearly(), origin.coming_from(origin.Origin(source=origin.CLI)):
+    with exiting_clearly(), origin.recorded_as_from(origin.Origin(source=origin.CLI)):
         return asyncio.run(_run(work))
 
 
@@ -107,4 +107,4 @@ async def _still_waiting(db: Database, announced: set[str]) -> bool:
     from soonish.infra.outbox import operations
 
     async with db.read() as session:
-        return await operations.is_untold(session, announced)
+        return await operations.has_unpoked(session, announced)

@@ -54,7 +54,7 @@ def _serve() -> None:
     from soonish.config import load_settings
     from soonish.local.lock import check_port
     from soonish.local.parent import watch_parent
-    from soonish.worker.garbage import collect_rarely
+    from soonish.runtime import tune_garbage_collection
 
     settings = load_settings()
     require_database(settings)
@@ -75,7 +75,7 @@ def _serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _ignore)
     watch_parent()
-    collect_rarely()
+    tune_garbage_collection()
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_check_and_serve(uvicorn.Server(config), app.state.soonish))
 

@@ -55,13 +55,13 @@ def _decode(cursor: str, size: int) -> list[Any]:
     except (ValueError, binascii.Error, UnicodeDecodeError):
         values = None
     if not isinstance(values, list) or len(values) != size:
-        raise _not_ours()
+        raise _invalid_cursor()
     return values
 
 
 def _row_id(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= MAX_ID:
-        raise _not_ours()
+        raise _invalid_cursor()
     return value
 
 
@@ -72,8 +72,8 @@ def _instant(value: Any) -> datetime:
             raise ValueError
         return instant.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
-        raise _not_ours() from None
+        raise _invalid_cursor() from None
 
 
-def _not_ours() -> InvalidInput:
+def _invalid_cursor() -> InvalidInput:
     return InvalidInput("cursor", "is not one of ours; use next_cursor of the page before")

@@ -1,4 +1,4 @@
-"""What every request and answer of the API shares: strict input, UTC instants, paged lists."""
+"""Shared types of the API's requests and responses: strict input, UTC instants, paged lists."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _to_utc(value: datetime) -> datetime:
 
 
 def one_line_only(value: str) -> str:
-    """Refuse line breaks and other control characters: titles end up in mail headers."""
+    """Refuse line breaks and other control characters, as titles end up in mail headers."""
     if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in value):
         raise ValueError(_("must be one line without control characters"))
     return value
@@ -63,12 +63,12 @@ def _tag(value: str) -> str:
 
 @cache
 def known_timezones() -> frozenset[str]:
-    """The names of IANA's zones; what a machine calls its own zone means another one elsewhere."""
+    """Return IANA's zone names, without those that mean a machine's own zone."""
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def as_z(value: datetime) -> str:
-    """ISO 8601 in UTC with `Z`, as every answer writes a time."""
+    """Format an instant as ISO 8601 in UTC with `Z`, as in every response."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -84,7 +84,7 @@ Tag = Annotated[OneLine, StringConstraints(min_length=1), AfterValidator(_tag)]
 
 
 class Input(BaseModel):
-    """A request body: unknown fields are refused, text is stripped of surrounding space."""
+    """A request body, which refuses unknown fields and strips surrounding space."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -94,7 +94,7 @@ class Output(BaseModel):
 
 
 class Page(BaseModel, Generic[T]):
-    """One page of a list; ask again with `cursor=next_cursor` for what follows."""
+    """One page of a list; `cursor=next_cursor` requests the next one."""
 
     items: list[T]
     next_cursor: str | None = None

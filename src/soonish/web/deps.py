@@ -14,7 +14,7 @@ from soonish.domain.accounts.oidc import Provider
 from soonish.domain.accounts.principal import Access, SessionAccess, TokenAccess
 from soonish.domain.accounts.sign_in import Browser
 from soonish.errors import NotFound, Unauthorized
-from soonish.i18n import accepted
+from soonish.i18n import browser_language
 from soonish.infra.audit import origin
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database
@@ -78,7 +78,7 @@ async def get_browser(request: Request, settings: SettingsDep) -> Browser:
 
 async def get_language(request: Request) -> str | None:
     """Return the supported language the browser prefers; None without a preference."""
-    return accepted(request.headers.get("accept-language", ""))
+    return browser_language(request.headers.get("accept-language", ""))
 
 
 # These two are only for the OpenAPI document; get_access reads the request itself.
@@ -104,7 +104,7 @@ async def get_access(
     found = await find_access(request, settings, db)
     request.state.user = found.user if found else None  # for error pages, too
     if found is not None:
-        origin.act_as(found.user.id, found.token.id if isinstance(found, TokenAccess) else None)
+        origin.set_actor(found.user.id, found.token.id if isinstance(found, TokenAccess) else None)
     if found is not None and request.url.path.startswith("/api/"):
         await meter.require(API, str(found.user.id))
     if isinstance(found, TokenAccess):

@@ -26,7 +26,7 @@ from soonish.errors import (
     Unavailable,
 )
 from soonish.i18n import LazyText, _
-from soonish.infra.db.errors import is_passing
+from soonish.infra.db.errors import is_transient
 from soonish.web.middleware.methods import allowed_methods, page_above
 from soonish.web.problems import error_headers, problem_response
 from soonish.web.rendering.templating import is_htmx, redirect, render
@@ -84,7 +84,7 @@ def as_soonish_error(error: Exception) -> SoonishError:
         made = _BY_STATUS.get(error.status_code, BadRequest)()
         made.status = error.status_code
         return made
-    if is_passing(error):
+    if is_transient(error):
         return Unavailable("The database does not answer just now. Please try again.")
     return SoonishError()
 

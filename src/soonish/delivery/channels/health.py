@@ -1,7 +1,7 @@
-"""The health of channels in their rows, shared by all workers (DESIGN 8).
+"""Store the health of channels in their rows, shared by all workers (DESIGN 8).
 
-All integrations of one user with the same URL are one channel: they are read together and marked
-together. Rows are locked in the order of their ids, so that two workers never wait for each other.
+All integrations of one user with the same URL are one channel: they are read and updated
+together. Rows are locked in the order of their ids, so that workers never deadlock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """The integrations of one user with one URL that are not deleted; `name` is the oldest's."""
+    """One user's integrations with the same URL, without deleted ones; `name` is the oldest's."""
 
     user_id: int
     name: str
@@ -49,8 +49,8 @@ class ChannelGroup:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The result of one send over a channel; `probe` as in Leave."""
+class ChannelResult:
+    """The result of one send over a channel; `probe` as in Permit."""
 
     integration_id: int
     result: SendResult
@@ -59,9 +59,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class OwnerNotice:
-    """Something to mail to a channel's owner, once for each `since`.
+    """A mail to a channel's owner, sent once for each `since`.
 
-    `kind`: `channel_failing` or `channel_off`; `problem` is the service's own words, if any.
+    `kind`: CHANNEL_FAILING or CHANNEL_OFF; `problem` quotes the service, if it said anything.
     """
 
     channel: ChannelGroup
@@ -73,32 +73,33 @@ class OwnerNotice:
 async def acquire(
     session: AsyncSession, wanted: Mapping[int, tuple[int, Rate | None]], now: datetime
 ) -> dict[int, Permit]:
-    """Leave for each message of `wanted` (any key: integration id, rate), and note it as sent.
+    """Ask to send each message of `wanted`, which maps any key to (integration id, rate).
 
-    Two statements however many there are. A message over a deleted integration has no answer.
+    Takes two statements for any number of messages. Granted messages count as sent. A message
+    over a deleted integration gets no permit.
     """
     channels = await lock(session, {integration_id for integration_id, _ in wanted.values()})
     states = _healths(channels)
-    leaves: dict[int, Permit] = {}
+    permits: dict[int, Permit] = {}
     for key, (integration_id, rate) in wanted.items():
         if integration_id in channels:
             channel = channels[integration_id]
-            states[channel.ids], leaves[key] = circuit.acquire(states[channel.ids], rate, now)
+            states[channel.ids], permits[key] = circuit.acquire(states[channel.ids], rate, now)
     await _write(session, channels, states)
-    return leaves
+    return permits
 
 
-async def note_success(
+async def record_success(
     session: AsyncSession, integration_ids: Iterable[int], now: datetime
 ) -> None:
-    """A success clears all that was held against the channels; one statement."""
+    """Reset the failures of these channels after a success, in one statement."""
     these = {"p_ids": sql.ids_value(session, integration_ids), "p_now": now}
     await session.execute(_success(sqlite=sql.is_sqlite(session)), these)
 
 
 @cache
 def _success(*, sqlite: bool) -> Update:
-    """Made once: it runs for every batch of messages. Takes p_ids and p_now."""
+    """Build the statement once, as it runs for every batch. Parameters: p_ids and p_now."""
     return (
         update(Integration)
         .where(Integration.id.in_(_siblings(sql.ids(sqlite=sqlite)).with_for_update()))
@@ -113,12 +114,12 @@ def _success(*, sqlite: bool) -> Update:
     )
 
 
-async def note_failures(
-    session: AsyncSession, answers: Sequence[Answer], now: datetime
+async def record_failures(
+    session: AsyncSession, answers: Sequence[ChannelResult], now: datetime
 ) -> list[OwnerNotice]:
-    """Count failed sends against their channels; return what their owners must hear."""
-    telling = (circuit.Effect.FAILS, circuit.Effect.REFUSES, circuit.Effect.WAITS)
-    answers = [one for one in answers if circuit.effect_of(one.result) in telling]
+    """Count failed sends against their channels; return the notices for their owners."""
+    counted = (circuit.Effect.FAILS, circuit.Effect.REFUSES, circuit.Effect.WAITS)
+    answers = [one for one in answers if circuit.effect_of(one.result) in counted]
     if not answers:
         return []
     channels = await lock(session, {one.integration_id for one in answers})
@@ -140,8 +141,8 @@ async def note_failures(
     return notices
 
 
-async def forget(session: AsyncSession, integration_ids: Iterable[int]) -> None:
-    """A clean bill of health; what the service asked to wait for stands."""
+async def reset(session: AsyncSession, integration_ids: Iterable[int]) -> None:
+    """Forget past failures of these channels, but keep the wait that a service asked for."""
     await session.execute(
         update(Integration)
         .where(
@@ -153,7 +154,7 @@ async def forget(session: AsyncSession, integration_ids: Iterable[int]) -> None:
 
 
 async def any_long_failing(session: AsyncSession, now: datetime) -> bool:
-    """Whether switch_off_long_failing would find channels."""
+    """Return True if switch_off_long_failing would find channels."""
     return await session.scalar(_long_failing(now).limit(1)) is not None
 
 
@@ -177,7 +178,7 @@ async def switch_off_long_failing(
 
 
 async def lock(session: AsyncSession, integration_ids: Iterable[int]) -> dict[int, ChannelGroup]:
-    """The channels of these integrations by the ids of all of theirs, their rows locked."""
+    """Lock the channels of these integrations; return them by the ids of all their rows."""
     query = (
         select(
             Integration.id,
@@ -198,7 +199,7 @@ async def lock(session: AsyncSession, integration_ids: Iterable[int]) -> dict[in
 
 
 def _siblings(integration_ids: Select[Any]) -> Select[int]:
-    """The ids of all integrations of the same users with the same URLs, in order."""
+    """Select the ids of all integrations of the same users with the same URLs, in order."""
     asked = aliased(Integration)
     theirs = select(asked.user_id, asked.url_fingerprint).where(asked.id.in_(integration_ids))
     one = aliased(Integration)
@@ -235,7 +236,7 @@ async def _write(
     channels: Mapping[int, ChannelGroup],
     states: Mapping[tuple[int, ...], ChannelHealth],
 ) -> None:
-    """One statement for all channels that changed, with what changed."""
+    """Write the changed columns of all changed channels in one statement."""
     changed = {
         row_id: (channel.health, states[channel.ids])
         for row_id, channel in channels.items()
@@ -255,7 +256,7 @@ async def _write(
 def _by_id(
     column: InstrumentedAttribute[Any], changed: Mapping[int, tuple[ChannelHealth, ChannelHealth]]
 ) -> Case[Any] | None:
-    """The column's new values, None where it stays the same for all."""
+    """Return the column's new values by row id, None if no row changes it."""
     news = {
         row_id: (getattr(before, column.key), getattr(after, column.key))
         for row_id, (before, after) in changed.items()

@@ -1,17 +1,16 @@
-"""Mails about an account, an address or a channel.
+"""The wording of mails about an account, an address or a channel.
 
-`Content.extra` carries what they say: `url` (else the slot `{{action_url}}` stays, for the
-activity that makes the token), `seconds` (how long the link works, else its life of DESIGN 11),
-and per kind `email`, `channel`, `problem`, `event`, `organizer`.
+Their values are in `Content.extra`: `url` (without it the slot `{{action_url}}` stays, to be
+filled with a token just before the send), `seconds` (how long the link works; the default is in
+DESIGN 11), and per kind `email`, `channel`, `problem`, `event`, `organizer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from soonish.delivery.texts.blocks import Action, Paragraph, Rows
+from soonish.delivery.texts.blocks import NAME_LIMIT, Action, Draft, Paragraph, Rows
 from soonish.delivery.texts.content import Content
-from soonish.delivery.texts.draft import NAME_LIMIT, Draft
 from soonish.delivery.texts.humanize import duration_in_words
 from soonish.delivery.texts.safe_text import one_line
 from soonish.i18n import Language
@@ -23,7 +22,7 @@ Wording = Callable[[Content, Language], Draft]
 
 
 def account_draft(content: Content, t: Language) -> Draft:
-    """The wording of one of ACCOUNT_KINDS; KeyError for any other kind."""
+    """Word one of ACCOUNT_KINDS. Raises KeyError for any other kind."""
     return ACCOUNT_KINDS[content.kind](content, t)
 
 
@@ -36,7 +35,7 @@ def _draft(
     paragraphs: tuple[str, ...],
     reason: str = "",
 ) -> Draft:
-    """One button, its paragraphs above it; the first is also the preheader."""
+    """Return a draft of paragraphs and one button; the first paragraph is also the preheader."""
     return Draft(
         title=title,
         preheader=paragraphs[0],
@@ -136,7 +135,7 @@ def _new_email(content: Content, t: Language) -> Draft:
 
 
 def _email_changed(content: Content, t: Language) -> Draft:
-    """To the old address; `email` is the new one, masked or in full as the caller decides."""
+    """Word the mail to the old address; `email` is the new one, masked or not by the caller."""
     new = one_line(content.extra.get("email"), 320)
     told = t.gettext("Your Soonish account now uses another address.")
     known = t.gettext("Your Soonish account now uses the address %(email)s.") % {"email": new}
@@ -316,7 +315,7 @@ ACCOUNT_KINDS: dict[str, Wording] = {
 }
 
 
-# where on the organizer's page of the event their button leads
+# the section of the organizer's event page that their button opens
 FOR_ORGANIZERS = {"co_organizer": "", "new_owner": "", "approval_wanted": "/subscribers"}
 
 

@@ -1,25 +1,33 @@
-"""What subscribers and organizers are told about an event (CONTRACT, Texts)."""
+"""The wording of messages about an event (CONTRACT, Texts)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from soonish.delivery.texts.blocks import Action, Block, ChangeRows, MarkdownText, Paragraph, Rows
+from soonish.delivery.texts.blocks import (
+    NAME_LIMIT,
+    Action,
+    Block,
+    ChangeRows,
+    Draft,
+    MarkdownText,
+    Paragraph,
+    Rows,
+)
 from soonish.delivery.texts.content import Content, EventFacts
-from soonish.delivery.texts.draft import NAME_LIMIT, Draft
 from soonish.delivery.texts.humanize import date_in_words, describe_changes, duration_in_words
 from soonish.delivery.texts.markdown import markdown_to_text
 from soonish.delivery.texts.safe_text import one_line, paragraph, shorten
 from soonish.i18n import Language
 
 _EXCERPT = 400  # characters of the description
-_LONG_OVER = -60  # seconds; a reminder this much after its anchor says so
+_CLEARLY_OVER = -60  # seconds; a reminder this long after its anchor says that it is over
 
 Wording = Callable[[Content, EventFacts, Language], Draft]
 
 
 def event_draft(content: Content, facts: EventFacts, t: Language) -> Draft:
-    """The wording of one of EVENT_KINDS; KeyError for any other kind."""
+    """Word one of EVENT_KINDS. Raises KeyError for any other kind."""
     return EVENT_KINDS[content.kind](content, facts, t)
 
 
@@ -59,8 +67,8 @@ def _update(content: Content, facts: EventFacts, t: Language) -> Draft:
     changes = describe_changes(content.changes, facts.timezone, str(t.locale))
     rows = ChangeRows(tuple(changes), t.gettext("was"), t.gettext("now"))
     heading = Paragraph(t.gettext("This is what has changed:"))
-    # The description's beginning is already there where it is what changed.
-    told = any(change.field == "description" for change in content.changes)
+    # A changed description is among the changes already.
+    is_described = any(change.field == "description" for change in content.changes)
     return Draft(
         title=t.gettext("%(name)s has changed") % _named(facts),
         preheader="; ".join(f"{label}: {shorten(new, 80)}" for label, _, new in changes),
@@ -68,7 +76,7 @@ def _update(content: Content, facts: EventFacts, t: Language) -> Draft:
         blocks=(
             *((heading, rows) if changes else ()),
             _details(facts, t, heading=t.gettext("Event")),
-            *(() if told else _about(facts, t)),
+            *(() if is_described else _about(facts, t)),
         ),
         action=_see_event(facts, t),
     )
@@ -124,7 +132,7 @@ def _reminder(content: Content, facts: EventFacts, t: Language) -> Draft:
 
 def _distance_title(seconds: int, anchor: str, facts: EventFacts, t: Language) -> str:
     ends = anchor == "end"
-    if seconds <= _LONG_OVER:
+    if seconds <= _CLEARLY_OVER:
         over = t.gettext("%(name)s has ended") if ends else t.gettext("%(name)s has started")
         return over % _named(facts)
     if seconds <= 0:
@@ -228,7 +236,7 @@ def _detail_rows(facts: EventFacts, t: Language, when: str = "") -> tuple[tuple[
 
 
 def _about(facts: EventFacts, t: Language) -> tuple[Block, ...]:
-    """The beginning of the description, as plain text: half a list or link would look broken."""
+    """Return an excerpt of the description in plain text: half a list or link would look broken."""
     excerpt = paragraph(markdown_to_text(facts.description), _EXCERPT)
     return (Paragraph(excerpt, heading=t.gettext("About this event")),) if excerpt else ()
 

@@ -10,11 +10,11 @@ from soonish.errors import InvalidInput
 from soonish.identity.addresses import fingerprint_of, normalise
 from soonish.infra.db.models.accounts import User
 from soonish.infra.rate_limits.limits import (
+    DAILY_RECIPIENTS,
     LOGIN_ADDRESS,
     LOGIN_CLIENT,
     MAIL,
-    UNASKED,
-    WRITTEN_TO,
+    UNSOLICITED_MAIL,
     Limit,
     Meter,
 )
@@ -87,9 +87,13 @@ class MailAllowance:
             return frozenset()
         known = {fingerprint_of(one): one for one in _normalised(addresses)}
         if known and not self.sender.is_admin:
-            await self.meter.require(WRITTEN_TO, str(self.sender.id), len(known))
+            await self.meter.require(DAILY_RECIPIENTS, str(self.sender.id), len(known))
         return frozenset(
-            [f for f, one in known.items() if not await self.meter.has_room(UNASKED, _mailbox(one))]
+            [
+                f
+                for f, one in known.items()
+                if not await self.meter.has_room(UNSOLICITED_MAIL, _mailbox(one))
+            ]
         )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Float, Numeric, String, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState
 from soonish.infra.db.sql import is_sqlite
 
 MAIL = "mail"
@@ -53,8 +53,11 @@ class Analytics:
 
 def success_rate(counts: dict[str, int]) -> float | None:
     """Return sent / (sent + failed + expired); suppressed deliveries do not count."""
-    decided = sum(counts.get(state, 0) for state in (State.SENT, State.FAILED, State.EXPIRED))
-    return counts.get(State.SENT, 0) / decided if decided else None
+    decided = sum(
+        counts.get(state, 0)
+        for state in (DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.EXPIRED)
+    )
+    return counts.get(DeliveryState.SENT, 0) / decided if decided else None
 
 
 async def analyse(session: AsyncSession, since: datetime) -> Analytics:
@@ -80,13 +83,17 @@ def _add_up(rows: list[tuple[Any, ...]], latency: Latency) -> Analytics:
     for day, kind, state, outcome, number in rows:
         for group in (counts, by_kind.setdefault(kind, {}), by_day.setdefault(day, {})):
             group[state] = group.get(state, 0) + number
-        if state in (State.FAILED, State.EXPIRED):
+        if state in (DeliveryState.FAILED, DeliveryState.EXPIRED):
             failures.append(FailureCount(day, kind, outcome or "unknown", number))
     return Analytics(counts, by_kind, by_day, failures, latency)
 
 
 async def _latency(session: AsyncSession, since: datetime) -> Latency:
-    sent = (Delivery.created_at >= since, Delivery.state == State.SENT, _seconds(session) >= 0)
+    sent = (
+        Delivery.created_at >= since,
+        Delivery.state == DeliveryState.SENT,
+        _seconds(session) >= 0,
+    )
     count = await session.scalar(select(func.count()).select_from(Delivery).where(*sent)) or 0
     if not count:
         return Latency(None, None)

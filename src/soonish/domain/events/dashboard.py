@@ -12,7 +12,7 @@ from soonish.domain.access.policy import organized_by
 from soonish.domain.notifications import queries
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.models.subscriptions import PENDING_APPROVAL, Subscription
 
@@ -78,7 +78,7 @@ async def failed_messages(session: AsyncSession, user: User, now: datetime) -> l
         .where(
             organized_by(user.id),
             Notification.created_at > now - RECENT,
-            Delivery.state == State.FAILED,
+            Delivery.state == DeliveryState.FAILED,
             Delivery.expires_at > now,
         )
         .group_by(Delivery.notification_id)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
 from soonish.kit.paging import id_cursor, page
 
@@ -65,7 +65,7 @@ async def fired_reminders(
     session: AsyncSession, event: Event, *, limit: int, cursor: str | None
 ) -> tuple[list[ReminderResult], str | None]:
     """Return a page of the reminders that were sent, newest first, and its next_cursor."""
-    is_sent = Delivery.state == State.SENT
+    is_sent = Delivery.state == DeliveryState.SENT
     due_at = func.min(Delivery.due_at)
     query = (
         select(

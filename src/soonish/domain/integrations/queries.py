@@ -12,7 +12,7 @@ from soonish.delivery.transports.outcome import Outcome
 from soonish.errors import NotFound
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState
 
 
 async def list_with_owners(
@@ -73,7 +73,7 @@ async def notifications_waiting(
         select(Delivery.notification_id)
         .where(
             Delivery.user_id == user_id,
-            Delivery.state == State.PENDING,
+            Delivery.state == DeliveryState.PENDING,
             Delivery.outcome.in_((Outcome.CHANNEL_INACTIVE, Outcome.CHANNEL_GONE)),
             or_(Delivery.expires_at.is_(None), Delivery.expires_at > now),
         )

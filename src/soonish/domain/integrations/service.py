@@ -145,7 +145,7 @@ async def start_afresh(session: AsyncSession, integration: Integration) -> None:
     """Reset the channel's health and retry its waiting deliveries at once."""
     integration.fail_streak = 0
     integration.failing_since = integration.open_until = integration.last_failure = None
-    await health.forget(session, [integration.id])
+    await health.reset(session, [integration.id])
     user_id, target_key = integration.user_id, integration.url_fingerprint
     for notification_id in await completion.retry_now(session, user_id, target_key, utc_now()):
         outbox.add(session, streams.broadcast(notification_id), streams.WAKE, {})

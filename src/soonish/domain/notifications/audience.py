@@ -1,6 +1,6 @@
 """Compute the audience of a message: select subscriptions, and count them before sending.
 
-Everything here is a few statements over `targets_select`, however many subscribers there are.
+Everything here is a few statements over `select_targets`, however many subscribers there are.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
-from soonish.delivery.ledger.routing import is_active, targets_select
+from soonish.delivery.ledger.routing import is_active, select_targets
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.sql import id_list
 
@@ -60,7 +60,7 @@ async def reach(session: AsyncSession, event_id: int, audience: Audience) -> Aud
     """Return the reach of a message to the audience at this moment; largest channels first."""
     conditions = _conditions(session, event_id, audience)
     total = select(func.count()).select_from(Subscription).where(is_active(), *conditions)
-    targets = targets_select(*conditions).subquery()
+    targets = select_targets(*conditions).subquery()
     reached = select(func.count(targets.c.subscription_id.distinct())).where(
         targets.c.outcome.is_(None)
     )
@@ -95,7 +95,7 @@ def _conditions(
     if audience.channel is not None:
         made.append(Subscription.id.in_(_reached_over(event_id, audience.channel)))
     if audience.last_failed:
-        made.append(_last_result() == State.FAILED)
+        made.append(_last_result() == DeliveryState.FAILED)
     return made
 
 
@@ -120,7 +120,7 @@ async def _channels(session: AsyncSession, *conditions: ColumnElement[bool]) -> 
 
 def _with_kinds(*conditions: ColumnElement[bool]) -> tuple[Select[Any, str], ColumnElement[str]]:
     """Return (subscription_id, channel) of every reachable target, and the channel's column."""
-    targets = targets_select(*conditions).subquery()
+    targets = select_targets(*conditions).subquery()
     kind = func.coalesce(Integration.kind, targets.c.target_key)
     query = (
         select(targets.c.subscription_id, kind.label("channel"))
@@ -135,7 +135,7 @@ def _last_result() -> ColumnElement[Any]:
         select(Delivery.state)
         .where(
             Delivery.subscription_id == Subscription.id,
-            Delivery.state.in_((State.SENT, State.FAILED)),
+            Delivery.state.in_((DeliveryState.SENT, DeliveryState.FAILED)),
         )
         .order_by(Delivery.id.desc())
         .limit(1)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.domain.notifications import queries
 from soonish.errors import TooManyRequests
-from soonish.infra.db.errors import DATABASE_ERRORS, name_of
+from soonish.infra.db.errors import DATABASE_ERRORS, error_name
 from soonish.infra.db.models.notifications import Notification
 from soonish.infra.db.session import Database
 
@@ -140,7 +140,7 @@ class ProgressHub:
                 async with self._db.read() as session:
                     found = await take_snapshot(session, list(self._watched))
             except DATABASE_ERRORS as error:
-                log.warning("progress_look_failed", error=name_of(error))
+                log.warning("progress_look_failed", error=error_name(error))
                 continue
             if found != self._latest:
                 self._latest = found

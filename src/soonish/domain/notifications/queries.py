@@ -17,7 +17,7 @@ from soonish.identity.users import name_or_address_matches
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
 from soonish.infra.db.sql import id_list, newest_page
 from soonish.kit.paging import id_cursor, page
@@ -80,7 +80,7 @@ async def list_deliveries(
     session: AsyncSession,
     notification_id: int,
     *,
-    states: Collection[State] = (),
+    states: Collection[DeliveryState] = (),
     channel: str | None = None,
     text: str = "",
     limit: int,

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StrictBool, StringConstraints
 
 from soonish.domain.notifications.audience import Audience
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 from soonish.kit.schemas import MAX_ID, Input, Instant, OneLine, Output, Text
 
 TITLE_LENGTH = 200
@@ -124,7 +124,7 @@ class DeliveryOut(Output):
     subscription_id: int | None
     address: str | None
     channel: str | None
-    state: State
+    state: DeliveryState
     attempts: int
     outcome: str | None
     created_at: Instant

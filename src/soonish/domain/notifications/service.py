@@ -19,7 +19,7 @@ from soonish.errors import Conflict, InvalidInput
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, EventUpdate
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.sql import id_list
 from soonish.infra.outbox import service as outbox
@@ -70,8 +70,8 @@ async def retry_failed(session: AsyncSession, notification: Notification, now: d
 
     Raise Conflict `notification_expired` if it is too late for all of them.
     """
-    revived = await completion.revive_failed(session, notification.id, now)
-    mine = (Delivery.notification_id == notification.id, Delivery.state == State.FAILED)
+    revived = await completion.retry_failed(session, notification.id, now)
+    mine = (Delivery.notification_id == notification.id, Delivery.state == DeliveryState.FAILED)
     if revived:
         outbox.add(session, streams.broadcast(notification.id), streams.WAKE, {})
         _record(session, "notification.retry", notification, audit.actor(), deliveries=revived)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, String, and_, cast, delete, func, literal,
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import Delete, Update
 
-from soonish.delivery.ledger.states import NO_LEASE, moving
+from soonish.delivery.ledger.states import NO_LEASE, transition
 from soonish.delivery.texts.content import Change
 from soonish.delivery.texts.humanize import describe_changes
 from soonish.delivery.transports.outcome import Outcome
@@ -34,7 +34,12 @@ from soonish.infra.db.models.accounts import (
 from soonish.infra.db.models.audit import AuditEntry
 from soonish.infra.db.models.events import Event, EventOrganizer, EventUpdate, Invitation
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, Notification, State
+from soonish.infra.db.models.notifications import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryState,
+    Notification,
+)
 from soonish.infra.db.models.subscriptions import Subscription, SubscriptionSelector
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
@@ -142,8 +147,8 @@ async def stop_deliveries(session: AsyncSession, user_id: int, now: datetime) ->
     mine = Delivery.user_id == user_id
     await session.execute(_drop(Notification, Notification.id.in_(_account_mails(user_id))))
     await session.execute(
-        moving(
-            State.SUPPRESSED,
+        transition(
+            DeliveryState.SUPPRESSED,
             mine,
             outcome=Outcome.UNSUBSCRIBED,
             finished_at=now,

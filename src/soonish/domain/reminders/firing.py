@@ -129,7 +129,7 @@ async def _notification(
     late = now - due_at > LATE
     nominal = anchor_at - due_at
     distance = (anchor_at - now) if late else nominal
-    return await expansion.ensure(
+    return await expansion.get_or_create(
         session,
         event_id=work.event_id,
         kind=_kind(work),
@@ -167,7 +167,7 @@ async def fire_remind_me(session: AsyncSession, remind_me_id: int, now: datetime
     remind_me, subscription, event = await remind_me_state(session, remind_me_id)
     if remind_me is None or subscription is None or event is None:
         return None
-    notification = await expansion.ensure(
+    notification = await expansion.get_or_create(
         session,
         event_id=event.id,
         kind="reminder",

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
-from soonish.delivery.ledger.routing import targets_select
+from soonish.delivery.ledger.routing import select_targets
 from soonish.domain.access.policy import of_event
 from soonish.domain.access.subscription_queries import find_own, is_confirmed
 from soonish.errors import NotFound
@@ -84,7 +84,7 @@ async def _select(
 
 
 async def _kinds(session: AsyncSession, subscription_ids: list[int]) -> dict[int, list[str]]:
-    reached = targets_select(Subscription.id.in_(subscription_ids)).subquery()
+    reached = select_targets(Subscription.id.in_(subscription_ids)).subquery()
     query = (
         select(reached.c.subscription_id, func.coalesce(Integration.kind, reached.c.target_key))
         .join(Integration, Integration.id == reached.c.integration_id, isouter=True)

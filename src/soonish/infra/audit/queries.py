@@ -1,4 +1,4 @@
-"""Reading the audit log: one's own entries, an event's, all."""
+"""Read the audit log: a user's entries, an event's, or all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from soonish.infra.db.sql import newest_page
 
 
 def by_actor(user_id: int) -> ColumnElement[bool]:
-    """What this user did, and what failed in their name."""
+    """Match the user's actions, and failed ones in their name."""
     return AuditEntry.actor_user_id == user_id
 
 
@@ -23,7 +23,9 @@ def of_event(event_id: int) -> ColumnElement[bool]:
 async def entries(
     session: AsyncSession, *conditions: ColumnElement[bool], limit: int, cursor: str | None
 ) -> tuple[Sequence[AuditEntry], str | None]:
-    """A page of the entries that meet the conditions (none: all), newest first, and its
-    next_cursor. Whether the asker may see them is the caller's business."""
+    """Return a page of the matching entries, newest first, and its next_cursor.
+
+    The caller checks that the user may see them.
+    """
     query = select(AuditEntry).where(*conditions)
     return await newest_page(session, query, AuditEntry, limit, cursor)

@@ -1,4 +1,4 @@
-"""Writing to the audit log, in the transaction of what is recorded. Nothing else writes to it."""
+"""Write to the audit log, in the transaction of the recorded action; nothing else writes to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OK, DENIED, FAILED = "ok", "denied", "failed"
 
 
 def actor() -> int | None:
-    """Who is signed in where this request comes from; None for nobody, and outside of any."""
+    """Return the id of the request's user; None if nobody is signed in or there is no request."""
     return origin.current().actor_id
 
 
@@ -34,12 +34,12 @@ def record(
     hold ids and names of fields, never an address, a text or a URL. The request's origin is added
     (`audit/origin.py`).
     """
-    came = origin.current()
+    here = origin.current()
     object_type, object_id = on or (None, None)
-    if came.source:  # the operator acts, whoever's name the command was given
-        actor_id, details["source"] = None, came.source
-    if came.token_id:
-        details["token_id"] = came.token_id
+    if here.source:  # the operator acts, whatever user the command names
+        actor_id, details["source"] = None, here.source
+    if here.token_id:
+        details["token_id"] = here.token_id
     session.add(
         AuditEntry(
             actor_user_id=actor_id,
@@ -48,7 +48,7 @@ def record(
             object_type=object_type,
             object_id=object_id,
             event_id=event_id,
-            client=came.client(),
+            client=here.client(),
             details=details or None,
         )
     )

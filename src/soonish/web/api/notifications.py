@@ -21,7 +21,7 @@ from soonish.domain.notifications.schemas import (
     Retried,
 )
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 from soonish.infra.db.types import utc_now
 from soonish.infra.rate_limits.limits import NOTIFY
 from soonish.kit.masking import mask_address
@@ -32,7 +32,7 @@ from soonish.web.params import CursorText, Limit, RowId
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["notifications"])
 
-States = Annotated[list[State] | None, Query(description="Only deliveries in these states")]
+States = Annotated[list[DeliveryState] | None, Query(description="Only deliveries in these states")]
 ChannelFilter = Annotated[Text | None, Query(max_length=64, description="mail, or a kind")]
 SearchText = Annotated[Text, Query(max_length=320)]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]

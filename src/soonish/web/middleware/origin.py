@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soonish.config import Settings
 from soonish.infra.audit import service as audit
-from soonish.infra.audit.origin import Origin, coming_from
+from soonish.infra.audit.origin import Origin, recorded_as_from
 from soonish.web.client_address import client_address
 
 _REFUSALS = {403, 404}
@@ -42,7 +42,7 @@ class OriginMiddleware:
                 status = message["status"]
             await send(message)
 
-        with coming_from(origin):
+        with recorded_as_from(origin):
             await self.app(scope, receive, send_and_note)
             refused = status in _REFUSALS and scope["method"] not in _SAFE_METHODS
             if refused and origin.actor_id is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 
 WIDTH, HEIGHT = 600.0, 120.0
 _GAP = 0.25  # of a column
@@ -16,13 +16,13 @@ _GAP = 0.25  # of a column
 STATES = tuple(
     state.value
     for state in (
-        State.SENT,
-        State.SENDING,
-        State.PENDING,
-        State.RETRYING,
-        State.SUPPRESSED,
-        State.EXPIRED,
-        State.FAILED,
+        DeliveryState.SENT,
+        DeliveryState.SENDING,
+        DeliveryState.PENDING,
+        DeliveryState.RETRYING,
+        DeliveryState.SUPPRESSED,
+        DeliveryState.EXPIRED,
+        DeliveryState.FAILED,
     )
 )
 

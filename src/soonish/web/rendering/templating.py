@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from soonish.domain.integrations.kinds import all_kinds
-from soonish.i18n import ENGLISH, accepted, language, served
+from soonish.i18n import ENGLISH, best_language, browser_language, language
 from soonish.web.rendering.assets import asset
 from soonish.web.rendering.formats import Formats
 from soonish.web.rendering.notices import NOTICE_COOKIE, notice_of, read_notice
@@ -75,8 +75,8 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
 def locale_of(request: Request, user: Any) -> str:
     """Return the profile's language, else the browser's preference, else English."""
     if own := getattr(user, "locale", None):
-        return served(own)
-    return accepted(request.headers.get("accept-language", "")) or ENGLISH
+        return best_language(own)
+    return browser_language(request.headers.get("accept-language", "")) or ENGLISH
 
 
 def render_text(request: Request, template: str, user: Any, **context: Any) -> str:

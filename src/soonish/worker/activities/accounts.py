@@ -1,4 +1,4 @@
-"""Activities of the accounts' workflows: look into the database, do what is due, say when next."""
+"""Activities of the account workflows: do what is due, and return when to look again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class AccountActivities:
 
     @activity.defn
     async def begin_verification(self, request: VerificationInput) -> None:
-        """Have the registration's mail sent; again changes nothing."""
+        """Request the registration's mail; a second call changes nothing."""
         async with self._db.write() as session:
             await registration.begin(session, request.workflow_id, self._settings.base_url)
 

@@ -1,4 +1,4 @@
-"""Activities of reminders: arming their schedules, and firing."""
+"""Activities of reminders: sync their schedules, and fire them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from soonish.workflow_types import (
     RemindMeWork,
 )
 
-AT_ONCE = 200  # schedules that one call of sync arms, moves or deletes
+AT_ONCE = 200  # schedules that one call of sync_reminders creates, moves or deletes
 PARALLEL = 20
 log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ class ScheduleActivities:
 
     @activity.defn
     async def sync_reminders(self, work: EventRef) -> int:
-        """Make Temporal's schedules match the event's rows; how many may be left."""
+        """Make Temporal's schedules match the event's rows; return how many may be left."""
         async with self.db.read() as session:
             rows = (await session.scalars(_differing(work.event_id))).all()
         if not rows:
@@ -77,7 +77,7 @@ class ScheduleActivities:
         except RPCError as error:
             if error.status is not RPCStatusCode.INVALID_ARGUMENT:
                 raise
-            # trying again would hold up the event's workflow; reconcile starts it when it is due
+            # A retry would hold up the event's workflow; reconcile starts the reminder when due.
             log.exception("Temporal refuses a reminder", schedule_id=row.schedule_id)
         else:
             log.info("reminder armed", schedule_id=row.schedule_id, due_at=as_z(row.due_at))
@@ -94,10 +94,10 @@ class ReminderActivities:
 
     @activity.defn
     async def fire_reminder(self, work: ReminderInput) -> FiredReminder:
-        """Write the reminder's notification and its ledger rows, and send it if they are few.
+        """Write the reminder's notification and ledger rows, and send it if they are few.
 
-        A little too early it waits. Much too early it is nothing: the schedule has moved in this
-        very second and comes again; should it not, reconcile starts what is overdue.
+        If it is slightly too early, wait. If it is much too early, do nothing: the schedule was
+        moved in this very second and fires again; if not, reconcile starts overdue reminders.
         """
         while True:
             try:
@@ -109,7 +109,7 @@ class ReminderActivities:
 
     @activity.defn
     async def load_remind_me(self, work: RemindMeWork) -> RemindMePlan:
-        """Whether the remind-me is still wanted, and when."""
+        """Return whether the remind-me is still wanted, and when."""
         async with self.db.write() as session:
             await outbox.finish(session, streams.remind_me(work.remind_me_id))
             remind_me, _, _ = await firing.remind_me_state(session, work.remind_me_id)
@@ -119,12 +119,12 @@ class ReminderActivities:
 
     @activity.defn
     async def fire_remind_me(self, work: RemindMeWork) -> FiredReminder:
-        """Write the remind-me's notification and its ledger rows, and send it."""
+        """Write the remind-me's notification and ledger rows, and send it."""
         this = work.remind_me_id
         return await self._fire(lambda session: firing.fire_remind_me(session, this, utc_now()))
 
     async def _fire(self, write: Callable[[AsyncSession], Awaitable[int | None]]) -> FiredReminder:
-        """One activity where others would be two more: a thousand may be due in one second."""
+        """Write and send in one activity instead of three: a thousand may be due in one second."""
         async with self.db.write() as session:
             notification_id = await write(session)
             if notification_id is None:
@@ -149,7 +149,7 @@ def _differing(event_id: int) -> Select[Reminder]:
 
 
 async def _note_synced(session: AsyncSession, rows: Sequence[Reminder]) -> None:
-    """Only what is still as it was when it was read: a row that moved meanwhile stays unarmed."""
+    """Mark unchanged rows as synced; a row that was moved meanwhile stays unarmed."""
     now = utc_now()
     for row in rows:
         same = await session.get(Reminder, row.id, with_for_update=True)

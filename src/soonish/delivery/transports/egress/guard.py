@@ -11,7 +11,7 @@ from soonish.delivery.transports.attempt import Attempt, BlockedTarget, current
 from soonish.delivery.transports.egress.addresses import (
     Address,
     is_localhost,
-    is_open,
+    is_permitted,
     parse_literal,
 )
 from soonish.delivery.transports.egress.dns import Lookups
@@ -21,7 +21,7 @@ CONNECT_SECONDS = 5.0
 
 
 def system_resolver(host: str, port: int) -> list[str]:
-    """All addresses of a name, in the system's order. Raises OSError."""
+    """Return all addresses of a name, in the system's order. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
@@ -37,9 +37,9 @@ def set_resolver(resolver: Callable[[str, int], list[str]]) -> None:
 
 
 def resolve(host: str, port: int, seconds: float = RESOLVE_SECONDS) -> list[Address]:
-    """Every address of `host`. Literals and localhost need no resolver.
+    """Return every address of `host`. Literals and localhost need no resolver.
 
-    Raises TimeoutError after `seconds`, else OSError where the name does not resolve.
+    Raises TimeoutError after `seconds`, or OSError if the name does not resolve.
     """
     literal = parse_literal(host)
     if literal is not None:
@@ -54,9 +54,9 @@ def resolve(host: str, port: int, seconds: float = RESOLVE_SECONDS) -> list[Addr
 
 
 def checked_addresses(host: str, port: int, attempt: Attempt) -> list[Address]:
-    """The addresses of `host`, if every single one is open to this attempt.
+    """Return the addresses of `host` if this attempt may connect to every one of them.
 
-    Raises BlockedTarget if one is not (a name with mixed records is an attack or a mistake).
+    Raises BlockedTarget if not (a name with mixed records is an attack or a mistake).
     """
     seconds = min(RESOLVE_SECONDS, attempt.remaining)
     try:
@@ -67,16 +67,16 @@ def checked_addresses(host: str, port: int, attempt: Attempt) -> list[Address]:
     except (OSError, UnicodeError) as error:
         attempt.fault = "resolve"
         raise OSError("the name does not resolve") from error
-    if not addresses or not all(is_open(a, attempt.allowed) for a in addresses):
+    if not addresses or not all(is_permitted(a, attempt.allowed) for a in addresses):
         attempt.fault = "blocked"
         raise BlockedTarget("the address is not public")
     return addresses
 
 
 def connect(host: str, port: int) -> socket.socket:
-    """A connection of the current attempt to a checked address of `host`, with TCP_NODELAY.
+    """Connect the current attempt to a checked address of `host`, with TCP_NODELAY.
 
-    Raises BlockedTarget, TimeoutError or another OSError; the attempt's `fault` says which.
+    Raises BlockedTarget, TimeoutError or another OSError, and sets the attempt's `fault`.
     """
     attempt = current()
     if attempt.only is not None:

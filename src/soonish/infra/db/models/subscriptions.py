@@ -1,4 +1,4 @@
-"""Subscriptions and the selectors that say through which channels they are served."""
+"""Subscriptions, and the selectors of their channels."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Subscription(HasId, HasCreatedAt, Base):
 
     `reminder_offsets` and `end_reminder_offsets` are seconds before start and end; NULL means
     the defaults, an empty list none. The countdown fires every `countdown_every_seconds` from
-    `countdown_from_seconds` before the start. `created_at` is when the period began: while it is
-    `pending_confirmation`, when it was last asked for. `admitted_as` is set where an invitation
-    or an organizer lets somebody in: what the subscription is when its address has confirmed it,
-    `active` or `pending_approval`.
+    `countdown_from_seconds` before the start. `created_at` is the start of the period or, while
+    `pending_confirmation`, the last request. `admitted_as` is set if an invitation or an
+    organizer admits somebody: it is the status after the address is confirmed, `active` or
+    `pending_approval`.
     """
 
     __tablename__ = "subscriptions"
@@ -60,7 +60,7 @@ class Subscription(HasId, HasCreatedAt, Base):
 
 
 class SubscriptionSelector(HasId, HasCreatedAt, Base):
-    """One way to be reached: one of the user's integrations, or a tag of theirs."""
+    """A selector of channels: one of the user's integrations, or one of their tags."""
 
     __tablename__ = "subscription_selectors"
     __table_args__ = (

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from soonish.domain.access import policy
 from soonish.domain.notifications import queries
 from soonish.i18n import _
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 from soonish.web.api import notifications
 from soonish.web.api.notifications import ChannelFilter, SearchText
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
@@ -62,7 +62,7 @@ async def detail(
 ) -> Response:
     """One message and what became of it for each recipient, whose addresses organizers see in
     full; `sent`: it was sent just now."""
-    states = [State(state)] if state in set(State) else None
+    states = [DeliveryState(state)] if state in set(DeliveryState) else None
     kind = (channel or "").strip() or None
     event = await own_event(event_id, user, db, settings)
     item = await notifications.get_notification(event_id, notification_id, user, db)
