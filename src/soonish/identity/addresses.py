@@ -1,4 +1,7 @@
-"""Email addresses: what is one, and the keyed fingerprint it is looked up by (DESIGN 11)."""
+"""Email addresses: what is one, and the keyed fingerprint it is looked up by.
+
+See docs/architecture.md#secrets.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""The signed tokens in every mail: stored nowhere, revoked by the user's epoch (DESIGN 11).
+"""The signed tokens in every mail: stored nowhere, revoked by the user's epoch.
 
 The same claims issued at the same second make the same token, so a retried mail is the same mail.
+
+See docs/architecture.md#tokens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Tokens that grant something: random, for one purpose, kept as SHA-256, used once (DESIGN 11)."""
+"""Tokens that grant something: random, for one purpose, kept as SHA-256, used once.
+
+See docs/architecture.md#tokens.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Rotation of the encryption key, in steps that can each be repeated (DESIGN 11).
+"""Rotation of the encryption key, in steps that can each be repeated.
 
 add -> promote -> reencrypt -> drop. Where the keys are in secrets.env the steps write that file,
 and running processes follow it. Elsewhere they check, and say what to change in the environment.
+
+See docs/architecture.md#secrets.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from soonish.ops import key_watch
 
 TARGET = "encryption_key_target"  # the id of the key that a rotation leads to
 BATCH = 200
-PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns (DESIGN 3)
+PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns
 
 
 class Rotation:

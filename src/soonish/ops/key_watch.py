@@ -1,6 +1,8 @@
 """The encryption keys of a running process: it follows secrets.env, and says which ones it knows.
 
-What it knows is in a lease, so that a rotation can wait for every process (DESIGN 11).
+What it knows is in a lease, so that a rotation can wait for every process.
+
+See docs/architecture.md#secrets.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from soonish.web.middleware.rate_limits import MeterDep
 
 
 async def require_admin(user: OptionalUser) -> User:
-    """Raises NotFound for everybody who is no administrator (CONTRACT)."""
+    """Raises NotFound for everybody who is no administrator."""
     if user is None or not user.is_admin:
         raise NotFound
     return user

@@ -31,7 +31,7 @@ from soonish.kit.schemas import MAX_ID
 from soonish.workflow_types import HandItem
 
 Payloads = Sequence[dict[str, Any]]
-_MESSAGE = ("title", "body", "subscription_ids")  # what a message by hand may say (CONTRACT)
+_MESSAGE = ("title", "body", "subscription_ids")  # what a message by hand may say
 
 
 async def nothing(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:

@@ -23,7 +23,7 @@ from soonish.infra.db.session import Database
 
 AT_ONCE = 500  # notifications, and channels, of one turn
 CHANNELS = 50  # that one transaction switches off
-PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns (DESIGN 3)
+PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns
 BATCH = 500  # subscriptions of one transaction
 BATCHES = 20  # of one turn
 UNCONFIRMED = "unconfirmed"  # the end_reason

@@ -1,6 +1,8 @@
-"""Reconcile: compares the database with Temporal and restarts what is missing (DESIGN 4).
+"""Reconcile: compares the database with Temporal and restarts what is missing.
 
 The database is the truth. One process at a time leads, by a lease in the database.
+
+See docs/architecture.md#reconcile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""How a channel is doing, as pure functions (DESIGN 8). `channel_health` keeps it in its rows."""
+"""How a channel is doing, as pure functions. `channel_health` keeps it in its rows.
+
+See docs/architecture.md#channel-health.
+"""
 
 from __future__ import annotations
 

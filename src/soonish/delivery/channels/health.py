@@ -1,7 +1,9 @@
-"""The health of channels in their rows, shared by all workers (DESIGN 8).
+"""The health of channels in their rows, shared by all workers.
 
 All integrations of one user with the same URL are one channel: they are read together and marked
 together. Rows are locked in the order of their ids, so that two workers never wait for each other.
+
+See docs/architecture.md#channel-health.
 """
 
 from __future__ import annotations

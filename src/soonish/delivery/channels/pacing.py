@@ -1,4 +1,4 @@
-"""How often a channel may be sent to (DESIGN 8).
+"""How often a channel may be sent to (docs/architecture.md#channel-health).
 
 A channel's `not_before` is the only state, shared by all workers through its row: the earliest
 instant of its next send. A Retry-After moves it, and so does every send to a service with a rate:

@@ -30,8 +30,8 @@ async def add_account_mail(
 
     `kind` is one of notifications.texts.ACCOUNT_KINDS. `extra` may name a `purpose` (and a
     `registration_id` or `subscription_id`): the token is then made just before the send
-    (DESIGN 11). The mail is not sent after `lifetime`. A second call with the same `dedup_key`
-    changes nothing. `muted`: it is in the ledger as suppressed, and not sent.
+    (docs/architecture.md#tokens). The mail is not sent after `lifetime`. A second call with the
+    same `dedup_key` changes nothing. `muted`: it is in the ledger as suppressed, and not sent.
     """
     now = utc_now()
     notification = await expansion.ensure(

@@ -57,7 +57,7 @@ LOOK_AGAIN = timedelta(seconds=5)
 async def has_claimable(
     session: AsyncSession, notification_id: int, previous: Sequence[str], now: datetime
 ) -> bool:
-    """Whether a claim would find rows; polls look before they write (DESIGN 3)."""
+    """Whether a claim would find rows; polls look before they write."""
     query = select(Delivery.id).where(
         Delivery.notification_id == notification_id, takeable(previous, now)
     )

@@ -1,4 +1,7 @@
-"""Which rows of the ledger may be claimed, and which may no longer be sent (DESIGN 8)."""
+"""Which rows of the ledger may be claimed, and which may no longer be sent.
+
+See docs/architecture.md#ledger.
+"""
 
 from __future__ import annotations
 

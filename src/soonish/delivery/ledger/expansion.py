@@ -1,4 +1,7 @@
-"""Writing the ledger's rows for an audience: one INSERT ... SELECT (DESIGN 5)."""
+"""Writing the ledger's rows for an audience: one INSERT ... SELECT.
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a failed try is made again (DESIGN 8)."""
+"""When a failed try is made again (docs/architecture.md#ledger)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which state of a delivery may follow which (DESIGN 8).
+"""Which state of a delivery may follow which (docs/architecture.md#ledger).
 
 Every change of a state is an UPDATE made by `moving`, which asks for a state that may come before:
 a transition that is not in the table changes no row.

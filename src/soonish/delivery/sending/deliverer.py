@@ -1,4 +1,7 @@
-"""Sending what a notification's ledger rows ask for: claim, check, send, mark (DESIGN 5 and 8)."""
+"""Sending what a notification's ledger rows ask for: claim, check, send, mark.
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Outcomes on their way into the ledger: flushed every 200 rows or 100 ms (DESIGN 8)."""
+"""Outcomes on their way into the ledger: flushed every 200 rows or 100 ms.
+
+See docs/architecture.md#ledger.
+"""
 
 from __future__ import annotations
 

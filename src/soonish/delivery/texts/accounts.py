@@ -1,7 +1,7 @@
 """Mails about an account, an address or a channel.
 
 `Content.extra` carries what they say: `url` (else the slot `{{action_url}}` stays, for the
-activity that makes the token), `seconds` (how long the link works, else its life of DESIGN 11),
+activity that makes the token), `seconds` (how long the link works, else the lifetime of its kind),
 and per kind `email`, `channel`, `problem`, `event`, `organizer`.
 """
 

@@ -1,4 +1,7 @@
-"""What subscribers and organizers are told about an event (CONTRACT, Texts)."""
+"""What subscribers and organizers are told about an event.
+
+See docs/notification-patterns.md#what-is-sent.
+"""
 
 from __future__ import annotations
 

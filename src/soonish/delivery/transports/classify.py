@@ -1,4 +1,7 @@
-"""From what an attempt saw to its outcome, by type and status, never by text (DESIGN 8)."""
+"""From what an attempt saw to its outcome, by type and status, never by text.
+
+See docs/architecture.md#ledger.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """The stable words of the ledger, the API and the pages (CONTRACT, enumerations)."""
+    """The stable words of the ledger, the API and the pages (docs/api.md#fixed-values)."""
 
     OK = "ok"
     TIMEOUT = "timeout"
@@ -28,7 +28,7 @@ class SendResult:
     """One attempt: its outcome, a redacted `detail` for people, and what decides about a retry.
 
     `status` is the HTTP or SMTP reply code where there was one, `retry_after` the seconds the
-    other side asked for, `retryable` whether another attempt may succeed (DESIGN 8).
+    other side asked for, `retryable` whether another attempt may succeed.
     """
 
     outcome: Outcome

@@ -1,4 +1,7 @@
-"""One message to one target through Apprise, with an honest outcome (DESIGN 8 and 9)."""
+"""One message to one target through Apprise, with an honest outcome.
+
+See docs/architecture.md#ledger.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Threads that deliveries run in, shared out fairly between destinations.
 
 Few threads are best while the processor is the limit, many while everybody waits for slow
-targets (DESIGN 9: 8 against 200), so the number at work grows as long as the process is idle.
+targets (docs/decisions/05-own-threads.md), so their number grows as long as the process is idle.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the API takes and tells about organizers, ownership and invitations (CONTRACT, HTTP API)."""
+"""What the API takes and tells about organizers, ownership and invitations."""
 
 from __future__ import annotations
 

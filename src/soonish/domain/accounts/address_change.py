@@ -1,4 +1,7 @@
-"""An account moves to another address, and takes over what was subscribed there (DESIGN 12)."""
+"""An account moves to another address, and takes over what was subscribed there.
+
+See docs/architecture.md#accounts.
+"""
 
 from __future__ import annotations
 

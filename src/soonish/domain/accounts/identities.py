@@ -1,4 +1,7 @@
-"""Logins at an OpenID Connect provider, and whose accounts they sign in to (DESIGN 12)."""
+"""Logins at an OpenID Connect provider, and whose accounts they sign in to.
+
+See docs/architecture.md#accounts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many wrong passwords a client may send, how many an address gets (CONTRACT), and how many
+"""How many wrong passwords a client may send, how many an address gets, and how many
 mails strangers may cause to it."""
 
 from __future__ import annotations

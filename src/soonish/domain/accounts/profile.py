@@ -44,7 +44,7 @@ async def update(
     access: Access,
     changes: ProfileInput,
 ) -> Updated:
-    """Apply the fields that were set. A new address counts once it is proven (DESIGN 12).
+    """Apply the fields that were set. A new address counts once it is proven.
 
     One that has had too many mails which others cause is asked nothing, and nobody told.
 

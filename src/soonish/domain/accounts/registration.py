@@ -1,4 +1,7 @@
-"""Registrations from their mail to their end: proven, or removed after 7 days (DESIGN 5)."""
+"""Registrations from their mail to their end: proven, or removed after 7 days.
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ async def verify(
 ) -> SignedIn:
     """Use up a token of a registration, a magic link or a new address, and sign in with it.
 
-    `password` may repeat the one of the registration (DESIGN 12). Raises Gone, InvalidInput.
+    `password` may repeat the one of the registration. Raises Gone, InvalidInput.
     """
     async with db.read() as session:
         row = await tokens.find(session, SIGN_IN, token)

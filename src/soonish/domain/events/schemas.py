@@ -1,4 +1,4 @@
-"""What the API takes and tells about events (CONTRACT, HTTP API)."""
+"""What the API takes and tells about events."""
 
 from __future__ import annotations
 

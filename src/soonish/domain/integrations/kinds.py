@@ -22,7 +22,7 @@ from soonish.delivery.transports.apprise.urls import is_settable
 TARGETS = "targets"
 PASTED = "pasted"
 _TOKEN = re.compile(r"\{(\w+)\}")
-# What Apprise takes for every service, and what belongs to Soonish (DESIGN 9).
+# What Apprise takes for every service, and what belongs to Soonish (docs/architecture.md#apprise).
 _COMMON = frozenset(("emojis", "format", "overflow", "store", "template", "to", "tz", "verify"))
 _FILES = frozenset(("keyfile",))  # fields that would name a file of this machine
 

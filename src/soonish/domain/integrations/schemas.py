@@ -1,4 +1,4 @@
-"""What the API takes and tells about a user's channels; never an Apprise URL (CONTRACT)."""
+"""What the API takes and tells about a user's channels; never an Apprise URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Erasing a person: what is left is a row that says that there was somebody (DESIGN 8)."""
+"""Erasing a person: what is left is a row that says that there was somebody."""
 
 from __future__ import annotations
 

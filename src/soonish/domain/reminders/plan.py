@@ -1,4 +1,7 @@
-"""Which reminders there should be, as pure functions of event and choice (DESIGN 6)."""
+"""Which reminders there should be, as pure functions of event and choice.
+
+See docs/architecture.md#reminders.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API takes and tells about reminders (CONTRACT, HTTP API)."""
+"""What the API takes and tells about reminders."""
 
 from __future__ import annotations
 

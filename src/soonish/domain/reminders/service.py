@@ -1,6 +1,8 @@
-"""Rules of reminders: which rows there are, what a subscriber chooses, remind-mes (DESIGN 6).
+"""Rules of reminders: which rows there are, what a subscriber chooses, remind-mes.
 
 The rows say what should be armed; `sync_reminders` makes Temporal's schedules match them.
+
+See docs/architecture.md#reminders.
 """
 
 from __future__ import annotations

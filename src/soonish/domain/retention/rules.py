@@ -1,7 +1,7 @@
 """What is kept for how long: a rule for each kind of row, in the order they are applied.
 
 Each says which rows are too old. What the rows of another table hang on goes before them, so that
-no transaction takes a whole event with it (DESIGN 3).
+no transaction takes a whole event with it (docs/architecture.md#sqlite).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from soonish.infra.db.sql import id_list
 
 BATCH = 500  # rows of one transaction
 BATCHES = 40  # of one turn, so that an activity takes seconds
-PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns (DESIGN 3)
+PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Many subscriptions of an event at once: add addresses, approve, remove; a result for each row.
 
 A row that cannot be done stops no other. The rows are done in batches, each a transaction of its
-own with a pause after it (DESIGN 3). All may be sent again: what is done already says so.
+own with a pause after it. All may be sent again: what is done already says so.
 """
 
 from __future__ import annotations

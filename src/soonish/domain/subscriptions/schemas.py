@@ -1,4 +1,4 @@
-"""What the API takes and tells about subscriptions (CONTRACT, HTTP API)."""
+"""What the API takes and tells about subscriptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of subscriptions: begin, choose channels, end (DESIGN 7, CONTRACT)."""
+"""Rules of subscriptions: begin, choose channels, end (docs/architecture.md#routing)."""
 
 from __future__ import annotations
 

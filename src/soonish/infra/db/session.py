@@ -3,7 +3,7 @@
 `async with db.read() as session` never writes. `async with db.write() as session` is one
 transaction that commits when the block ends well, so before its caller answers; streams that
 `outbox.add` noted are then handed to `on_commit`. On SQLite writers take turns within the
-process and begin IMMEDIATE, because SQLite is not fair to them (DESIGN 3).
+process and begin IMMEDIATE, because SQLite is not fair to them (docs/architecture.md#sqlite).
 """
 
 from __future__ import annotations

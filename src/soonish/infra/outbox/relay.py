@@ -1,4 +1,4 @@
-"""The relay: pokes the workflow of each stream that has undone rows (DESIGN 4).
+"""The relay: pokes the workflow of each stream that has undone rows (docs/architecture.md#outbox).
 
 It decides nothing and counts for nothing: lost and repeated pokes are harmless, since the
 workflow's `advance` reads the rows itself.

@@ -1,4 +1,7 @@
-"""Writing to the outbox, in the transaction of what is announced, and taking from it (DESIGN 4)."""
+"""Writing to the outbox, in the transaction of what is announced, and taking from it.
+
+See docs/architecture.md#outbox.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Streams are workflow ids; the one place that knows their spelling (CONTRACT, Temporal)."""
+"""Streams are workflow ids; the one place that knows their spelling.
+
+See docs/temporal.md#workflows.
+"""
 
 from __future__ import annotations
 

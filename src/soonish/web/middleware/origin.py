@@ -50,7 +50,7 @@ class OriginMiddleware:
 
 
 async def _record_refusal(scope: Scope, actor_id: int, status: int) -> None:
-    """The route's template, never the path: paths hold tokens (DESIGN 11)."""
+    """The route's template, never the path: paths hold tokens (docs/architecture.md#secrets)."""
     route = str(getattr(scope.get("route"), "path", ""))
     async with scope["app"].state.soonish.db.write() as session:
         audit.record(

@@ -1,4 +1,4 @@
-"""Headers of every response, and the guard against requests that other sites send (CONTRACT)."""
+"""Headers of every response, and the guard against requests that other sites send."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""EventWorkflow: one per event, from its creation until its grace has passed (DESIGN 5).
+"""EventWorkflow: one per event, from its creation until its grace has passed.
 
 Signals only wake it; `advance` reads the database and says what to do. Intake and delivery run
 side by side, so that a long broadcast delays neither a cancellation nor the reminders.
+
+See docs/architecture.md#workflows.
 """
 
 from __future__ import annotations

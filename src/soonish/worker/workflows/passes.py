@@ -1,4 +1,7 @@
-"""The part that every broadcasting workflow shares: parallel passes over the ledger (DESIGN 5)."""
+"""The part that every broadcasting workflow shares: parallel passes over the ledger.
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 

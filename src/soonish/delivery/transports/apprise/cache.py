@@ -1,4 +1,7 @@
-"""Apprise URL -> a prepared plugin object, cached in each delivery thread (DESIGN 9)."""
+"""Apprise URL -> a prepared plugin object, cached in each delivery thread.
+
+See docs/architecture.md#apprise.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Apprise's plugin objects, with the settings forced that a URL may not choose (DESIGN 9)."""
+"""Apprise's plugin objects, with the settings forced that a URL may not choose.
+
+See docs/architecture.md#apprise.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ _ASSET: Final = _asset()
 
 
 def _throttle(last_io: object = None, wait: float | None = None) -> None:
-    """In place of the plugins' sleeps: rates are the scheduler's business (DESIGN 8)."""
+    """In place of the plugins' sleeps: rates are the scheduler's business."""
     if wait is not None and wait > 0:
         raise AskedToWait(wait)
 

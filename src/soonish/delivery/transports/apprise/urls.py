@@ -1,4 +1,4 @@
-"""What a user may store as a channel: the rules of DESIGN 9, told as clear errors."""
+"""The rules for a channel's URL (docs/architecture.md#apprise), each with a clear error."""
 
 from __future__ import annotations
 

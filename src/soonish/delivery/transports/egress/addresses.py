@@ -1,4 +1,4 @@
-"""Which IP addresses a delivery may reach (DESIGN 9)."""
+"""Which IP addresses a delivery may reach (docs/architecture.md#egress-guard)."""
 
 from __future__ import annotations
 

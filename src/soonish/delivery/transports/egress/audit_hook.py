@@ -1,4 +1,4 @@
-"""The audit hook: the last line behind the socket guard (DESIGN 9).
+"""The audit hook: the last line behind the socket guard (docs/architecture.md#egress-guard).
 
 It judges delivery threads only: they open TCP sockets to places that the guard approved, send no
 datagrams, start no programs, and read nothing but code, certificates and time zones.

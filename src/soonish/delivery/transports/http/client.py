@@ -1,8 +1,10 @@
-"""HTTP for Apprise's plugins: what `requests.request` is in a delivery thread (DESIGN 9).
+"""HTTP for Apprise's plugins: what `requests.request` is in a delivery thread.
 
 One request over a kept-open connection to a checked address: no proxies, no .netrc, no cookies,
 no redirects, certificates always verified, at most 64 KiB of the answer read. Status and
 Retry-After, which Apprise hides, go to the current attempt.
+
+See docs/architecture.md#apprise.
 """
 
 from __future__ import annotations

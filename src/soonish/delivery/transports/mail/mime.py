@@ -1,4 +1,7 @@
-"""A mail rendered once, split at the values that differ per recipient (DESIGN 10)."""
+"""A mail rendered once, split at the values that differ per recipient.
+
+See docs/architecture.md#service-mail.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from soonish.infra.db.types import Encrypted
 
 
 class User(HasId, HasCreatedAt, Base):
-    """One row per address. Without credentials it is an anonymous subscriber (DESIGN 12)."""
+    """One row per address. Without credentials it is an anonymous subscriber."""
 
     __tablename__ = "users"
     __table_args__ = (UniqueConstraint("email_fingerprint"),)
@@ -34,7 +34,7 @@ class User(HasId, HasCreatedAt, Base):
 
 
 class Registration(HasId, HasCreatedAt, Base):
-    """A claim on the user's address; takes effect only with proof by mail (DESIGN 12).
+    """A claim on the user's address; takes effect only with proof by mail.
 
     Without `claimant_user_id` somebody registers. With it that account wants to move to this
     address. Password and browser are forgotten when the claim is decided.

@@ -1,4 +1,4 @@
-"""The outbox: what Temporal must still be told (DESIGN 4)."""
+"""The outbox: what Temporal must still be told (docs/architecture.md#outbox)."""
 
 from __future__ import annotations
 

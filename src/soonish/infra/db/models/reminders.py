@@ -14,7 +14,7 @@ END = "end"
 
 
 class Reminder(HasId, HasCreatedAt, Base):
-    """What should be armed (DESIGN 6). `subscription_id` NULL: for all that chose nothing else.
+    """What should be armed. `subscription_id` NULL: for all that chose nothing else.
 
     A countdown has `every_seconds`; its `due_at` is the next instant. `removed_at` marks a row
     whose schedule `sync_reminders` still has to delete before it deletes the row.
