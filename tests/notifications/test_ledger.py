@@ -1,4 +1,4 @@
-"""Every transition of the ledger (DESIGN 8), on SQLite and PostgreSQL."""
+"""Every transition of the ledger (docs/architecture.md#ledger), on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 

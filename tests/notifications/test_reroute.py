@@ -1,4 +1,4 @@
-"""Rows that wait for a channel, when one comes (DESIGN 8)."""
+"""Rows that wait for a channel, when one comes (docs/architecture.md#ledger)."""
 
 from __future__ import annotations
 

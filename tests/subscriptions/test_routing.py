@@ -1,4 +1,7 @@
-"""The routing SELECT against the pure rule (DESIGN 7), on whatever Hypothesis can think of."""
+"""The routing SELECT against the pure rule, on whatever Hypothesis can think of.
+
+See docs/architecture.md#routing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Email addresses: validation, and the keyed fingerprint for lookups (DESIGN 11)."""
+"""Email addresses: validation, and the keyed fingerprint for lookups.
+
+See docs/architecture.md#secrets.
+"""
 
 from __future__ import annotations
 

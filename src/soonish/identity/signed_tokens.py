@@ -1,6 +1,7 @@
-"""The signed tokens in every mail: not stored, and revoked by the user's epoch (DESIGN 11).
+"""The signed tokens in every mail: not stored, and revoked by the user's epoch.
 
 The same claims issued in the same second give the same token, so that a retried mail is identical.
+See docs/architecture.md#tokens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Random single-purpose tokens, stored as SHA-256 and used once (DESIGN 11)."""
+"""Random single-purpose tokens, stored as SHA-256 and used once (docs/architecture.md#tokens)."""
 
 from __future__ import annotations
 

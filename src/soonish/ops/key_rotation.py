@@ -1,4 +1,4 @@
-"""Rotate the encryption key, in steps that can each be repeated (DESIGN 11).
+"""Rotate the encryption key, in steps that can each be repeated (docs/architecture.md#secrets).
 
 add -> promote -> reencrypt -> drop. If the keys are in secrets.env, the steps write that file and
 running processes follow it. Otherwise they check, and the environment is changed by hand.
@@ -25,7 +25,7 @@ from soonish.ops import key_watch
 
 TARGET = "encryption_key_target"  # stores the id of the new key
 BATCH = 200
-PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns (DESIGN 3)
+PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns
 
 
 class KeyRotation:

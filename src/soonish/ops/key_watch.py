@@ -1,6 +1,7 @@
 """Follow the encryption keys in secrets.env, and publish those that the process knows.
 
-They are published in a lease, so that a rotation can wait for every process (DESIGN 11).
+They are published in a lease, so that a rotation can wait for every process
+(docs/architecture.md#secrets).
 """
 
 from __future__ import annotations

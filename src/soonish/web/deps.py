@@ -24,7 +24,7 @@ from soonish.web.middleware.rate_limits import MeterDep
 
 
 async def require_admin(user: OptionalUser) -> User:
-    """Return the administrator. Raise NotFound for everybody else (CONTRACT)."""
+    """Return the administrator. Raise NotFound for everybody else."""
     if user is None or not user.is_admin:
         raise NotFound
     return user

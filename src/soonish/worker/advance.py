@@ -1,4 +1,4 @@
-"""Process an event's outbox rows in one transaction (DESIGN 4).
+"""Process an event's outbox rows in one transaction (docs/architecture.md#outbox).
 
 `Advance` is the only consumer of an event's stream: it takes up to 500 undone rows in id order,
 writes the notifications and ledger rows that they request, and marks them done.
@@ -34,7 +34,7 @@ from soonish.kit.schemas import as_z
 from soonish.worker import announcements
 from soonish.workflow_types import EventPlan, HandItem
 
-MAX_EXPANDED = 50_000  # no write transaction of SQLite over half a second (DESIGN 3)
+MAX_EXPANDED = 50_000  # no write transaction of SQLite over half a second
 log = structlog.get_logger()
 Handler = Callable[[AsyncSession, Event, Sequence[dict[str, Any]], datetime], Awaitable[None]]
 

@@ -31,7 +31,7 @@ from soonish.kit.schemas import MAX_ID
 from soonish.workflow_types import HandItem
 
 Payloads = Sequence[dict[str, Any]]
-_MESSAGE = ("title", "body", "subscription_ids")  # the payload of a message by hand (CONTRACT)
+_MESSAGE = ("title", "body", "subscription_ids")  # the payload of a message by hand
 
 
 async def only_wake(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:

@@ -23,7 +23,7 @@ from soonish.infra.db.session import Database
 
 AT_ONCE = 500  # notifications, and channels, per run
 CHANNELS = 50  # switched off per transaction
-PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns (DESIGN 3)
+PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns
 BATCH = 500  # subscriptions per transaction
 BATCHES = 20  # per run
 UNCONFIRMED = "unconfirmed"  # the end_reason

@@ -1,6 +1,8 @@
-"""Compare the database with Temporal and restart missing workflows (DESIGN 4).
+"""Compare the database with Temporal and restart missing workflows.
 
 The database is the truth. One process at a time leads, by a lease in the database.
+
+See docs/architecture.md#reconcile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The circuit breaker of a channel, as pure functions (DESIGN 8); `health` stores its state."""
+"""The circuit breaker of a channel, as pure functions; `health` stores its state.
+
+See docs/architecture.md#channel-health.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Store the health of channels in their rows, shared by all workers (DESIGN 8).
+"""Store the health of channels in their rows, shared by all workers.
 
 All integrations of one user with the same URL are one channel: they are read and updated
 together. Rows are locked in the order of their ids, so that workers never deadlock.
+See docs/architecture.md#channel-health.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sending rate of each kind of channel (DESIGN 8).
+"""The sending rate of each kind of channel (docs/architecture.md#channel-health).
 
 The only state is a channel's `not_before`, the earliest instant of its next send, which all
 workers share through its row. A Retry-After moves it, and so does every send to a service with a

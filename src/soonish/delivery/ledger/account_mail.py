@@ -35,7 +35,8 @@ async def add_account_mail(
 
     `kind` is one of texts.accounts.ACCOUNT_KINDS. `extra` may name a `purpose` (and a
     `registration_id` or `subscription_id`): the token is then made just before the send
-    (DESIGN 11). The mail is not sent after `lifetime`. A second call with the same `dedup_key`
+    (docs/architecture.md#tokens). The mail is not sent after `lifetime`. A second call with the
+    same `dedup_key`
     changes nothing. `muted`: record the mail as suppressed and do not send it.
     """
     now = utc_now()

@@ -57,7 +57,7 @@ RECHECK_AFTER = timedelta(seconds=5)
 async def has_claimable(
     session: AsyncSession, notification_id: int, previous: Sequence[str], now: datetime
 ) -> bool:
-    """Return True if a claim would find rows; polls check this before they write (DESIGN 3)."""
+    """Return True if a claim would find rows; polls check this before they write."""
     query = select(Delivery.id).where(
         Delivery.notification_id == notification_id, claimable_by(previous, now)
     )

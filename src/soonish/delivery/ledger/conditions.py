@@ -1,4 +1,7 @@
-"""SQL conditions: rows that may be claimed, and rows that may no longer be sent (DESIGN 8)."""
+"""SQL conditions: rows that may be claimed, and rows that may no longer be sent.
+
+See docs/architecture.md#ledger.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Write the ledger's rows for an audience with one INSERT ... SELECT (DESIGN 5)."""
+"""Write the ledger's rows for an audience with one INSERT... SELECT.
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 

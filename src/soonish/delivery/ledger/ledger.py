@@ -1,4 +1,4 @@
-"""The delivery ledger's state transitions (DESIGN 8).
+"""The delivery ledger's state transitions (docs/architecture.md#ledger).
 
 | from                       | to         | by                                               |
 |----------------------------|------------|--------------------------------------------------|

@@ -1,4 +1,4 @@
-"""The schedule of retries (DESIGN 8)."""
+"""The schedule of retries (docs/architecture.md#ledger)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The allowed transitions between the states of a delivery (DESIGN 8).
+"""The allowed transitions between the states of a delivery (docs/architecture.md#ledger).
 
 Every change is an UPDATE built by `transition`, which requires a state that may come before:
 a transition that is not in the table changes no row.

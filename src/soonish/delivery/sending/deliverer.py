@@ -1,4 +1,7 @@
-"""Send a notification's ledger rows: claim, check, send, mark (DESIGN 5 and 8)."""
+"""Send a notification's ledger rows: claim, check, send, mark and 8).
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 

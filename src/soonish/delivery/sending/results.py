@@ -1,4 +1,7 @@
-"""Write the results of sends to the ledger, every 200 rows or 100 ms (DESIGN 8)."""
+"""Write the results of sends to the ledger, every 200 rows or 100 ms.
+
+See docs/architecture.md#ledger.
+"""
 
 from __future__ import annotations
 

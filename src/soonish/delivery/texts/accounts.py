@@ -2,7 +2,7 @@
 
 Their values are in `Content.extra`: `url` (without it the slot `{{action_url}}` stays, to be
 filled with a token just before the send), `seconds` (how long the link works; the default is in
-DESIGN 11), and per kind `email`, `channel`, `problem`, `event`, `organizer`.
+docs/architecture.md#secrets), and per kind `email`, `channel`, `problem`, `event`, `organizer`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The wording of messages about an event (CONTRACT, Texts)."""
+"""The wording of messages about an event (docs/notification-patterns.md#what-is-sent)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Classify an attempt's outcome by error type and status, never by text (DESIGN 8)."""
+"""Classify an attempt's outcome by error type and status, never by text.
+
+See docs/architecture.md#ledger.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,10 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """Outcomes, as stable values in the ledger, the API and the pages (CONTRACT, enumerations)."""
+    """Outcomes, as stable values in the ledger, the API and the pages.
+
+    See docs/api.md#fixed-values.
+    """
 
     OK = "ok"
     TIMEOUT = "timeout"
@@ -28,7 +31,7 @@ class SendResult:
     """The result of one attempt: its outcome, and a redacted `detail` for people.
 
     `status` is the HTTP or SMTP reply code if there was one, `retry_after` the seconds that the
-    service asked to wait, `retryable` whether another attempt may succeed (DESIGN 8).
+    service asked to wait, `retryable` whether another attempt may succeed.
     """
 
     outcome: Outcome

@@ -1,4 +1,7 @@
-"""Send one message to one target through Apprise, and classify its outcome (DESIGN 8 and 9)."""
+"""Send one message to one target through Apprise, and classify its outcome and 9).
+
+See docs/architecture.md#ledger.
+"""
 
 from __future__ import annotations
 

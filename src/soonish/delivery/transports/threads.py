@@ -1,7 +1,7 @@
 """A thread pool for deliveries that is shared fairly between destinations.
 
-Few threads are best while the CPU is the limit, many while they wait for slow targets
-(DESIGN 9: 8 against 200), so the number of active threads grows as long as the process is idle.
+Few threads are best while the CPU is the limit, many while they wait for slow targets, so the
+number of active threads grows as long as the process is idle.
 """
 
 from __future__ import annotations

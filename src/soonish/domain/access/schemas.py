@@ -1,4 +1,4 @@
-"""Request and response schemas of organizers, ownership and invitations (CONTRACT, HTTP API)."""
+"""Request and response schemas of organizers, ownership and invitations."""
 
 from __future__ import annotations
 

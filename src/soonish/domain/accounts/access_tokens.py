@@ -1,4 +1,7 @@
-"""JWT access tokens for API clients. They name a session; its row decides (DESIGN 12)."""
+"""JWT access tokens for API clients. They name a session; its row decides.
+
+See docs/architecture.md#accounts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Move an account to another address, together with that address's subscriptions (DESIGN 12)."""
+"""Move an account to another address, together with that address's subscriptions.
+
+See docs/architecture.md#accounts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenID Connect logins and the accounts they sign in to (DESIGN 12)."""
+"""OpenID Connect logins and the accounts they sign in to (docs/architecture.md#accounts)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits for wrong passwords per client and address (CONTRACT), and for mails that strangers
+"""Limits for wrong passwords per client and address, and for mails that strangers
 cause."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Passwords: Argon2id; bcrypt hashes are accepted and upgraded (DESIGN 12).
+"""Passwords: Argon2id; bcrypt hashes are accepted and upgraded (docs/architecture.md#accounts).
 
 Hashing takes some 50 ms and 64 MiB on purpose: it runs in threads of its own, never in the event
 loop and never within a transaction.

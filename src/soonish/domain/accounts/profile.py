@@ -45,7 +45,7 @@ async def update(
     access: Access,
     changes: ProfileInput,
 ) -> UpdatedAccount:
-    """Apply the fields that were set. A new address counts once it is proven (DESIGN 12).
+    """Apply the fields that were set. A new address counts once it is proven.
 
     An address that has reached its mail limit is silently not asked. Raise InvalidInput, Conflict,
     TooManyRequests (wrong `current_password`, too many addresses), and Forbidden if an API token

@@ -1,4 +1,7 @@
-"""The life of a registration: mailed, then proven or removed after 7 days (DESIGN 5)."""
+"""The life of a registration: mailed, then proven or removed after 7 days.
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 

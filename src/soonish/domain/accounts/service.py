@@ -1,4 +1,7 @@
-"""The rules of accounts (DESIGN 12): one row per address, and nothing changes before proof."""
+"""The rules of accounts: one row per address, and nothing changes before proof.
+
+See docs/architecture.md#accounts.
+"""
 
 from __future__ import annotations
 

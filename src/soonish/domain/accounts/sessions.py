@@ -1,4 +1,7 @@
-"""Sessions: a row per signed-in browser or API client; the row is the only truth (DESIGN 12)."""
+"""Sessions: a row per signed-in browser or API client; the row is the only truth.
+
+See docs/architecture.md#accounts.
+"""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ async def verify(
 ) -> SignedIn:
     """Redeem a registration, magic link or new-address token, and sign in with it.
 
-    `password` may repeat the one of the registration (DESIGN 12). Raise Gone, InvalidInput.
+    `password` may repeat the one of the registration. Raise Gone, InvalidInput.
     """
     async with db.read() as session:
         row = await tokens.find(session, SIGN_IN, token)

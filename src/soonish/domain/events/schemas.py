@@ -1,4 +1,4 @@
-"""Request and response schemas of events (CONTRACT, HTTP API)."""
+"""Request and response schemas of events."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ from soonish.delivery.transports.apprise.urls import is_settable
 TARGETS = "targets"
 PASTED = "pasted"
 _TOKEN = re.compile(r"\{(\w+)\}")
-# Arguments Apprise accepts for every service, and those reserved for Soonish (DESIGN 9).
+# Arguments Apprise accepts for every service, and those reserved for Soonish
+# (docs/architecture.md#apprise).
 _COMMON = frozenset(("emojis", "format", "overflow", "store", "template", "to", "tz", "verify"))
 _FILES = frozenset(("keyfile",))  # fields that would name a local file
 

@@ -1,4 +1,4 @@
-"""Request and response schemas of a user's channels; never an Apprise URL (CONTRACT)."""
+"""Request and response schemas of a user's channels; never an Apprise URL."""
 
 from __future__ import annotations
 

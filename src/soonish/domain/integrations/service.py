@@ -1,4 +1,7 @@
-"""The rules for a user's channels. The network is the route's business (DESIGN 1)."""
+"""The rules for a user's channels. The network is the route's business.
+
+See docs/architecture.md#the-straight-path.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +138,7 @@ async def record_test(
 
 
 async def revive_pending(session: AsyncSession, user_id: int) -> None:
-    """Reroute everything that waits for a channel of this user (DESIGN 8)."""
+    """Reroute everything that waits for a channel of this user."""
     for notification_id in await queries.notifications_waiting(session, user_id, utc_now()):
         stream = streams.broadcast(notification_id)
         outbox.add(session, stream, streams.WAKE, {"user_id": user_id})

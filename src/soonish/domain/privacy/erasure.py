@@ -1,4 +1,4 @@
-"""Erase a person, leaving only a row without identity (DESIGN 8)."""
+"""Erase a person, leaving only a row without identity."""
 
 from __future__ import annotations
 

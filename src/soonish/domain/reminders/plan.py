@@ -1,4 +1,4 @@
-"""Plan reminders, as pure functions of event and choice (DESIGN 6)."""
+"""Plan reminders, as pure functions of event and choice (docs/architecture.md#reminders)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Temporal schedules of reminders: one action each, in UTC (DESIGN 6)."""
+"""Temporal schedules of reminders: one action each, in UTC (docs/architecture.md#reminders)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Request and response schemas of reminders (CONTRACT, HTTP API)."""
+"""Request and response schemas of reminders."""
 
 from __future__ import annotations
 

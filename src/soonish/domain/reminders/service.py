@@ -1,6 +1,7 @@
-"""The rules of reminders: stored rows, subscribers' choices, remind-mes (DESIGN 6).
+"""The rules of reminders: stored rows, subscribers' choices, remind-mes.
 
 The rows describe the wanted state; `sync_reminders` makes Temporal's schedules match.
+See docs/architecture.md#reminders.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Retention rules: one per kind of row, in the order they are applied.
 
 Each rule selects the rows that are too old. Dependent rows go first, so that no transaction deletes
-a whole event at once (DESIGN 3).
+a whole event at once (docs/architecture.md#sqlite).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from soonish.infra.db.sql import id_list
 
 BATCH = 500  # rows per transaction
 BATCHES = 40  # per run, so that an activity takes seconds
-PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not queue fairly (DESIGN 3)
+PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not queue fairly
 
 
 @dataclass(frozen=True)

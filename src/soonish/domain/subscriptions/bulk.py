@@ -1,7 +1,7 @@
 """Bulk changes to an event's subscriptions: add, approve or remove, with a result for each row.
 
-A failing row stops no other. Each batch is a transaction of its own with a pause after it (DESIGN
-3). Requests may be repeated: rows that are done already say so.
+A failing row stops no other. Each batch is a transaction of its own with a pause after it.
+Requests may be repeated: rows that are done already say so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Request and response schemas of subscriptions (CONTRACT, HTTP API)."""
+"""Request and response schemas of subscriptions."""
 
 from __future__ import annotations
 

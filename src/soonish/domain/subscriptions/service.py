@@ -1,4 +1,4 @@
-"""The rules of subscriptions: start, choose channels, end (DESIGN 7, CONTRACT)."""
+"""The rules of subscriptions: start, choose channels, end (docs/architecture.md#routing)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encryption at rest and keyed fingerprints (DESIGN 11).
+"""Encryption at rest and keyed fingerprints (docs/architecture.md#secrets).
 
 A process has one keyring, set at its start by `configure`. Encryption rotates while it runs
 (`replace_keys`); fingerprints never do, so FINGERPRINT_KEY is checked against the database at

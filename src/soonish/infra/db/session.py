@@ -3,7 +3,7 @@
 `async with db.read() as session` never writes. `async with db.write() as session` is one
 transaction that commits at the end of the block, so before its caller answers; the streams of
 `outbox.add` are then passed to `on_commit`. On SQLite writers take turns within the process and
-begin IMMEDIATE, because SQLite is not fair to them (DESIGN 3).
+begin IMMEDIATE, because SQLite is not fair to them (docs/architecture.md#sqlite).
 """
 
 from __future__ import annotations

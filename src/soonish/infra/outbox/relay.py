@@ -1,4 +1,4 @@
-"""The relay: pokes the workflow of each stream that has undone rows (DESIGN 4).
+"""The relay: pokes the workflow of each stream that has undone rows (docs/architecture.md#outbox).
 
 Lost and repeated pokes are harmless, since the workflow's `advance_event` reads the rows itself.
 """

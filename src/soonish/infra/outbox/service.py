@@ -1,4 +1,7 @@
-"""Write to the outbox, in the transaction of the announced change, and read it (DESIGN 4)."""
+"""Write to the outbox, in the transaction of the announced change, and read it.
+
+See docs/architecture.md#outbox.
+"""
 
 from __future__ import annotations
 

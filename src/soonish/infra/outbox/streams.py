@@ -1,4 +1,7 @@
-"""Streams, which are workflow ids: their spelling and their workflows (CONTRACT, Temporal)."""
+"""Streams, which are workflow ids: their spelling and their workflows.
+
+See docs/temporal.md#workflows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes of /api/auth and /api/users/me (CONTRACT, HTTP API)."""
+"""Routes of /api/auth and /api/users/me."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The API of a user's channels. Sends happen here, outside of any transaction (DESIGN 1)."""
+"""The API of a user's channels. Sends happen here, outside of any transaction.
+
+See docs/architecture.md#the-straight-path.
+"""
 
 from __future__ import annotations
 

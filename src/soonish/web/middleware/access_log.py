@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 def route_template(scope: Scope) -> str:
-    """Return the matched route's template, never the path: paths hold tokens (DESIGN 11)."""
+    """Return the matched route's template, never the path: paths hold tokens."""
     route = scope.get("route")
     return str(getattr(route, "path", "")) or "unmatched"
 

@@ -50,7 +50,10 @@ class OriginMiddleware:
 
 
 async def _record_refusal(scope: Scope, actor_id: int, status: int) -> None:
-    """Record the route's template, never the path: paths hold tokens (DESIGN 11)."""
+    """Record the route's template, never the path: paths hold tokens.
+
+    See docs/architecture.md#secrets.
+    """
     route = str(getattr(scope.get("route"), "path", ""))
     async with scope["app"].state.soonish.db.write() as session:
         audit.record(

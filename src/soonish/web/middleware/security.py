@@ -1,4 +1,4 @@
-"""Security headers for every response, and protection against cross-site requests (CONTRACT)."""
+"""Security headers for every response, and protection against cross-site requests."""
 
 from __future__ import annotations
 

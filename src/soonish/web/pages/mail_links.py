@@ -142,7 +142,7 @@ async def calendar(token: str, db: DbDep, settings: SettingsDep) -> Response:
 
 @router.post("/manage/{token}/all")
 async def mail_sign_in(token: str, db: DbDep, settings: SettingsDep, meter: MeterDep) -> Response:
-    """A manage link acts on one subscription; what shows all of them is mailed (DESIGN 11)."""
+    """A manage link acts on one subscription; what shows all of them is mailed."""
     _event, user = await _subject(db, settings, "manage", token)
     if user.email:
         await magic_link(db, meter, email=user.email)

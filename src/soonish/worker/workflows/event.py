@@ -1,7 +1,8 @@
-"""EventWorkflow: one per event, from its creation to the end of its grace period (DESIGN 5).
+"""EventWorkflow: one per event, from its creation to the end of its grace period.
 
 Signals only wake it; `advance_event` reads the database and plans the work. Intake and delivery
 run concurrently, so that a long broadcast delays neither a cancellation nor reminders.
+See docs/architecture.md#workflows.
 """
 
 from __future__ import annotations

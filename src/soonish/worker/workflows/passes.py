@@ -1,4 +1,7 @@
-"""Delivery passes over the ledger, shared by all workflows that broadcast (DESIGN 5)."""
+"""Delivery passes over the ledger, shared by all workflows that broadcast.
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 

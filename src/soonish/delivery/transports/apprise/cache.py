@@ -1,4 +1,4 @@
-"""Plugin objects by Apprise URL, cached in each delivery thread (DESIGN 9)."""
+"""Plugin objects by Apprise URL, cached in each delivery thread (docs/architecture.md#apprise)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Build Apprise's plugin objects, overriding what a URL may not choose (DESIGN 9)."""
+"""Build Apprise's plugin objects, overriding what a URL may not choose.
+
+See docs/architecture.md#apprise.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ _ASSET: Final = _asset()
 
 
 def _throttle(last_io: object = None, wait: float | None = None) -> None:
-    """Replace the plugins' sleeps: pacing is done elsewhere (DESIGN 8)."""
+    """Replace the plugins' sleeps: pacing is done elsewhere."""
     if wait is not None and wait > 0:
         raise WaitRequested(wait)
 

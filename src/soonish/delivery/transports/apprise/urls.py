@@ -1,4 +1,4 @@
-"""Check the URLs that users store as channels (DESIGN 9)."""
+"""Check the URLs that users store as channels (docs/architecture.md#apprise)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules for the IP addresses that a delivery may reach (DESIGN 9)."""
+"""Rules for the IP addresses that a delivery may reach (docs/architecture.md#egress-guard)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The audit hook, the last line of defence behind the socket guard (DESIGN 9).
+"""The audit hook, the last line of defence behind the socket guard.
 
 It restricts delivery threads only: they open TCP sockets to addresses that the guard approved,
 send no datagrams, start no programs, and read nothing but code, certificates and time zones.
+See docs/architecture.md#egress-guard.
 """
 
 from __future__ import annotations

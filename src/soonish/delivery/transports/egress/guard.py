@@ -1,4 +1,7 @@
-"""Resolve once, check every address, connect to the checked one (DESIGN 9)."""
+"""Resolve once, check every address, connect to the checked one.
+
+See docs/architecture.md#egress-guard.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The HTTP client of Apprise's plugins: `requests.request` in a delivery thread (DESIGN 9).
+"""The HTTP client of Apprise's plugins: `requests.request` in a delivery thread.
 
 It sends one request over a kept-open connection to a checked address: no proxies, no .netrc, no
 cookies, no redirects, certificates always verified, at most 64 KiB of the response read. It
 stores status and Retry-After, which Apprise hides, in the current attempt.
+See docs/architecture.md#apprise.
 """
 
 from __future__ import annotations

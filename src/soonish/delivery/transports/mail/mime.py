@@ -1,4 +1,7 @@
-"""Render a mail once, split at the values that differ per recipient (DESIGN 10)."""
+"""Render a mail once, split at the values that differ per recipient.
+
+See docs/architecture.md#service-mail.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Send Soonish's own mails through the operator's SMTP server (DESIGN 10)."""
+"""Send Soonish's own mails through the operator's SMTP server.
+
+See docs/architecture.md#service-mail.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from soonish.infra.db.types import Encrypted
 
 
 class User(HasId, HasCreatedAt, Base):
-    """A user, one row per address; without credentials an anonymous subscriber (DESIGN 12)."""
+    """A user, one row per address; without credentials an anonymous subscriber."""
 
     __tablename__ = "users"
     __table_args__ = (UniqueConstraint("email_fingerprint"),)
@@ -34,7 +34,7 @@ class User(HasId, HasCreatedAt, Base):
 
 
 class Registration(HasId, HasCreatedAt, Base):
-    """A claim on the user's address, which takes effect only with proof by mail (DESIGN 12).
+    """A claim on the user's address, which takes effect only with proof by mail.
 
     Without `claimant_user_id` it is a registration; with it that account wants to move to this
     address. Password and browser are deleted when the claim is decided.

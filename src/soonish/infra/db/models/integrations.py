@@ -15,7 +15,7 @@ class Integration(HasId, HasCreatedAt, Base):
     """An Apprise URL with a name and one tag. Deleting erases the URL and keeps the row.
 
     `not_before` to `open_until` and `last_failure` are the channel's health, shared by all
-    workers (DESIGN 8).
+    workers (docs/architecture.md#channel-health).
     """
 
     __tablename__ = "integrations"

@@ -1,4 +1,4 @@
-"""Notifications and the delivery ledger (DESIGN 8)."""
+"""Notifications and the delivery ledger (docs/architecture.md#ledger)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outbox: signals that workflows must still process (DESIGN 4)."""
+"""The outbox: signals that workflows must still process (docs/architecture.md#outbox)."""
 
 from __future__ import annotations
 

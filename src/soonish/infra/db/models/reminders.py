@@ -14,7 +14,7 @@ END = "end"
 
 
 class Reminder(HasId, HasCreatedAt, Base):
-    """A reminder, which gets a Temporal schedule (DESIGN 6).
+    """A reminder, which gets a Temporal schedule.
 
     `subscription_id` NULL: for all subscribers without reminders of their own. A countdown has
     `every_seconds`; its `due_at` is the next instant. `removed_at` marks a row whose schedule
