@@ -158,7 +158,7 @@ async def test_the_other_side_chooses_no_codec(
     charset: str, sender: Sender, message: Message, monkeypatch: pytest.MonkeyPatch
 ):
     """requests' `text` decodes 64 KiB of punycode for seconds, and guesses for as long."""
-    import soonish.delivery.webclient as webclient
+    from soonish.delivery.transports.http import client as webclient
 
     seen: list[str | None] = []
     stock = webclient._response  # pyright: ignore[reportPrivateUsage]

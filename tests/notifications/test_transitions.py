@@ -57,7 +57,7 @@ def test_what_is_over_stays_over(state: DeliveryState) -> None:
 
 
 def test_nothing_else_writes_a_state() -> None:
-    """No `update(Delivery)` with a state, no assignment to one of a row, outside of `transition`."""
+    """No `update(Delivery)` with a state, no assignment to one of a row, except `transition`."""
     found = [
         f"{path.relative_to(SOURCE)}:{line}"
         for path in sorted(SOURCE.rglob("*.py"))
