@@ -29,6 +29,7 @@ from tests.delivery.hostile import (
     recording,
     shapes,
 )
+from tests.delivery.sending import send_many
 
 BY_HOST = sorted(schemes.BY_HOST)
 CHUNK = 2000
@@ -65,7 +66,7 @@ async def send_all(sender: Sender, urls: list[str], message: Message) -> list[Se
     results: list[SendResult] = []
     for start in range(0, len(urls), CHUNK):
         batch = urls[start : start + CHUNK]
-        results += await sender.send_many([(url, message) for url in batch])
+        results += await send_many(sender, [(url, message) for url in batch])
     return results
 
 
@@ -207,7 +208,7 @@ async def test_rebinding_never_gets_past_the_check(
         asked.append(host)
         return answers[len(asked) % 2]
 
-    guard.set_resolver(rebind)
+    guard.resolver = rebind
     host = "x.zulip.example" if scheme == "zulip" else "h.example"
     urls = [shape.format(host) for shape in usable(scheme)]
     await send_all(strict, urls + urls, message)

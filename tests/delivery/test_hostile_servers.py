@@ -20,6 +20,7 @@ from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.outcome import Outcome
 from soonish.delivery.transports.sender import Sender
 from tests.delivery.hostile import shapes
+from tests.delivery.sending import send_many
 from tests.delivery.test_hostile_addresses import BY_HOST, usable
 from tests.support.http_sink import HttpSink, Reply, serve_http
 
@@ -149,7 +150,7 @@ async def test_a_gzip_bomb_stays_packed(sender: Sender, message: Message, http_s
     assert len(bomb) < 64 * 1024
     http_sink.default = Reply(429, bomb, {"Content-Encoding": "gzip", "Retry-After": "7"})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    results = await sender.send_many([(http_sink.apprise_url(f"/{n}"), message) for n in range(8)])
+    results = await send_many(sender, [(http_sink.apprise_url(f"/{n}"), message) for n in range(8)])
     assert {(r.outcome, r.retry_after) for r in results} == {(Outcome.RATE_LIMITED, 7.0)}
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000  # KiB
 
@@ -249,7 +250,7 @@ async def test_many_users_at_once_get_their_own_answers(
         status = 200 if n % 2 else 400 + n % 100
         http_sink.replies[f"/{n}"] = Reply(status, headers={"Connection": "keep-alive"})
     items = [(http_sink.apprise_url(f"/{n}"), message) for n in range(200)]
-    results = await sender.send_many(items)
+    results = await send_many(sender, items)
     for n, result in enumerate(results):
         assert result.ok if n % 2 else result.status in (None, 400 + n % 100)
 
@@ -312,7 +313,7 @@ async def test_no_scheme_follows_a_redirect(
         for location in (f"{other.url}/stolen", "http://169.254.169.254/latest", "//[::1]/"):
             http_sink.default = Reply(status, headers={"Location": location, "Refresh": "0"})
             urls = [usable(s)[-1].format(f"127.0.0.1:{http_sink.port}") for s in BY_HOST]
-            await sender.send_many([(url, message) for url in urls if "smtp=" not in url])
+            await send_many(sender, [(url, message) for url in urls if "smtp=" not in url])
         assert len(http_sink.requests) > 50
         assert other.connections == 0
 
@@ -409,6 +410,6 @@ async def test_hostile_and_healthy_servers_together(
     with serving([endless(b"HTTP/1.1 100 Continue\r\n\r\n" * 50)]) as server:
         bad = (f"json://127.0.0.1:{server.port}/x", message)
         good = (http_sink.apprise_url("/good"), message)
-        results = await asyncio.wait_for(sender.send_many([bad, good] * 20), 30)
+        results = await asyncio.wait_for(send_many(sender, [bad, good] * 20), 30)
     assert all(r.ok for r in results[1::2])
     assert not any(r.ok for r in results[0::2])

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
@@ -138,7 +138,7 @@ async def plan(
     return EventPlan(
         exists=True,
         more=more,
-        sync_reminders=await _reminders_differ(session, event),
+        sync_reminders=await _has_unsynced_reminders(session, event),
         broadcasts=await completion.open_broadcasts(session, event.id, now),
         status=status_of(event, now),
         subscriber_count=await _count_subscribers(session, event.id),
@@ -148,13 +148,8 @@ async def plan(
     )
 
 
-async def _reminders_differ(session: AsyncSession, event: Event) -> bool:
-    unarmed = and_(
-        Reminder.armed_at.is_(None), Reminder.fired_at.is_(None), Reminder.expired_at.is_(None)
-    )
-    query = select(Reminder.id).where(
-        Reminder.event_id == event.id, or_(unarmed, Reminder.removed_at.is_not(None))
-    )
+async def _has_unsynced_reminders(session: AsyncSession, event: Event) -> bool:
+    query = select(Reminder.id).where(queries.is_unsynced(event.id))
     return await session.scalar(query.limit(1)) is not None
 
 

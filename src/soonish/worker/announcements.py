@@ -24,7 +24,13 @@ from soonish.domain.subscriptions import service as subscriptions
 from soonish.errors import FieldError, InvalidInput
 from soonish.infra.db import sql
 from soonish.infra.db.models.events import Event, EventUpdate
-from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
+from soonish.infra.db.models.notifications import (
+    FAREWELLS,
+    Delivery,
+    DeliveryState,
+    Notification,
+    NotificationKind,
+)
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.outbox import streams
 from soonish.kit.schemas import MAX_ID
@@ -43,7 +49,9 @@ async def created(session: AsyncSession, event: Event, now: datetime) -> None:
     known = select(Notification.id).where(Notification.dedup_key == f"created:{event.id}")
     if await session.scalar(known) is not None:
         return
-    notification = await _ensure(session, event, "created", f"created:{event.id}", now)
+    notification = await _ensure(
+        session, event, NotificationKind.CREATED, f"created:{event.id}", now
+    )
     session.add(
         Delivery(
             notification_id=notification.id,
@@ -64,7 +72,7 @@ async def added(session: AsyncSession, event: Event, payloads: Payloads, now: da
     The delivery of a `muted` subscription is suppressed: its address is over the limit of mails
     that strangers can cause.
     """
-    welcome = await _ensure(session, event, "welcome", f"welcome:{event.id}", now)
+    welcome = await _ensure(session, event, NotificationKind.WELCOME, f"welcome:{event.id}", now)
     chosen = Subscription.id.in_(sql.id_list(session, _ids(payloads, "subscription_id")))
     await expansion.expand(session, welcome, chosen, _belongs_to(event), now=now)
     if muted := _ids([one for one in payloads if one.get("muted")], "subscription_id"):
@@ -75,7 +83,7 @@ async def removed(session: AsyncSession, event: Event, payloads: Payloads, now: 
     """Write the farewell, by service mail since the person may have no channel any more."""
     chosen = Subscription.id.in_(sql.id_list(session, _ids(payloads, "subscription_id")))
     reasons = select(Subscription.end_reason).where(chosen, _belongs_to(event)).distinct()
-    for kind in {"removed", "unsubscribed"} & set((await session.scalars(reasons)).all()):
+    for kind in set(FAREWELLS) & set((await session.scalars(reasons)).all()):
         farewell = await _ensure(session, event, kind, f"{kind}:{event.id}", now)
         ended = and_(chosen, Subscription.end_reason == kind, _belongs_to(event))
         await expansion.add_mail(session, farewell, ended, now=now)
@@ -90,7 +98,7 @@ async def _notify_others(
     notification = await _ensure(
         session,
         event,
-        "manual",
+        NotificationKind.MANUAL,
         f"removed-others:{subscription_id}",
         now,
         title=f"Somebody left {event.name}",
@@ -108,7 +116,7 @@ async def updated(session: AsyncSession, event: Event, payloads: Payloads, now: 
         notification = await _ensure(
             session,
             event,
-            "update",
+            NotificationKind.UPDATE,
             f"update:{update_id}",
             update.created_at,
             title=update.title,
@@ -130,7 +138,9 @@ async def manual(session: AsyncSession, event: Event, payloads: Payloads, now: d
 async def cancelled(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
     """Announce the cancellation to all, and suppress unsent rows of earlier notifications."""
     key = f"cancelled:{event.id}"
-    notification = await _ensure(session, event, "cancelled", key, event.cancelled_at or now)
+    notification = await _ensure(
+        session, event, NotificationKind.CANCELLED, key, event.cancelled_at or now
+    )
     await expansion.suppress_open(session, event.id, notification.id, now)
     await _expand_as_of(session, event, notification, now)
 
@@ -182,7 +192,7 @@ async def _manual_by_hand(
     notification = await _ensure(
         session,
         event,
-        "manual",
+        NotificationKind.MANUAL,
         f"hand:{item.key}",
         now,
         title=message.title,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, literal, select, update
+from sqlalchemy import Select, String, literal, select, update
 
 from soonish.delivery.channels import health
 from soonish.delivery.ledger import completion
@@ -113,5 +113,5 @@ def _unconfirmed(now: datetime, limit: int) -> Select[int]:
 
 def _is_waiting() -> tuple[Any, ...]:
     # A literal, not a parameter, so that SQLite can use its partial index.
-    waiting = literal(PENDING_CONFIRMATION, literal_execute=True)
+    waiting = literal(PENDING_CONFIRMATION, String, literal_execute=True)
     return Subscription.ended_at.is_(None), Subscription.status == waiting

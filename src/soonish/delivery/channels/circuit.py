@@ -138,6 +138,7 @@ _LONG_STREAK = OPENS_AFTER + 7
 
 
 def is_open(open_until: datetime | None, now: datetime) -> bool:
+    """Return True while the circuit is open, so that nothing is sent."""
     return open_until is not None and open_until > now
 
 

@@ -25,6 +25,7 @@ from soonish.delivery.channels.circuit import ChannelHealth, Permit
 from soonish.delivery.transports.outcome import SendResult
 from soonish.infra.db import sql
 from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import NotificationKind
 from soonish.infra.db.types import UtcDateTime
 from soonish.kit.rates import Rate
 
@@ -66,7 +67,7 @@ class OwnerNotice:
     """
 
     channel: ChannelGroup
-    kind: str
+    kind: NotificationKind
     since: datetime
     problem: str = ""
 
@@ -133,7 +134,9 @@ async def record_failures(
         before = states[channel.ids]
         states[channel.ids] = circuit.after(before, one.result, now, probe=one.probe)
         if before.failing_since is None and states[channel.ids].failing_since is not None:
-            notices.append(OwnerNotice(channel, "channel_failing", now, one.result.detail))
+            notices.append(
+                OwnerNotice(channel, NotificationKind.CHANNEL_FAILING, now, one.result.detail)
+            )
     await _write(session, channels, states)
     for channel in set(channels.values()):
         if channel.is_active and circuit.is_over(states[channel.ids], now):
@@ -278,4 +281,4 @@ async def _switch_off(
         .execution_options(synchronize_session=False)
     )
     log.warning("channel switched off", integration_id=channel.ids[0])
-    return OwnerNotice(channel, "channel_off", failing_since)
+    return OwnerNotice(channel, NotificationKind.CHANNEL_OFF, failing_since)

@@ -13,13 +13,17 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger.routing import is_active
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
+from soonish.infra.db.models.notifications import (
+    FAREWELLS,
+    Delivery,
+    DeliveryState,
+    Notification,
+    NotificationKind,
+)
 from soonish.infra.db.models.subscriptions import Subscription
 
 Instant = datetime | BindParameter[datetime]
 MAX_CLAIMS = 10
-# also sent to people whose subscription has ended, and on cancelled events
-FAREWELLS = ("removed", "unsubscribed")
 
 
 def claimable(now: Instant) -> ColumnElement[bool]:
@@ -49,7 +53,7 @@ def unsendable(now: Instant) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     )
     cancelled = exists().where(
         notice,
-        Notification.kind.not_in((*FAREWELLS, "cancelled")),
+        Notification.kind.not_in((*FAREWELLS, NotificationKind.CANCELLED)),
         Event.id == Notification.event_id,
         Event.cancelled_at.is_not(None),
     )

@@ -17,7 +17,7 @@ from soonish.delivery.ledger.routing import select_targets
 from soonish.delivery.ledger.states import transition
 from soonish.delivery.transports.outcome import Outcome
 from soonish.infra.db import sql
-from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
+from soonish.infra.db.models.notifications import FAREWELLS, Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import Id, UtcDateTime
 from soonish.infra.outbox import service as outbox
@@ -143,7 +143,7 @@ async def suppress_open(
     earlier = select(Notification.id).where(
         Notification.event_id == event_id,
         Notification.id != except_id,
-        Notification.kind.not_in(("removed", "unsubscribed")),
+        Notification.kind.not_in(FAREWELLS),
     )
     await session.execute(
         transition(

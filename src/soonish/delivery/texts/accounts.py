@@ -14,6 +14,7 @@ from soonish.delivery.texts.content import Content
 from soonish.delivery.texts.humanize import duration_in_words
 from soonish.delivery.texts.safe_text import one_line
 from soonish.i18n import Language
+from soonish.infra.db.models.notifications import NotificationKind as Kind
 
 ACTION_SLOT = "{{action_url}}"
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
@@ -296,27 +297,31 @@ def _test(content: Content, t: Language) -> Draft:
 
 
 ACCOUNT_KINDS: dict[str, Wording] = {
-    "verification": _verification,
-    "already_registered": _already_registered,
-    "magic_link": _magic_link,
-    "password_reset": _password_reset,
-    "password_needed": _password_needed,
-    "new_email": _new_email,
-    "email_changed": _email_changed,
-    "confirm_subscription": _confirm_subscription,
-    "invitation": _invitation,
-    "co_organizer": _co_organizer,
-    "new_owner": _new_owner,
-    "approval_wanted": _approval_wanted,
-    "rejected": _rejected,
-    "channel_failing": _channel_failing,
-    "channel_off": _channel_off,
-    "test": _test,
+    Kind.VERIFICATION: _verification,
+    Kind.ALREADY_REGISTERED: _already_registered,
+    Kind.MAGIC_LINK: _magic_link,
+    Kind.PASSWORD_RESET: _password_reset,
+    Kind.PASSWORD_NEEDED: _password_needed,
+    Kind.NEW_EMAIL: _new_email,
+    Kind.EMAIL_CHANGED: _email_changed,
+    Kind.CONFIRM_SUBSCRIPTION: _confirm_subscription,
+    Kind.INVITATION: _invitation,
+    Kind.CO_ORGANIZER: _co_organizer,
+    Kind.NEW_OWNER: _new_owner,
+    Kind.APPROVAL_WANTED: _approval_wanted,
+    Kind.REJECTED: _rejected,
+    Kind.CHANNEL_FAILING: _channel_failing,
+    Kind.CHANNEL_OFF: _channel_off,
+    Kind.TEST: _test,
 }
 
 
 # the section of the organizer's event page that their button opens
-FOR_ORGANIZERS = {"co_organizer": "", "new_owner": "", "approval_wanted": "/subscribers"}
+FOR_ORGANIZERS: dict[str, str] = {
+    Kind.CO_ORGANIZER: "",
+    Kind.NEW_OWNER: "",
+    Kind.APPROVAL_WANTED: "/subscribers",
+}
 
 
 def _works_once_for(content: Content, t: Language, default_seconds: int) -> str:

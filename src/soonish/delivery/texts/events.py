@@ -19,6 +19,7 @@ from soonish.delivery.texts.humanize import date_in_words, describe_changes, dur
 from soonish.delivery.texts.markdown import markdown_to_text
 from soonish.delivery.texts.safe_text import one_line, paragraph, shorten
 from soonish.i18n import Language
+from soonish.infra.db.models.notifications import NotificationKind as Kind
 
 _EXCERPT = 400  # characters of the description
 _CLEARLY_OVER = -60  # seconds; a reminder this long after its anchor says that it is over
@@ -191,17 +192,17 @@ def _unsubscribed(content: Content, facts: EventFacts, t: Language) -> Draft:
 
 
 EVENT_KINDS: dict[str, Wording] = {
-    "created": _created,
-    "welcome": _welcome,
-    "update": _update,
-    "cancelled": _cancelled,
-    "manual": _manual,
-    "reminder_1day": _tomorrow,
-    "reminder_1hour": _in_one_hour,
-    "reminder": _reminder,
-    "countdown": _reminder,
-    "removed": _removed,
-    "unsubscribed": _unsubscribed,
+    Kind.CREATED: _created,
+    Kind.WELCOME: _welcome,
+    Kind.UPDATE: _update,
+    Kind.CANCELLED: _cancelled,
+    Kind.MANUAL: _manual,
+    Kind.REMINDER_1DAY: _tomorrow,
+    Kind.REMINDER_1HOUR: _in_one_hour,
+    Kind.REMINDER: _reminder,
+    Kind.COUNTDOWN: _reminder,
+    Kind.REMOVED: _removed,
+    Kind.UNSUBSCRIBED: _unsubscribed,
 }
 
 

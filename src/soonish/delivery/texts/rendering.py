@@ -20,6 +20,7 @@ from soonish.delivery.transports.message import Message
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.notifications import NotificationKind as Kind
 
 UNSUBSCRIBE_SLOT = "unsubscribe_url"
 MANAGE_SLOT = "manage_url"
@@ -59,11 +60,11 @@ async def content_of(session: AsyncSession, notification: Notification, base_url
         "body": notification.body,
     }
     content = replace(Content.from_json(own | (notification.content or {})), facts=facts)
-    if notification.kind == "created":
+    if notification.kind == Kind.CREATED:
         content.extra["url"] = f"{base_url}/events/{notification.event_id}"
     if (section := FOR_ORGANIZERS.get(notification.kind)) is not None:
         content.extra["url"] = f"{base_url}/events/{content.extra['event_id']}{section}"
-    if notification.kind in ("channel_failing", "channel_off"):
+    if notification.kind in (Kind.CHANNEL_FAILING, Kind.CHANNEL_OFF):
         content.extra["url"] = f"{base_url}/integrations"
     return content
 

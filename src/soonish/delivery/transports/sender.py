@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -71,13 +70,6 @@ class Sender:
         if not self._threads.submit(host_key(url), job):
             future.set_result(NOT_STARTED)
         return future
-
-    async def send_many(
-        self, items: Sequence[tuple[str, Message]], *, start_within: float | None = None
-    ) -> list[SendResult]:
-        """Send all (url, message) at once; results in the same order."""
-        futures = [self.start(url, message, start_within=start_within) for url, message in items]
-        return [await future for future in futures]
 
     def close(self, patience: float = 15.0) -> None:
         """Wait for attempts in flight, then close threads and connections.

@@ -15,7 +15,7 @@ from soonish.errors import NotFound
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, EventTag, EventUpdate
 from soonish.infra.db.models.outbox import OutboxRow
-from soonish.infra.db.models.reminders import START, Reminder
+from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.sql import id_list, newest_page
 from soonish.kit.paging import instant_id_cursor, page
@@ -243,14 +243,6 @@ def _to_come() -> Sequence[ColumnElement[bool]]:
         Reminder.fired_at.is_(None),
         Reminder.expired_at.is_(None),
     )
-
-
-def reminder_kind(reminder: Reminder) -> str:
-    """Return the notification kind: countdown, reminder_1day, reminder_1hour or reminder."""
-    if reminder.every_seconds:
-        return "countdown"
-    named = {86_400: "reminder_1day", 3_600: "reminder_1hour"} if reminder.anchor == START else {}
-    return named.get(reminder.offset_seconds, "reminder")
 
 
 async def outbox_state(session: AsyncSession, stream: str, now: datetime) -> OutboxState:

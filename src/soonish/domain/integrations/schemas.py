@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, StringConstraints
 
+from soonish.delivery.channels.circuit import is_open
 from soonish.delivery.transports.outcome import SendResult
 from soonish.infra.db.models.integrations import Integration
 from soonish.kit.schemas import Input, Instant, OneLine, Output, Tag
@@ -85,7 +86,6 @@ class IntegrationCreated(IntegrationOut):
 
 
 def _fields(integration: Integration, now: datetime) -> dict[str, Any]:
-    is_open = integration.open_until is not None and integration.open_until > now
     return {
         "id": integration.id,
         "name": integration.name,
@@ -93,7 +93,7 @@ def _fields(integration: Integration, now: datetime) -> dict[str, Any]:
         "target": integration.target,
         "tag": integration.tag,
         "is_active": integration.is_active,
-        "circuit": "open" if is_open else "closed",
+        "circuit": "open" if is_open(integration.open_until, now) else "closed",
         "failing_since": integration.failing_since,
         "last_failure": integration.last_failure,
         "last_delivery_at": integration.last_delivery_at,

@@ -8,8 +8,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.reminders import END, START
+from soonish.infra.db.models.notifications import NotificationKind
+from soonish.infra.db.models.reminders import END, START, Reminder
 from soonish.infra.db.models.subscriptions import Subscription
+from soonish.workflow_types import ReminderInput
+
+DAY, HOUR = 86_400, 3_600
 
 
 class ReminderChoice(NamedTuple):
@@ -149,3 +153,13 @@ def next_countdown(
     steps = max(0, (after - first) // timedelta(seconds=every_seconds) + 1)
     due_at = first + timedelta(seconds=steps * every_seconds)
     return due_at if due_at < start else None
+
+
+def kind_of(reminder: Reminder | ReminderInput) -> NotificationKind:
+    """Return the kind of notification that a reminder becomes."""
+    if reminder.every_seconds:
+        return NotificationKind.COUNTDOWN
+    if reminder.anchor == END:
+        return NotificationKind.REMINDER
+    kinds = {DAY: NotificationKind.REMINDER_1DAY, HOUR: NotificationKind.REMINDER_1HOUR}
+    return kinds.get(reminder.offset_seconds, NotificationKind.REMINDER)

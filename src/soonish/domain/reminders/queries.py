@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import and_, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
+from soonish.delivery.ledger.routing import is_active
 from soonish.domain.reminders.plan import Changes, Existing, PlannedReminder, ReminderChoice
 from soonish.infra.db.models.reminders import Reminder, RemindMe
-from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
+from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.sql import id_list
 
 
@@ -91,8 +92,7 @@ async def with_own_reminders(session: AsyncSession, event_id: int) -> list[Remin
     columns = [getattr(Subscription, name) for name in ReminderChoice._fields]
     query = select(*columns).where(
         Subscription.event_id == event_id,
-        Subscription.ended_at.is_(None),
-        Subscription.status == ACTIVE,
+        is_active(),
         chosen,
     )
     return [ReminderChoice(*row) for row in await session.execute(query)]
@@ -126,3 +126,11 @@ async def cancel_remind_mes(
         .execution_options(synchronize_session=False)
     )
     return (await session.scalars(query)).all()
+
+
+def is_unsynced(event_id: int) -> ColumnElement[bool]:
+    """Match the event's reminders that differ from Temporal's schedules."""
+    unarmed = and_(
+        Reminder.armed_at.is_(None), Reminder.fired_at.is_(None), Reminder.expired_at.is_(None)
+    )
+    return and_(Reminder.event_id == event_id, or_(unarmed, Reminder.removed_at.is_not(None)))

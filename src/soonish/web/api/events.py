@@ -24,6 +24,7 @@ from soonish.domain.events.schemas import (
     WorkflowStatus,
 )
 from soonish.domain.notifications.audience import Audience, reach
+from soonish.domain.reminders.plan import kind_of
 from soonish.errors import InvalidInput, Unauthorized, Unavailable
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database
@@ -200,7 +201,7 @@ async def workflow_status(
         outbox_lag=told.lag,
         outbox_waiting=told.waiting,
         reminders=[
-            ReminderStatus(schedule_id=r.schedule_id, at=r.due_at, kind=queries.reminder_kind(r))
+            ReminderStatus(schedule_id=r.schedule_id, at=r.due_at, kind=kind_of(r))
             for r in reminders
         ],
     )

@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Select, and_, or_, select
 from sqlalchemy import delete as sql_delete
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.service import RPCError, RPCStatusCode
 
 from soonish.config import Settings
 from soonish.delivery.ledger import completion
-from soonish.domain.reminders import firing, schedules
+from soonish.domain.reminders import firing, queries, schedules
 from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
@@ -50,13 +50,14 @@ class ScheduleActivities:
     async def sync_reminders(self, work: EventRef) -> int:
         """Make Temporal's schedules match the event's rows; return how many may be left."""
         async with self.db.read() as session:
-            rows = (await session.scalars(_differing(work.event_id))).all()
+            query = select(Reminder).where(queries.is_unsynced(work.event_id))
+            rows = (await session.scalars(query.order_by(Reminder.due_at).limit(AT_ONCE))).all()
         if not rows:
             return 0
         await self._in_parallel([row for row in rows if row.removed_at], self._delete)
         await self._in_parallel([row for row in rows if not row.removed_at], self._arm)
         async with self.db.write() as session:
-            await _note_synced(session, rows)
+            await _mark_synced(session, rows)
         return len(rows) if len(rows) == AT_ONCE else 0
 
     async def _in_parallel(
@@ -136,19 +137,7 @@ class ReminderActivities:
         return FiredReminder(notification_id, first.report, first.state)
 
 
-def _differing(event_id: int) -> Select[Reminder]:
-    unarmed = and_(
-        Reminder.armed_at.is_(None), Reminder.fired_at.is_(None), Reminder.expired_at.is_(None)
-    )
-    return (
-        select(Reminder)
-        .where(Reminder.event_id == event_id, or_(unarmed, Reminder.removed_at.is_not(None)))
-        .order_by(Reminder.due_at)
-        .limit(AT_ONCE)
-    )
-
-
-async def _note_synced(session: AsyncSession, rows: Sequence[Reminder]) -> None:
+async def _mark_synced(session: AsyncSession, rows: Sequence[Reminder]) -> None:
     """Mark unchanged rows as synced; a row that was moved meanwhile stays unarmed."""
     now = utc_now()
     for row in rows:

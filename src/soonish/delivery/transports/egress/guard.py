@@ -30,13 +30,7 @@ def system_resolver(host: str, port: int) -> list[str]:
 
 
 _lookups = Lookups()
-_resolver: Callable[[str, int], list[str]] = system_resolver
-
-
-def set_resolver(resolver: Callable[[str, int], list[str]]) -> None:
-    """Replace the name resolver, for tests and for operators with one of their own."""
-    global _resolver
-    _resolver = resolver
+resolver: Callable[[str, int], list[str]] = system_resolver
 
 
 def resolve(host: str, port: int, seconds: float = RESOLVE_SECONDS) -> list[Address]:
@@ -50,7 +44,7 @@ def resolve(host: str, port: int, seconds: float = RESOLVE_SECONDS) -> list[Addr
     if is_localhost(host):
         return [ipaddress.IPv4Address("127.0.0.1")]
     try:
-        names = _lookups.find(_resolver, host, port, seconds)
+        names = _lookups.find(resolver, host, port, seconds)
     except FutureTimeout as error:
         raise TimeoutError("the name server did not answer") from error
     return [ipaddress.ip_address(name.split("%", 1)[0]) for name in names]

@@ -25,6 +25,40 @@ class DeliveryState(StrEnum):
     SUPPRESSED = "suppressed"
 
 
+class NotificationKind(StrEnum):
+    """The kind of a notification."""
+
+    CREATED = "created"
+    WELCOME = "welcome"
+    UPDATE = "update"
+    CANCELLED = "cancelled"
+    MANUAL = "manual"
+    REMINDER_1DAY = "reminder_1day"
+    REMINDER_1HOUR = "reminder_1hour"
+    REMINDER = "reminder"
+    COUNTDOWN = "countdown"
+    REMOVED = "removed"
+    UNSUBSCRIBED = "unsubscribed"
+    VERIFICATION = "verification"
+    ALREADY_REGISTERED = "already_registered"
+    MAGIC_LINK = "magic_link"
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - a kind of mail # nosec B105
+    PASSWORD_NEEDED = "password_needed"  # noqa: S105 - a kind of mail # nosec B105
+    NEW_EMAIL = "new_email"
+    EMAIL_CHANGED = "email_changed"
+    CONFIRM_SUBSCRIPTION = "confirm_subscription"
+    INVITATION = "invitation"
+    CO_ORGANIZER = "co_organizer"
+    NEW_OWNER = "new_owner"
+    APPROVAL_WANTED = "approval_wanted"
+    REJECTED = "rejected"
+    CHANNEL_FAILING = "channel_failing"
+    CHANNEL_OFF = "channel_off"
+    TEST = "test"
+
+
+# also sent to people whose subscription has ended, and on cancelled events
+FAREWELLS = (NotificationKind.REMOVED, NotificationKind.UNSUBSCRIBED)
 OPEN_STATES = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)
 
 

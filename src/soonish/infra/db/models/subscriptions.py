@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -10,9 +11,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 from soonish.infra.db.base import Base, HasCreatedAt, HasId
 from soonish.infra.db.types import Json
 
-ACTIVE = "active"
-PENDING_APPROVAL = "pending_approval"
-PENDING_CONFIRMATION = "pending_confirmation"  # of an address by mail; nobody sees it until then
+
+class SubscriptionStatus(StrEnum):
+    """The status of a subscription."""
+
+    ACTIVE = "active"
+    PENDING_APPROVAL = "pending_approval"
+    PENDING_CONFIRMATION = "pending_confirmation"  # of its address by mail; hidden until then
+
+
+ACTIVE = SubscriptionStatus.ACTIVE
+PENDING_APPROVAL = SubscriptionStatus.PENDING_APPROVAL
+PENDING_CONFIRMATION = SubscriptionStatus.PENDING_CONFIRMATION
 _UNCONFIRMED = text("status = 'pending_confirmation' AND ended_at IS NULL")
 
 

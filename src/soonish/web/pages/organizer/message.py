@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 from soonish.config import Settings
 from soonish.domain.access import policy
-from soonish.domain.events.schemas import EventOut
 from soonish.domain.notifications.audience import Audience, last_failed_count, reach
 from soonish.domain.notifications.schemas import ManualMessage
 from soonish.domain.subscriptions import listing
@@ -23,12 +22,11 @@ from soonish.errors import Forbidden, InvalidInput, NotFound, SoonishError
 from soonish.i18n import _
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database
-from soonish.infra.db.types import utc_now
 from soonish.web.api import notifications
 from soonish.web.api.subscriptions import SearchText
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
 from soonish.web.middleware.rate_limits import MeterDep
-from soonish.web.pages.organizer.layout import own_event, section
+from soonish.web.pages.organizer.layout import is_open, own_event, section
 from soonish.web.params import RowId
 from soonish.web.rendering.forms import Form, parse, read_form
 from soonish.web.rendering.frames import mail_frame
@@ -190,7 +188,7 @@ async def _composer(
         form=form,
         refused=status not in (200, 422),  # what is wrong with a field stands beside it
         idempotency_key=form.value("idempotency_key") or str(uuid.uuid4()),
-        takes_messages=_takes_messages(event, settings),
+        takes_messages=is_open(event, timedelta(days=settings.event_grace_days)),
         latest=latest.items,
         channels=reached.channels,
         last_failed=failed,
@@ -198,12 +196,6 @@ async def _composer(
         picked=picked,
         found=found,
     )
-
-
-def _takes_messages(event: EventOut, settings: Settings) -> bool:
-    grace = timedelta(days=settings.event_grace_days)
-    over_at = event.end_date or event.start_date
-    return event.status != "cancelled" and over_at + grace > utc_now()
 
 
 async def _people(
