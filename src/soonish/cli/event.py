@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from soonish.cli import acting
-from soonish.cli.instants import HELP
+from soonish.cli.acting import INSTANT_HELP
 from soonish.cli.output import JsonOption, fields, show, show_rows
 from soonish.cli.running import run
 
@@ -19,7 +19,7 @@ app = typer.Typer(help="Events, and what their subscribers are told.", no_args_i
 COLUMNS = ("id", "name", "start_date", "status", "subscriber_count", "public_url")
 
 EventId = Annotated[int, typer.Argument(help="The event's id.")]
-Start = Annotated[str | None, typer.Option(help=HELP)]
+Start = Annotated[str | None, typer.Option(help=INSTANT_HELP)]
 End = Annotated[str | None, typer.Option(help="As --start.")]
 TextOption = Annotated[str | None, typer.Option()]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")]

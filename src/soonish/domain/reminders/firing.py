@@ -11,6 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger import expansion
 from soonish.delivery.ledger.routing import is_active
+from soonish.domain.reminders.plan import reminder_kind
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import Notification
 from soonish.infra.db.models.reminders import END, START, Reminder, RemindMe
@@ -21,7 +22,6 @@ from soonish.workflow_types import ReminderInput
 LATE = timedelta(minutes=10)
 AHEAD = timedelta(minutes=1)  # how far Temporal's clock may be ahead of ours
 REMIND_ME_LIFETIME = timedelta(hours=24)
-DAY, HOUR = 86_400, 3_600
 
 
 class TooEarly(Exception):
@@ -97,14 +97,6 @@ def _due_at(work: ReminderInput, anchor_at: datetime, now: datetime) -> datetime
     return first + timedelta(seconds=passed * work.every_seconds)
 
 
-def _kind(work: ReminderInput) -> str:
-    if work.every_seconds:
-        return "countdown"
-    if work.anchor == END:
-        return "reminder"
-    return {DAY: "reminder_1day", HOUR: "reminder_1hour"}.get(work.offset_seconds, "reminder")
-
-
 def _key(work: ReminderInput, due_at: datetime) -> str:
     whose = f"{work.event_id}:{work.subscription_id or 0}"
     key = f"reminder:{whose}:{work.anchor}:{work.offset_seconds}:{work.anchor_at}"
@@ -132,7 +124,7 @@ async def _notification(
     return await expansion.ensure(
         session,
         event_id=work.event_id,
-        kind=_kind(work),
+        kind=reminder_kind(work),
         dedup_key=key,
         content={
             "distance_seconds": int(distance.total_seconds()),

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.reminders import END, START
+from soonish.infra.db.models.reminders import END, START, Reminder
 from soonish.infra.db.models.subscriptions import Subscription
+from soonish.workflow_types import ReminderInput
 
 
 class ReminderChoice(NamedTuple):
@@ -149,3 +150,11 @@ def next_countdown(
     steps = max(0, (after - first) // timedelta(seconds=every_seconds) + 1)
     due_at = first + timedelta(seconds=steps * every_seconds)
     return due_at if due_at < start else None
+
+
+def reminder_kind(reminder: Reminder | ReminderInput) -> str:
+    """Return the notification kind: countdown, reminder_1day, reminder_1hour or reminder."""
+    if reminder.every_seconds:
+        return "countdown"
+    named = {86_400: "reminder_1day", 3_600: "reminder_1hour"} if reminder.anchor == START else {}
+    return named.get(reminder.offset_seconds, "reminder")
