@@ -45,7 +45,7 @@ def add(
 
 @app.command()
 def remove(event_id: EventId, email: Email = None, as_json: JsonOption = False) -> None:
-    """End a subscription; the person is told."""
+    """End a subscription; the subscriber is notified."""
     gone = run(lambda runtime: _remove(runtime, event_id, email))
     show(as_json, gone, f"{gone['email']} is no longer subscribed to event {event_id}.")
 

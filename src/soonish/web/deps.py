@@ -1,4 +1,4 @@
-"""Who is an administrator; for everybody else nothing of it exists."""
+"""Dependencies of routes: the database, settings, limits, and who is signed in."""
 
 from __future__ import annotations
 

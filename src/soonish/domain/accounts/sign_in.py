@@ -43,7 +43,7 @@ _SAME_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Browser:
-    """What is known about the client: its user agent and the cookies it sent."""
+    """The client as far as we know it: its user agent and the cookies it sent."""
 
     user_agent: str | None = None
     session_token: str | None = None
