@@ -14,13 +14,13 @@ from soonish.delivery.transports.apprise.urls import load_plugin
 from soonish.domain.integrations.form_urls import url_from
 from soonish.domain.integrations.kinds import (
     PASTED,
-    POPULAR,
     Field,
     Kind,
     all_kinds,
     search,
     tokens_of,
 )
+from soonish.domain.integrations.labels import POPULAR
 from soonish.errors import InvalidInput
 
 KINDS = sorted(all_kinds())

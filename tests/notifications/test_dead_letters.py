@@ -9,7 +9,7 @@ import pytest
 
 from soonish.delivery.ledger import dead_letters, expansion
 from soonish.delivery.transports.outcome import Outcome
-from soonish.domain.integrations.service import revive_pending, url_fingerprint
+from soonish.domain.integrations.service import reroute_pending, url_fingerprint
 from soonish.domain.notifications import service
 from soonish.errors import Conflict
 from soonish.infra.db.models.accounts import User
@@ -147,7 +147,7 @@ async def test_a_replay_to_a_channel_that_was_replaced_goes_to_the_new_one(
     new = {"apprise_url": url, "url_fingerprint": url_fingerprint(url), "is_active": True}
     await world.change(type(channel), channel.id, **new)
     async with world.db.write() as session:
-        await revive_pending(session, subscription.user_id)
+        await reroute_pending(session, subscription.user_id)
     async with world.db.write() as session:
         await expansion.consume_outbox(session, notification.id, utc_now())
     await delivering.deliver(notification)

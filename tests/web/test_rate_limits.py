@@ -40,7 +40,7 @@ async def bearer(site: Site, name: str) -> dict[str, str]:
     user = await site.user(name)
     async with site.runtime.db.write() as session:
         row, _ = await sessions.start(session, site.runtime.settings, user.id, None)
-    return {"authorization": f"Bearer {access_tokens.make(site.runtime.settings, row).token}"}
+    return {"authorization": f"Bearer {access_tokens.issue(site.runtime.settings, row).token}"}
 
 
 async def test_the_api_takes_100_requests_a_minute_of_a_user_however_signed_in(site: Site) -> None:

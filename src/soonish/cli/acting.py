@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from soonish.cli.instants import parse_instant
 from soonish.cli.output import show_rows
 from soonish.cli.running import run
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from soonish.domain.notifications.queries import NotificationWithCounts
     from soonish.infra.db.models.accounts import User
     from soonish.runtime import Runtime
+
+_DISTANCE = re.compile(r"\+(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+INSTANT_HELP = (
+    "ISO 8601 with an offset (2026-12-24T18:00:00+01:00), or a distance from now (+2h, +3d)."
+)
 
 _OPEN = ("pending", "sending", "retrying")
 
@@ -69,8 +75,23 @@ async def temporal_client(runtime: Runtime) -> Client:
 def with_instants(wanted: dict[str, Any], now: datetime) -> dict[str, Any]:
     """Return the values with dates parsed to instants."""
     names = ("start_date", "end_date")
-    read = {n: parse_instant(wanted[n], n, now) for n in names if n in wanted}
+    read = {n: _parse_instant(wanted[n], n, now) for n in names if n in wanted}
     return wanted | read
+
+
+def _parse_instant(text: str, field: str, now: datetime) -> datetime:
+    """Return the instant in UTC. Raise InvalidInput on `field`."""
+    from soonish.errors import InvalidInput
+
+    if match := _DISTANCE.fullmatch(text):
+        return now + timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(field, f"is not understood. {INSTANT_HELP}") from None
+    if instant.tzinfo is None:
+        raise InvalidInput(field, f"has no offset. {INSTANT_HELP}")
+    return instant.astimezone(UTC)
 
 
 def event_dict(found: EventDetails, settings: Settings) -> dict[str, Any]:

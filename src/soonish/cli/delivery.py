@@ -43,7 +43,7 @@ def retry(
     event: OfEvent = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send failed deliveries again; each person still gets the message once."""
+    """Retry failed deliveries; each recipient still gets the message only once."""
     done = run(lambda runtime: _retry(runtime, notification_id, event))
     for late in done["expired"]:
         warn(f"Notification {late} is too old to be sent again.")

@@ -46,7 +46,7 @@ def doctor(
     send: Annotated[bool, typer.Option("--send", help="Also send a mail to TEST_EMAIL.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check settings, secrets, database, Temporal, workers and mail; exit 1 if one is not well."""
+    """Check settings, secrets, database, Temporal, workers and mail; exit 1 if a check fails."""
     findings = asyncio.run(_examine(send))
     lines = [line for one in findings for line in _lines(one)]
     show(as_json, [asdict(one) for one in findings], "\n".join(lines))

@@ -18,7 +18,7 @@ COLUMNS = ("rule", "days", "rows")
 
 @app.callback()
 def callback() -> None:
-    """What is kept, and for how long."""
+    """Retention and cleanup."""
 
 
 @app.command("run")

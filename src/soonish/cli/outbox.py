@@ -18,7 +18,7 @@ ERROR_LETTERS = 60  # for people; --json has the full text
 
 @app.command()
 def status(as_json: JsonOption = False) -> None:
-    """Show the undone rows by kind, and those that were put aside with an error."""
+    """Show pending rows by kind, and those set aside with an error."""
     found = run(_status)
     short = [{**row, "error": (row["error"] or "")[:ERROR_LETTERS]} for row in found["undone"]]
     lines = [table(short, ("kind", "rows", "oldest", "error"))] if short else []
@@ -35,7 +35,7 @@ def poke(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell Temporal at once of all that is undone."""
+    """Send all pending rows to Temporal now."""
 
     async def work(runtime: Runtime) -> dict[str, int]:
         from soonish.infra.outbox import operations

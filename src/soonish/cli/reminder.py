@@ -23,7 +23,7 @@ def list_reminders(
     event_id: Annotated[int | None, typer.Argument(help="Of this event only.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List reminders and how far each of them is."""
+    """List reminders with their state."""
 
     async def work(runtime: Runtime) -> list[dict[str, Any]]:
         from soonish.domain.reminders import check as reminders
@@ -37,7 +37,7 @@ def list_reminders(
 
 @app.command()
 def check(as_json: JsonOption = False) -> None:
-    """Compare every reminder with Temporal's schedules; exit 1 if one of them is not well."""
+    """Compare every reminder with Temporal's schedules; exit 1 if any differs."""
 
     async def work(runtime: Runtime) -> list[dict[str, Any]]:
         from soonish.domain.reminders import check as reminders
@@ -59,7 +59,7 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show them.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete the schedules in Temporal that no reminder wants any more."""
+    """Delete Temporal schedules that no reminder needs."""
 
     async def work(runtime: Runtime) -> list[str]:
         from soonish.domain.reminders import check as reminders

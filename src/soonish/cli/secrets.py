@@ -26,7 +26,7 @@ Wait = Annotated[
 
 @rotate.command()
 def add(as_json: JsonOption = False) -> None:
-    """1. Make a new key. It only decrypts yet."""
+    """1. Generate a new key, used only to decrypt at first."""
     made, by_file = run(lambda runtime: _add(runtime))
     if by_file:
         show(as_json, {"set_by_hand": None}, "Added. Next: soonish secrets rotate promote")
@@ -60,7 +60,7 @@ def promote(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
 
 @rotate.command()
 def reencrypt(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
-    """3. Write anew what an older key encrypted."""
+    """3. Re-encrypt everything that uses an older key."""
 
     async def work(rotation: KeyRotation) -> dict[str, int]:
         return {"values": await rotation.reencrypt()}
@@ -71,7 +71,7 @@ def reencrypt(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
 
 @rotate.command()
 def drop(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
-    """4. Forget the older keys; refused while anything needs one."""
+    """4. Remove the older keys; refused while anything needs one."""
 
     async def work(rotation: KeyRotation) -> dict[str, int]:
         return {"keys": await rotation.drop()}

@@ -1,4 +1,4 @@
-"""Who is an administrator; for everybody else nothing of it exists."""
+"""Dependencies of routes: the database, settings, limits, and who is signed in."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def _by_api_token(token: str, db: Database) -> Access:
 
 
 async def _by_access_token(token: str, settings: Settings, db: Database) -> Access:
-    claims = access_tokens.read(settings, token)
+    claims = access_tokens.verify(settings, token)
     async with db.read() as session:
         found = await sessions.find_by_id(session, settings, claims.session_id, claims.user_id)
     if found is None:

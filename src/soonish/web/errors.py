@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soonish.errors import (
@@ -23,12 +23,12 @@ from soonish.errors import (
     NotFound,
     SoonishError,
     TooLarge,
+    TooManyRequests,
     Unavailable,
 )
 from soonish.i18n import LazyText, _
 from soonish.infra.db.errors import is_transient
 from soonish.web.middleware.methods import allowed_methods, page_above
-from soonish.web.problems import error_headers, problem_response
 from soonish.web.rendering.templating import is_htmx, redirect, render
 
 log = structlog.get_logger(__name__)
@@ -133,13 +133,13 @@ def error_response(request: Request, error: SoonishError) -> Response:
     """Render `error` for the client: the API, HTMX, a browser, or anything else (as the API)."""
     by_htmx = request.headers.get("hx-request") == "true"
     if not _wants_page(request):
-        return problem_response(error)
+        return _problem_response(error)
     stays = by_htmx and not _replaces_the_page(request)
     if error.status == 401 and not (stays and request.method == "POST"):
         return _to_login(request, by_htmx)
     template = "partials/error.html" if stays else "error.html"
     response = render(request, template, status=error.status, error=error)
-    response.headers.update(error_headers(error) | (_IN_PLACE if stays else {}))
+    response.headers.update(_error_headers(error) | (_IN_PLACE if stays else {}))
     return response
 
 
@@ -212,3 +212,34 @@ def _place(error: Exception) -> str:
             place = f"{module}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
+
+
+def _problem(error: SoonishError) -> dict[str, Any]:
+    """Return `{type, title, status, detail, code}`, for 422 also `errors[{field, message}]`."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if isinstance(error, InvalidInput):
+        document["errors"] = [{"field": e.field, "message": e.message} for e in error.errors]
+    return document
+
+
+def _error_headers(error: SoonishError) -> dict[str, str]:
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after)}
+    if error.code == "insufficient_scope":  # RFC 6750, 3.1
+        return {"WWW-Authenticate": f'Bearer error="{error.code}"'}
+    return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+
+
+def _problem_response(error: SoonishError) -> JSONResponse:
+    return JSONResponse(
+        _problem(error),
+        status_code=error.status,
+        headers=_error_headers(error),
+        media_type="application/problem+json",
+    )

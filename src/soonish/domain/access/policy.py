@@ -122,7 +122,7 @@ async def require_owner(
     return event
 
 
-async def require_in_charge(
+async def require_organizer_or_admin(
     session: AsyncSession, event_id: int, actor: User, *, as_administrator: bool
 ) -> Event:
     """Return the event, locked FOR SHARE, if the actor organizes it or acts as an administrator.
@@ -201,10 +201,10 @@ async def admit(
         return Admission(PENDING_APPROVAL if found.needs_approval else ACTIVE, found)
     if user is not None and await subscription_queries.find_own(session, event.id, user.id):
         return Admission(None)
-    raise used_up()
+    raise invitation_used_up()
 
 
-def used_up() -> Conflict:
+def invitation_used_up() -> Conflict:
     return Conflict("This invitation has been used already.", code="invitation_used_up")
 
 

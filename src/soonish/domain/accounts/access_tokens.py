@@ -38,7 +38,7 @@ class JwtClaims:
     session_id: int
 
 
-def make(settings: Settings, row: Session) -> AccessToken:
+def issue(settings: Settings, row: Session) -> AccessToken:
     """Issue a token for the session, valid for ACCESS_TOKEN_EXPIRE_MINUTES at most."""
     now = utc_now().replace(microsecond=0)
     lifetime = timedelta(minutes=settings.access_token_expire_minutes)
@@ -56,7 +56,7 @@ def make(settings: Settings, row: Session) -> AccessToken:
     return AccessToken(token, int((expires - now).total_seconds()))
 
 
-def read(settings: Settings, token: str) -> JwtClaims:
+def verify(settings: Settings, token: str) -> JwtClaims:
     """Return the token's claims. Raise Unauthorized unless it is valid, ours and of this type."""
     try:
         claims = jwt.decode(

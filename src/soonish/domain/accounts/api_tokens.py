@@ -32,7 +32,7 @@ class Scope(StrEnum):
     WRITE = "write"
 
 
-async def make(
+async def create(
     session: AsyncSession, user_id: int, *, name: str, scope: Scope, expires_at: datetime | None
 ) -> tuple[ApiToken, str]:
     """Create a token; return its row and its secret, which cannot be shown again.

@@ -88,7 +88,7 @@ class Provider:
 
     async def address(self, attempt: SignInAttempt) -> str:
         """Return the URL the browser signs in at. Raise Unavailable."""
-        async with self._asking() as client:
+        async with self._client() as client:
             metadata = await self._discover(client)
             url, _state = client.create_authorization_url(
                 metadata["authorization_endpoint"],
@@ -103,7 +103,7 @@ class Provider:
 
         Raise SignInRefused, Unavailable.
         """
-        async with self._asking() as client:
+        async with self._client() as client:
             metadata = await self._discover(client)
             if issuer is not None and issuer != metadata["issuer"]:
                 raise _refused("issuer_of_the_callback")
@@ -120,7 +120,7 @@ class Provider:
         return _identity(metadata["issuer"], claims)
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncGenerator[AsyncOAuth2Client]:
+    async def _client(self) -> AsyncGenerator[AsyncOAuth2Client]:
         """Open a client for one step, ignoring the environment's proxies and `.netrc`."""
         client = AsyncOAuth2Client(
             self._settings.oidc_client_id,
@@ -137,13 +137,13 @@ class Provider:
             async with asyncio.timeout(_TIMEOUT), cast(Any, client):
                 yield client
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-            raise self._silent(error) from None
+            raise self._unavailable(error) from None
         except OAuthError as error:
             raise _refused(str(error.error)) from None
         except (JoseError, ValueError, KeyError, TypeError) as error:
             raise _refused(getattr(error, "error", "") or type(error).__name__) from None
 
-    def _silent(self, error: Exception) -> Unavailable:
+    def _unavailable(self, error: Exception) -> Unavailable:
         log.warning("the sign-in provider does not answer", error=type(error).__name__)
         return Unavailable(
             _(

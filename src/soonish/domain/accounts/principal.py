@@ -1,4 +1,4 @@
-"""How a request is authenticated: by a session (cookie or access token) or a personal API token."""
+"""The authentication of a request: a session (cookie or access token) or a personal API token."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from soonish.infra.outbox import streams
 _TELL_OWNER_WITHIN = timedelta(days=1)
 
 
-async def begin(session: AsyncSession, workflow_id: str, base_url: str) -> None:
+async def send_mail(session: AsyncSession, workflow_id: str, base_url: str) -> None:
     """Send the registration's mail once: to prove the address, or to warn its owner."""
     await outbox.finish(session, workflow_id)
     found = await find_registration(session, workflow_id)

@@ -43,7 +43,7 @@ _SAME_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Browser:
-    """What is known about the client: its user agent and the cookies it sent."""
+    """The client as far as we know it: its user agent and the cookies it sent."""
 
     user_agent: str | None = None
     session_token: str | None = None
@@ -99,12 +99,12 @@ async def register(
     return browser_token
 
 
-async def magic_link(db: Database, meter: Meter, *, email: str) -> None:
+async def send_magic_link(db: Database, meter: Meter, *, email: str) -> None:
     """Mail a sign-in link to a known address within its mail limit. Raise InvalidInput."""
     await _mail_known(db, meter, email, service.send_magic_link)
 
 
-async def forgot_password(db: Database, meter: Meter, *, email: str) -> None:
+async def send_password_reset(db: Database, meter: Meter, *, email: str) -> None:
     """Mail a password reset link to an account within its mail limit. Raise InvalidInput."""
     await _mail_known(db, meter, email, service.send_password_reset)
 
@@ -179,7 +179,7 @@ async def _sign_in(
         await sessions.end_token(session, browser.session_token)
     row, token = await sessions.start(session, settings, user.id, browser.user_agent)
     audit.record(session, "session.start", user.id, on=("session", row.id), by=by)
-    return SignedIn(user, row, token, access_tokens.make(settings, row))
+    return SignedIn(user, row, token, access_tokens.issue(settings, row))
 
 
 async def log_in(
@@ -242,7 +242,7 @@ def wrong_credentials() -> Unauthorized:
     return Unauthorized("Address or password is wrong.", code="invalid_credentials")
 
 
-async def sign_in_with(
+async def sign_in_with_provider(
     db: Database, settings: Settings, browser: Browser, identity: Identity
 ) -> SignedIn:
     """Sign in with a login at the provider. Raise SignInRefused."""

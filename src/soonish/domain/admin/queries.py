@@ -24,7 +24,7 @@ Health = Literal["working", "failing", "open", "off"]
 
 
 @dataclass(frozen=True)
-class FoundUser:
+class UserWithCounts:
     """A user with the number of events they own and of their current subscriptions."""
 
     user: User
@@ -34,7 +34,7 @@ class FoundUser:
 
 async def users(
     session: AsyncSession, query: str, *, limit: int, cursor: str | None
-) -> tuple[list[FoundUser], str | None]:
+) -> tuple[list[UserWithCounts], str | None]:
     """Return a page of users whose name contains the text or whose address equals it, newest
     first."""
     found = select(User).where(User.merged_into_id.is_(None))
@@ -44,13 +44,13 @@ async def users(
     return await with_counts(session, rows), following
 
 
-async def with_counts(session: AsyncSession, rows: Sequence[User]) -> list[FoundUser]:
+async def with_counts(session: AsyncSession, rows: Sequence[User]) -> list[UserWithCounts]:
     """Return the users with their counts, in the same order."""
     ids = [user.id for user in rows]
     owned = await _counts(session, Event.owner_user_id, Event.owner_user_id.in_(ids))
     mine = and_(Subscription.user_id.in_(ids), Subscription.ended_at.is_(None))
     subscribed = await _counts(session, Subscription.user_id, mine)
-    return [FoundUser(u, owned.get(u.id, 0), subscribed.get(u.id, 0)) for u in rows]
+    return [UserWithCounts(u, owned.get(u.id, 0), subscribed.get(u.id, 0)) for u in rows]
 
 
 async def all_events(

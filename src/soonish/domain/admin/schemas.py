@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from soonish.domain.admin.analytics import Analytics, success_rate
-from soonish.domain.admin.queries import FoundUser, Health, health_of
+from soonish.domain.admin.queries import Health, UserWithCounts, health_of
 from soonish.infra.db.models.integrations import Integration
 from soonish.kit.masking import mask_address
 from soonish.kit.schemas import Instant, Output
@@ -26,7 +26,7 @@ class AdminUser(Output):
     erased_at: Instant | None
 
     @classmethod
-    def of(cls, found: FoundUser) -> AdminUser:
+    def of(cls, found: UserWithCounts) -> AdminUser:
         user = found.user
         names = ("id", "name", "is_verified", "is_admin", "created_at")
         return cls(

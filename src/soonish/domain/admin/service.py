@@ -8,18 +8,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.domain.accounts import service as accounts
 from soonish.domain.accounts import sessions
-from soonish.domain.admin.queries import FoundUser, with_counts
+from soonish.domain.admin.queries import UserWithCounts, with_counts
 from soonish.errors import Conflict, NotFound
 from soonish.identity.users import lock_user
 from soonish.infra.db.models.accounts import User
 
 
-async def require_user(session: AsyncSession, user_id: int) -> FoundUser:
+async def require_user(session: AsyncSession, user_id: int) -> UserWithCounts:
     """Return the user with their counts. Raise NotFound for an unknown one."""
     return (await with_counts(session, [await _lock(session, user_id)]))[0]
 
 
-async def deactivate(session: AsyncSession, admin: User, user_id: int, now: datetime) -> FoundUser:
+async def deactivate(
+    session: AsyncSession, admin: User, user_id: int, now: datetime
+) -> UserWithCounts:
     """Block sign-in for this user and end their sessions; repeating it does nothing.
 
     Their events, subscriptions and unsubscribe links stay. Raise NotFound, or Conflict for oneself.
@@ -34,7 +36,7 @@ async def deactivate(session: AsyncSession, admin: User, user_id: int, now: date
     return (await with_counts(session, [user]))[0]
 
 
-async def reactivate(session: AsyncSession, user_id: int) -> FoundUser:
+async def reactivate(session: AsyncSession, user_id: int) -> UserWithCounts:
     """Let a deactivated user sign in again. Raise NotFound, also for an erased one."""
     user = await _lock(session, user_id)
     if user.erased_at is not None:

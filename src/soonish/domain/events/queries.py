@@ -15,13 +15,11 @@ from soonish.errors import NotFound
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, EventTag, EventUpdate
 from soonish.infra.db.models.outbox import OutboxRow
-from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.sql import id_list, newest_page
 from soonish.kit.paging import instant_id_cursor, page
 
 _MOST = 12
-_SHOWN_REMINDERS = 200
 _ANNOUNCEMENT = "announcement"  # an entry about the event that does not change it
 
 
@@ -191,58 +189,6 @@ async def list_updates(
     """Return a page of the update log, newest first, and its next_cursor."""
     query = select(EventUpdate).where(EventUpdate.event_id == event_id)
     return await newest_page(session, query, EventUpdate, limit, cursor)
-
-
-async def reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
-    """Return up to 200 of the event's unfired reminders: defaults first, then by instant."""
-    query = (
-        select(Reminder)
-        .where(Reminder.event_id == event_id, *_to_come())
-        .order_by(Reminder.subscription_id.is_not(None), Reminder.due_at, Reminder.id)
-        .limit(_SHOWN_REMINDERS)
-    )
-    return list(await session.scalars(query))
-
-
-async def default_reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
-    """Return the event's unfired default reminders, by instant."""
-    coming = await reminders_to_come(session, event_id)
-    return [row for row in coming if row.subscription_id is None]
-
-
-@dataclass(frozen=True)
-class PersonalReminders:
-    """Counts of pending personal reminders and their subscribers, and when the next one is due."""
-
-    reminders: int
-    people: int
-    next_at: datetime | None
-
-
-async def personal_reminders(session: AsyncSession, event_id: int) -> PersonalReminders:
-    people = func.count(Reminder.subscription_id.distinct())
-    query = select(func.count(), people, func.min(Reminder.due_at)).where(
-        Reminder.event_id == event_id, Reminder.subscription_id.is_not(None), *_to_come()
-    )
-    return PersonalReminders(*(await session.execute(query)).one())
-
-
-async def missed_reminders(session: AsyncSession, event_id: int, limit: int) -> list[Reminder]:
-    """Return the event's reminders that expired unsent, newest first."""
-    query = select(Reminder).where(
-        Reminder.event_id == event_id,
-        Reminder.removed_at.is_(None),
-        Reminder.expired_at.is_not(None),
-    )
-    return list(await session.scalars(query.order_by(Reminder.due_at.desc()).limit(limit)))
-
-
-def _to_come() -> Sequence[ColumnElement[bool]]:
-    return (
-        Reminder.removed_at.is_(None),
-        Reminder.fired_at.is_(None),
-        Reminder.expired_at.is_(None),
-    )
 
 
 async def outbox_state(session: AsyncSession, stream: str, now: datetime) -> OutboxState:

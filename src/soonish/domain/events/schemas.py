@@ -125,7 +125,7 @@ class EventUpdateOut(Output):
 
 
 class ChangePreview(ReachOut):
-    """What a PATCH would change and whom it would notify, without doing either."""
+    """A preview of what a PATCH would change and whom it would notify."""
 
     changes: list[ChangeOut]
 

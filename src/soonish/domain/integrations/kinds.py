@@ -18,6 +18,7 @@ from apprise.plugins.base import NotifyBase
 
 from soonish.delivery.transports.apprise import schemes
 from soonish.delivery.transports.apprise.urls import is_settable
+from soonish.domain.integrations import labels
 
 TARGETS = "targets"
 PASTED = "pasted"
@@ -28,122 +29,9 @@ _COMMON = frozenset(("emojis", "format", "overflow", "store", "template", "to", 
 _FILES = frozenset(("keyfile",))  # fields that would name a local file
 
 
-def _(message: str) -> str:
-    """Mark a text for translation; the page translates it."""
-    return message
-
-
-POPULAR = (
-    "discord",
-    "slack",
-    "tgram",
-    "ntfy",
-    "gotify",
-    "matrix",
-    "signal",
-    "whatsapp",
-    "workflow",
-    "mmost",
-    "pover",
-    "mailto",
-    "json",
-)
-# Where popular services hide the values their form asks for.
-_HOW_TO = {
-    "discord": _(
-        "In Discord: settings of the server or channel, Integrations, Webhooks, New webhook,"
-        " then Copy webhook URL."
-    ),
-    "slack": _(
-        "In Slack: add the app Incoming Webhooks to a channel, then copy its webhook address."
-    ),
-    "tgram": _(
-        "In Telegram: write /newbot to @BotFather for a bot token, then a message to your new bot."
-        " Your chat ID is what @userinfobot answers."
-    ),
-    "ntfy": _(
-        "Choose a topic that nobody guesses and subscribe to it in the ntfy app. A hostname is only"
-        " needed for a server of your own."
-    ),
-    "gotify": _("In Gotify: Apps, Create application, then copy its token."),
-    "workflow": _(
-        "In Teams: the channel’s menu, Workflows, “Post to a channel when a webhook request is"
-        " received”, then copy the address."
-    ),
-    "mmost": _("In Mattermost: Integrations, Incoming webhooks, Add, then copy its address."),
-    "pover": _("Your user key is on pushover.net; the token is that of an application made there."),
-    "json": _("Each message is a POST with title, message and type as JSON."),
-}
-# Common names of services that Apprise calls differently.
-_LABELS = {
-    "workflow": "Microsoft Teams",
-    "mailto": "Email by a server of your own",
-    "json": "Webhook (JSON)",
-    "form": "Webhook (form)",
-    "xml": "Webhook (XML)",
-}
-_ALSO_KNOWN_AS = {
-    "workflow": "Power Automate MSTeams",
-    "mailto": "email smtp mail",
-    "json": "webhook http post",
-    "form": "webhook http post",
-    "xml": "webhook http post",
-    "x": "Twitter tweet",
-}
-
-
-# Common labels of Apprise's most frequent fields. The page translates them.
-_FIELD_LABELS = {
-    "Access Token": _("Access token"),
-    "API Key": _("API key"),
-    "API Token": _("API token"),
-    "Auth Token": _("Access token"),
-    "Bot Name": _("Name of the sender"),
-    "Bot Token": _("Bot token"),
-    "Domain": _("Domain"),
-    "Email": _("Email address"),
-    "Email Header": _("Email headers"),
-    "From Email": _("Sender’s email address"),
-    "From Name": _("Name of the sender"),
-    "From Phone No": _("Sender’s phone number"),
-    "GET Params": _("Query parameters"),
-    "Hostname": _("Hostname"),
-    "HTTP Header": _("HTTP headers"),
-    "Include Image": _("Send an icon along"),
-    "Mode": _("Mode"),
-    "Password": _("Password"),
-    "Path": _("Path"),
-    "Payload Extras": _("Extra fields of the message"),
-    "Phone No": _("Phone number"),
-    "Port": _("Port"),
-    "Priority": _("Priority"),
-    "Region": _("Region"),
-    "Region Name": _("Region"),
-    "Reply To": _("Reply to"),
-    "Secret": _("Secret"),
-    "Secure Mode": _("Encryption"),
-    "SMTP Server": _("Mail server"),
-    "Sound": _("Sound"),
-    "Source Email": _("Sender’s email address"),
-    "Tags": _("Tags"),
-    "Token": _("Token"),
-    "Topic": _("Topic"),
-    "URL": _("Web address"),
-    "User": _("Username"),
-    "User Name": _("Username"),
-    "Username": _("Username"),
-    "Webhook ID": _("Webhook ID"),
-    "Webhook Token": _("Webhook token"),
-}
-_TOKEN_LABELS = {
-    ("mailto", "host"): _("Domain of the mail server"),
-    ("mailto", TARGETS): _("Recipient’s email address"),
-}
 # An ntfy topic is not a web address to paste, although Apprise understands those as well.
 _NO_ADDRESS = frozenset(("ntfy",))
-_WHOLE_ADDRESS = _("You can paste a whole web address here, such as https://example.org/hook.")
 _PATH = {"name": "Path", "type": "string"}
-
 
 Control = Literal["text", "secret", "number", "choice", "flag", "pairs"]
 
@@ -218,7 +106,7 @@ def all_kinds() -> Mapping[str, Kind]:
 def search(query: str) -> list[Kind]:
     """Return matching services; without a query all of them, popular ones first."""
     kinds = all_kinds()
-    first = [kinds[name] for name in POPULAR if name in kinds]
+    first = [kinds[name] for name in labels.POPULAR if name in kinds]
     ordered = first + [kind for kind in kinds.values() if kind not in first]
     return [kind for kind in ordered if kind.matches(query)]
 
@@ -235,7 +123,7 @@ def _kind(schema: Mapping[str, Any]) -> Kind | None:
     details, first = schema["details"], (plain or secure)[0]
     templates = _templates(details, first)
     options = _options(details, first)
-    label = _LABELS.get(first) or str(schema["service_name"])
+    label = labels.LABELS.get(first) or str(schema["service_name"])
     return Kind(
         name=first,
         label=label,
@@ -246,7 +134,7 @@ def _kind(schema: Mapping[str, Any]) -> Kind | None:
         options=options,
         takes_address=first not in _NO_ADDRESS and _takes_address(first),
         help_url=schema["setup_url"],
-        how_to=_HOW_TO.get(first, ""),
+        how_to=labels.HOW_TO.get(first, ""),
         words=_words(label, (*plain, *secure), details["tokens"]),
     )
 
@@ -287,9 +175,9 @@ def _token_fields(
             found = _targets_field(tokens, required)
         else:
             found = _field(name, tokens[name], required=required)
-        label = _TOKEN_LABELS.get((scheme, name), found.label)
+        label = labels.TOKEN_LABELS.get((scheme, name), found.label)
         is_place = scheme in schemes.WEBHOOKS and name == "host"
-        yield replace(found, label=label, hint=_WHOLE_ADDRESS if is_place else found.hint)
+        yield replace(found, label=label, hint=labels.WHOLE_ADDRESS if is_place else found.hint)
 
 
 def _targets_field(tokens: Mapping[str, Any], required: bool) -> Field:
@@ -348,7 +236,7 @@ def _field(name: str, entry: Mapping[str, Any], *, required: bool = False) -> Fi
 
 
 def _label(name: str) -> str:
-    return _FIELD_LABELS.get(name, name)
+    return labels.FIELD_LABELS.get(name, name)
 
 
 def _control(kind: str, *, private: bool) -> Control:
@@ -374,6 +262,6 @@ def _takes_address(scheme: str) -> bool:
 
 def _words(label: str, names: Iterable[str], tokens: Mapping[str, Any]) -> str:
     names = list(names)
-    also = [_ALSO_KNOWN_AS.get(name, "") for name in names]
+    also = [labels.ALSO_KNOWN_AS.get(name, "") for name in names]
     sms = "sms text message" if "target_phone" in tokens else ""
     return " ".join((label, *names, *also, sms)).casefold()

@@ -57,7 +57,7 @@ async def create(
     await _save(session, integration)
     _record(session, "integration.create", integration)
     if integration.is_active:
-        await revive_pending(session, integration.user_id)
+        await reroute_pending(session, integration.user_id)
     return integration
 
 
@@ -90,9 +90,9 @@ async def update(
     await _save(session, integration)
     _record(session, "integration.update", integration, fields=sorted(sent))
     if channel is not None or (wanted.is_active and "is_active" in sent):
-        await start_afresh(session, integration)
+        await reset_health(session, integration)
     if integration.is_active and sent & {"apprise_url", "tag", "is_active"}:
-        await revive_pending(session, integration.user_id)
+        await reroute_pending(session, integration.user_id)
     return integration
 
 
@@ -123,7 +123,7 @@ async def record_test(
     """
     integration = await queries.require_own(session, user, integration_id, lock=True)
     if result.ok:
-        await start_afresh(session, integration)
+        await reset_health(session, integration)
         integration.last_delivery_at = now
     else:
         integration.last_failure = reason_of(result)
@@ -133,18 +133,18 @@ async def record_test(
         integration.is_active = result.ok
         if result.ok:
             await session.flush()
-            await revive_pending(session, integration.user_id)
+            await reroute_pending(session, integration.user_id)
     return integration
 
 
-async def revive_pending(session: AsyncSession, user_id: int) -> None:
+async def reroute_pending(session: AsyncSession, user_id: int) -> None:
     """Reroute everything that waits for a channel of this user."""
     for notification_id in await queries.notifications_waiting(session, user_id, utc_now()):
         stream = streams.broadcast(notification_id)
         outbox.add(session, stream, streams.WAKE, {"user_id": user_id})
 
 
-async def start_afresh(session: AsyncSession, integration: Integration) -> None:
+async def reset_health(session: AsyncSession, integration: Integration) -> None:
     """Reset the channel's health and retry its waiting deliveries at once."""
     integration.fail_streak = 0
     integration.failing_since = integration.open_until = integration.last_failure = None

@@ -46,7 +46,7 @@ from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
 
-FRESH = timedelta(minutes=15)  # maximum age of a sign-in that replaces the password
+FRESH_SIGN_IN = timedelta(minutes=15)  # maximum age of a sign-in that replaces the password
 ERASED = "erased"
 _CHOSEN_REMINDERS = (
     "reminder_offsets",
@@ -78,7 +78,7 @@ async def _require_proof(
 ) -> None:
     hashed = access.user.password_hash
     if hashed is None or current_password is None:
-        if utc_now() - access.session.created_at <= FRESH:
+        if utc_now() - access.session.created_at <= FRESH_SIGN_IN:
             return
         if hashed is None:
             raise Forbidden("Please sign in again first.", code="sign_in_again")

@@ -14,7 +14,7 @@ from soonish.infra.db.types import utc_now
 from soonish.kit.schemas import as_z
 
 
-async def begin(db: Database, user: User) -> None:
+async def record_export(db: Database, user: User) -> None:
     """Record the export in the audit log."""
     async with db.write() as session:
         record_change(session, "user.export", user)

@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger import expansion
 from soonish.delivery.ledger.routing import is_active
-from soonish.domain.reminders.plan import kind_of
+from soonish.domain.reminders.plan import reminder_kind
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import Notification, NotificationKind
 from soonish.infra.db.models.reminders import END, START, Reminder, RemindMe
@@ -124,7 +124,7 @@ async def _notification(
     return await expansion.get_or_create(
         session,
         event_id=work.event_id,
-        kind=kind_of(work),
+        kind=reminder_kind(work),
         dedup_key=key,
         content={
             "distance_seconds": int(distance.total_seconds()),

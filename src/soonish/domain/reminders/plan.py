@@ -155,7 +155,7 @@ def next_countdown(
     return due_at if due_at < start else None
 
 
-def kind_of(reminder: Reminder | ReminderInput) -> NotificationKind:
+def reminder_kind(reminder: Reminder | ReminderInput) -> NotificationKind:
     """Return the kind of notification that a reminder becomes."""
     if reminder.every_seconds:
         return NotificationKind.COUNTDOWN

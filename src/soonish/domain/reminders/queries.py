@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, insert, or_, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -15,6 +16,8 @@ from soonish.domain.reminders.plan import Changes, Existing, PlannedReminder, Re
 from soonish.infra.db.models.reminders import Reminder, RemindMe
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.sql import id_list
+
+_SHOWN_REMINDERS = 200
 
 
 async def lock_rows(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[Existing]:
@@ -134,3 +137,55 @@ def is_unsynced(event_id: int) -> ColumnElement[bool]:
         Reminder.armed_at.is_(None), Reminder.fired_at.is_(None), Reminder.expired_at.is_(None)
     )
     return and_(Reminder.event_id == event_id, or_(unarmed, Reminder.removed_at.is_not(None)))
+
+
+async def reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
+    """Return up to 200 of the event's unfired reminders: defaults first, then by instant."""
+    query = (
+        select(Reminder)
+        .where(Reminder.event_id == event_id, *_is_to_come())
+        .order_by(Reminder.subscription_id.is_not(None), Reminder.due_at, Reminder.id)
+        .limit(_SHOWN_REMINDERS)
+    )
+    return list(await session.scalars(query))
+
+
+async def default_reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
+    """Return the event's unfired default reminders, by instant."""
+    coming = await reminders_to_come(session, event_id)
+    return [row for row in coming if row.subscription_id is None]
+
+
+@dataclass(frozen=True)
+class PersonalReminders:
+    """Counts of pending personal reminders and their subscribers, and when the next one is due."""
+
+    reminders: int
+    people: int
+    next_at: datetime | None
+
+
+async def personal_reminders(session: AsyncSession, event_id: int) -> PersonalReminders:
+    people = func.count(Reminder.subscription_id.distinct())
+    query = select(func.count(), people, func.min(Reminder.due_at)).where(
+        Reminder.event_id == event_id, Reminder.subscription_id.is_not(None), *_is_to_come()
+    )
+    return PersonalReminders(*(await session.execute(query)).one())
+
+
+async def missed_reminders(session: AsyncSession, event_id: int, limit: int) -> list[Reminder]:
+    """Return the event's reminders that expired unsent, newest first."""
+    query = select(Reminder).where(
+        Reminder.event_id == event_id,
+        Reminder.removed_at.is_(None),
+        Reminder.expired_at.is_not(None),
+    )
+    return list(await session.scalars(query.order_by(Reminder.due_at.desc()).limit(limit)))
+
+
+def _is_to_come() -> Sequence[ColumnElement[bool]]:
+    return (
+        Reminder.removed_at.is_(None),
+        Reminder.fired_at.is_(None),
+        Reminder.expired_at.is_(None),
+    )

@@ -106,7 +106,7 @@ async def _cancel_remind_mes(
     return ids
 
 
-async def own_preferences(session: AsyncSession, event_id: int, user: User) -> Subscription:
+async def get_preferences(session: AsyncSession, event_id: int, user: User) -> Subscription:
     """Return the user's subscription with its choice.
 
     Raise NotFound `not_subscribed` without one.
@@ -184,7 +184,7 @@ async def waiting_remind_mes(
 
     Raise NotFound without a subscription.
     """
-    subscription = await own_preferences(session, event_id, user)
+    subscription = await get_preferences(session, event_id, user)
     return await queries.waiting_remind_mes(session, subscription.id, limit, after)
 
 
@@ -192,7 +192,7 @@ async def cancel_remind_me(
     session: AsyncSession, event_id: int, user: User, remind_me_id: int, now: datetime
 ) -> None:
     """Cancel one of the user's remind-mes. Raise NotFound for any other, also one that was sent."""
-    subscription = await own_preferences(session, event_id, user)
+    subscription = await get_preferences(session, event_id, user)
     own = (RemindMe.id == remind_me_id) & (RemindMe.subscription_id == subscription.id)
     if not await _cancel_remind_mes(session, own, now=now):
         raise NotFound("There is no such reminder.")

@@ -32,7 +32,7 @@ class DueCount:
     rows: int
 
 
-def limit_of(rule: Rule, settings: Settings, now: datetime) -> datetime | None:
+def cutoff(rule: Rule, settings: Settings, now: datetime) -> datetime | None:
     """Return the instant before which rows are too old; None if they are kept forever."""
     if rule.setting is None:
         return now
@@ -46,7 +46,7 @@ async def count_due(db: Database, settings: Settings, now: datetime) -> list[Due
 
 
 async def _due(db: Database, settings: Settings, rule: Rule, now: datetime) -> DueCount:
-    before = limit_of(rule, settings, now)
+    before = cutoff(rule, settings, now)
     days = getattr(settings, rule.setting) if rule.setting else None
     if before is None:
         return DueCount(rule.name, days, 0)
@@ -59,7 +59,7 @@ async def _due(db: Database, settings: Settings, rule: Rule, now: datetime) -> D
 async def remove(db: Database, settings: Settings, rule: Rule, now: datetime) -> tuple[int, bool]:
     """Remove up to BATCHES batches; return how many rows were removed and whether more may be
     left."""
-    before = limit_of(rule, settings, now)
+    before = cutoff(rule, settings, now)
     removed = 0
     if before is None:
         return 0, False

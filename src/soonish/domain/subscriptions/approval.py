@@ -35,7 +35,7 @@ async def approve(
     if await queries.approve(session, now, this) is None:
         await _require_active(session, this)
         return False
-    subscription = await queries.not_ended(session, subscription_id, lock=True)
+    subscription = await queries.find_current(session, subscription_id, lock=True)
     if subscription is not None:
         await reminders.plan_subscription(session, event, subscription, now)
     await announce(session, event, subscription_id, ACTIVE, now)

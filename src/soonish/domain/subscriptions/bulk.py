@@ -75,8 +75,8 @@ async def run(
     """Process the rows for an organizer or an administrator; return the results in order.
 
     Each added address is mailed a confirmation request first, unless its fingerprint is in `muted`.
-    Raise as policy.require_in_charge; InvalidInput for more than MAX_ROWS; Conflict if the event is
-    over or cancelled and the action would start subscriptions.
+    Raise as policy.require_organizer_or_admin; InvalidInput for more than MAX_ROWS; Conflict if the
+    event is over or cancelled and the action would start subscriptions.
     """
     if len(rows) > MAX_ROWS:
         raise InvalidInput("body", f"has more than {MAX_ROWS} rows")
@@ -85,7 +85,7 @@ async def run(
         if start:
             await asyncio.sleep(PAUSE_SECONDS)
         async with db.write() as session:
-            event = await policy.require_in_charge(
+            event = await policy.require_organizer_or_admin(
                 session, event_id, actor, as_administrator=as_administrator
             )
             batch = rows[start : start + BATCH]

@@ -99,7 +99,7 @@ async def find_by_token(
     (or no longer) visible to the subscriber. A used token stays valid while its subscription lasts.
     """
     row = await tokens.find_even_used(session, (Purpose.CONFIRM_SUBSCRIPTION,), token)
-    waiting = await queries.not_ended(session, row.subscription_id or 0)
+    waiting = await queries.find_current(session, row.subscription_id or 0)
     user = waiting and await session.get(User, waiting.user_id)
     if waiting is None or user is None or not is_live(user):
         raise Gone
@@ -107,7 +107,7 @@ async def find_by_token(
         event = await require_confirmable(session, waiting, user, lock="share" if lock else None)
     except NotFound:
         raise Gone from None
-    subscription = await queries.not_ended(session, waiting.id, lock=lock)
+    subscription = await queries.find_current(session, waiting.id, lock=lock)
     if subscription is None:
         raise Gone
     return event, subscription

@@ -127,7 +127,7 @@ async def of_user(
     return [(subscription, event) for subscription, event in rows]
 
 
-async def active_of(session: AsyncSession, event_id: int, address: str) -> int | None:
+async def find_current_id(session: AsyncSession, event_id: int, address: str) -> int | None:
     """Return the id of the address's current, confirmed subscription to the event, or None.
 
     Raise InvalidInput for an invalid address.

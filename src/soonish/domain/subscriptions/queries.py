@@ -28,7 +28,7 @@ from soonish.infra.db.sql import core_insert, insert, is_sqlite
 from soonish.infra.db.types import UtcDateTime
 
 
-async def not_ended(
+async def find_current(
     session: AsyncSession, subscription_id: int, *, lock: bool = False
 ) -> Subscription | None:
     """Return the subscription unless it has ended, whatever its status, FOR UPDATE if asked."""

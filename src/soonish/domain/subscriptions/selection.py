@@ -78,7 +78,7 @@ def check_known(
         raise InvalidInput(errors=errors)
 
 
-def dropped(
+def selectors_to_remove(
     wanted: SelectionPatch, chosen: Iterable[SubscriptionSelector]
 ) -> list[SubscriptionSelector]:
     """Return the selectors a PATCH removes."""

@@ -82,8 +82,8 @@ async def subscribe_address(
     admission = await admit(session, event, None, invitation)
     user = await find_or_create_by_address(session, address, name, locale)
     if user.deactivated_at is None:
-        begin = confirmation.request_confirmation if double_opt_in else start.begin
-        await begin(session, event, user.id, now, admission, muted=muted)
+        subscribe = confirmation.request_confirmation if double_opt_in else start.start_subscription
+        await subscribe(session, event, user.id, now, admission, muted=muted)
     return admission.status
 
 
@@ -118,7 +118,7 @@ async def subscribe_user(
     selection.check_known(wanted, channels)
     for _ in range(_TRIES):
         admission = await admit(session, event, user, invitation)
-        is_new = await start.begin(session, event, user.id, now, admission) is not None
+        is_new = await start.start_subscription(session, event, user.id, now, admission) is not None
         subscription = await subscription_queries.find_own(session, event.id, user.id, lock=True)
         if subscription is not None:
             await queries.add_selectors(
@@ -141,10 +141,10 @@ async def update_selectors(
     channels = await queries.channels_of(session, user.id)
     chosen = (await queries.selectors_of(session, [subscription.id]))[subscription.id]
     selection.check_known(wanted, channels, chosen if wanted.mode == "remove" else ())
-    await queries.delete_selectors(session, selection.dropped(wanted, chosen))
+    await queries.delete_selectors(session, selection.selectors_to_remove(wanted, chosen))
     if wanted.mode != "remove":
         await queries.add_selectors(session, subscription.id, wanted.integration_ids, wanted.tags)
-        await integrations.revive_pending(session, user.id)
+        await integrations.reroute_pending(session, user.id)
     own = await _describe(session, subscription)
     if not own.selectors:
         own.warnings.append(selection.NO_CHANNEL)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.delivery.ledger.account_mail import add_account_mail
 from soonish.domain.access import invitation_queries, organizers
-from soonish.domain.access.policy import Admission, used_up
+from soonish.domain.access.policy import Admission, invitation_used_up
 from soonish.domain.subscriptions import queries
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.events import Event
@@ -24,7 +24,7 @@ MAX_APPROVAL_MAILS = 24  # such mails a day to one person, however often somebod
 MAIL_LIFETIME = timedelta(days=3)
 
 
-async def begin(
+async def start_subscription(
     session: AsyncSession,
     event: Event,
     user_id: int,
@@ -58,7 +58,7 @@ async def count_use(session: AsyncSession, admission: Admission, now: datetime) 
     """Count a use of the invitation, if any. Raise Conflict if it has none left."""
     used = admission.invitation
     if used is not None and not await invitation_queries.use(session, used.id, now):
-        raise used_up()
+        raise invitation_used_up()
 
 
 async def announce(

@@ -33,7 +33,7 @@ async def list_tokens(
 async def make_token(body: ApiTokenInput, db: DbDep, access: CurrentSession) -> NewApiTokenOut:
     """A token for `Authorization: Bearer`. It is in this answer and never shown again."""
     async with db.write() as session:
-        row, secret = await api_tokens.make(
+        row, secret = await api_tokens.create(
             session,
             access.user.id,
             name=body.name,

@@ -24,7 +24,8 @@ from soonish.domain.events.schemas import (
     WorkflowStatus,
 )
 from soonish.domain.notifications.audience import Audience, reach
-from soonish.domain.reminders.plan import kind_of
+from soonish.domain.reminders import queries as reminder_queries
+from soonish.domain.reminders.plan import reminder_kind
 from soonish.errors import InvalidInput, Unauthorized, Unavailable
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database
@@ -191,7 +192,7 @@ async def workflow_status(
     async with db.read() as session:
         event = await policy.require_organizer(session, event_id, user)
         told = await queries.outbox_state(session, event.temporal_workflow_id, utc_now())
-        reminders = await queries.reminders_to_come(session, event.id)
+        reminders = await reminder_queries.reminders_to_come(session, event.id)
     temporal = cast(Temporal, request.app.state.soonish.temporal)
     state, run_id = await _describe(temporal, event.temporal_workflow_id, told)
     return WorkflowStatus(
@@ -201,7 +202,7 @@ async def workflow_status(
         outbox_lag=told.lag,
         outbox_waiting=told.waiting,
         reminders=[
-            ReminderStatus(schedule_id=r.schedule_id, at=r.due_at, kind=kind_of(r))
+            ReminderStatus(schedule_id=r.schedule_id, at=r.due_at, kind=reminder_kind(r))
             for r in reminders
         ],
     )

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/events/{event_id}", tags=["reminders"])
 @router.get("/reminders")
 async def get_preferences(event_id: RowId, user: ActingUser, db: DbDep) -> Preferences:
     async with db.read() as session:
-        return Preferences.of(await service.own_preferences(session, event_id, user))
+        return Preferences.of(await service.get_preferences(session, event_id, user))
 
 
 @router.put("/reminders")

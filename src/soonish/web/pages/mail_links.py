@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from soonish.domain.access import policy, subscription_queries
-from soonish.domain.accounts.sign_in import magic_link
+from soonish.domain.accounts.sign_in import send_magic_link
 from soonish.domain.events import queries
 from soonish.domain.subscriptions import confirmation
 from soonish.domain.subscriptions import service as subscriptions
@@ -145,7 +145,7 @@ async def mail_sign_in(token: str, db: DbDep, settings: SettingsDep, meter: Mete
     """A manage link acts on one subscription; what shows all of them is mailed."""
     _event, user = await _subject(db, settings, "manage", token)
     if user.email:
-        await magic_link(db, meter, email=user.email)
+        await send_magic_link(db, meter, email=user.email)
     return redirect(f"/manage/{token}?said=mailed")
 
 

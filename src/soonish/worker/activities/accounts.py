@@ -19,7 +19,7 @@ class AccountActivities:
     async def begin_verification(self, request: VerificationInput) -> None:
         """Request the registration's mail; a second call changes nothing."""
         async with self._db.write() as session:
-            await registration.begin(session, request.workflow_id, self._settings.base_url)
+            await registration.send_mail(session, request.workflow_id, self._settings.base_url)
 
     @activity.defn
     async def check_verification(self, request: VerificationInput) -> Deadline:

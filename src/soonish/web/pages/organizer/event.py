@@ -14,6 +14,7 @@ from soonish.domain.access import policy
 from soonish.domain.events import queries
 from soonish.domain.events.schemas import ChangePreview, EventOut, EventPatch
 from soonish.domain.notifications.audience import Audience, reach
+from soonish.domain.reminders import queries as reminder_queries
 from soonish.errors import Forbidden, NotFound, SoonishError
 from soonish.i18n import _
 from soonish.infra.db.models.accounts import User
@@ -116,9 +117,9 @@ async def reminders(
     event = await own_event(event_id, user, db, settings)
     fired = await events.list_fired_reminders(event_id, user, db, PAGE_SIZE, cursor)
     async with db.read() as session:
-        coming = await queries.default_reminders_to_come(session, event_id)
-        personal = await queries.personal_reminders(session, event_id)
-        missed = await queries.missed_reminders(session, event_id, PAGE_SIZE)
+        coming = await reminder_queries.default_reminders_to_come(session, event_id)
+        personal = await reminder_queries.personal_reminders(session, event_id)
+        missed = await reminder_queries.missed_reminders(session, event_id, PAGE_SIZE)
     return section(
         request,
         user,
