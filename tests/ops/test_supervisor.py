@@ -26,7 +26,7 @@ GROUPS = ("first", "second")
 # Says that it is ready, and on SIGTERM writes its name into a file, then ends.
 POLITE = """
 import os, signal, sys, time
-from soonish.ops.lifeline import notify_ready, watch_parent
+from soonish.local.parent import notify_ready, watch_parent
 name, log, linger = sys.argv[1], sys.argv[2], float(sys.argv[3])
 def stop(*_):
     time.sleep(linger)
@@ -216,7 +216,7 @@ async def test_stopping_while_a_part_waits_to_start_again(
 RUNS_PARTS = """
 import asyncio, sys
 from pathlib import Path
-from soonish.ops.supervisor import Part, Supervisor
+from soonish.local.supervisor import Part, Supervisor
 async def main():
     parts = Supervisor(("all",), lambda line: print(line, flush=True))
     code, log = sys.argv[1:]
