@@ -32,6 +32,7 @@ from soonish.web.api.subscriptions import router as subscriptions_router
 from soonish.web.api.subscriptions_bulk import router as bulk_router
 from soonish.web.install import install_web
 from soonish.web.middleware.access_log import AccessLog
+from soonish.web.middleware.lingering_close import LingeringClose
 from soonish.web.pages.routers import pages_router
 from soonish.web.shutdown import on_signal
 
@@ -91,6 +92,7 @@ def _include(app: FastAPI, settings: Settings) -> None:
         app.include_router(router)
     install_web(app, settings)
     app.add_middleware(AccessLog)
+    app.add_middleware(LingeringClose)
 
 
 def __getattr__(name: str) -> FastAPI:
