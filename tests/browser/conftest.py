@@ -41,7 +41,7 @@ NO_COMPLAINTS = (
     *("responded with a status of", "net::ERR_ABORTED"),
     *("htmx:sendAbort", "htmx:afterRequest"),
 )
-SECONDS = 30  # that an expectation waits: what takes one alone takes ten beside other work
+SECONDS = 60  # that an expectation waits: what takes two alone takes thirty beside other work
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 
 expect.set_options(timeout=SECONDS * 1000)
