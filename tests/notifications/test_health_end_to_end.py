@@ -9,12 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from soonish.app import make_app
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.notifications import Delivery, Notification
 from soonish.infra.db.types import utc_now
 from soonish.ops import health
-from soonish.web.api import integrations, subscriptions
-from tests.events.stage import Stage, make_app
+from tests.support.api import ApiClient
 from tests.support.http_sink import Reply
 from tests.support.wait import eventually
 from tests.workflows.running import Running
@@ -22,7 +22,7 @@ from tests.workflows.running import Running
 OFF, ON = {"is_active": False}, {"is_active": True}
 
 
-class People(Stage):
+class People(ApiClient):
     """Owner, member and outsider before the API of a running installation."""
 
     async def done(self, who: str, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -48,13 +48,10 @@ class People(Stage):
 
 @pytest.fixture
 async def people(running: Running) -> AsyncGenerator[People]:
-    app = make_app(running.runtime)  # pyright: ignore[reportArgumentType]
-    app.include_router(integrations.router)
-    app.include_router(subscriptions.router)
-    transport = httpx2.ASGITransport(app=app)
+    transport = httpx2.ASGITransport(app=make_app(running.runtime))
     base_url = running.runtime.settings.base_url
     async with httpx2.AsyncClient(transport=transport, base_url=base_url) as client:
-        made = People(running.runtime, client)  # pyright: ignore[reportArgumentType]
+        made = People(running.runtime, client)
         for name in ("owner", "member"):
             await made.add_person(name)
         yield made
