@@ -277,13 +277,11 @@ async def test_seven_days_without_an_answer_end_it(double: ApiClient) -> None:
     assert code_of(await confirm(double, token)) == (410, "token_invalid")
 
 
-async def test_many_end_in_bounded_batches(
-    double: ApiClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(housekeeping, "BATCH", 2)
-    monkeypatch.setattr(housekeeping, "BATCHES", 2)
+async def test_many_end_in_bounded_batches(double: ApiClient) -> None:
+    few = {"batch": 2, "batches": 2}
     event = await double.make_event()
     for number in range(5):
         await ask(double, event, f"person{number}@example.org")
     later = utc_now() + WEEK + timedelta(seconds=1)
-    assert [await housekeeping.end_unconfirmed(double.db, later) for _ in range(3)] == [4, 1, 0]
+    turns = [await housekeeping.end_unconfirmed(double.db, later, **few) for _ in range(3)]
+    assert turns == [4, 1, 0]

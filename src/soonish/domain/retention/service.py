@@ -56,14 +56,22 @@ async def _due(db: Database, settings: Settings, rule: Rule, now: datetime) -> D
     return Due(rule.name, days, rows or 0)
 
 
-async def remove(db: Database, settings: Settings, rule: Rule, now: datetime) -> tuple[int, bool]:
-    """One turn: how many rows went, and whether there may be more."""
+async def remove(
+    db: Database,
+    settings: Settings,
+    rule: Rule,
+    now: datetime,
+    *,
+    batch: int = BATCH,
+    batches: int = BATCHES,
+) -> tuple[int, bool]:
+    """Run one turn: how many rows went, and whether there may be more."""
     before = limit_of(rule, settings, now)
     removed = 0
     if before is None:
         return 0, False
-    for _ in range(BATCHES):
-        ids = await _oldest(db, rule, before)
+    for _ in range(batches):
+        ids = await _oldest(db, rule, before, batch)
         if not ids:
             return removed, False
         async with db.write() as session:
@@ -75,9 +83,9 @@ async def remove(db: Database, settings: Settings, rule: Rule, now: datetime) ->
     return removed, True
 
 
-async def _oldest(db: Database, rule: Rule, before: datetime) -> Sequence[int]:
+async def _oldest(db: Database, rule: Rule, before: datetime, limit: int) -> Sequence[int]:
     async with db.read() as session:
-        return (await session.scalars(rule.ids(before).limit(BATCH))).all()
+        return (await session.scalars(rule.ids(before).limit(limit))).all()
 
 
 async def _remove(session: AsyncSession, rule: Rule, ids: Sequence[int], before: datetime) -> int:
