@@ -51,7 +51,7 @@ class Visitor:
 
     async def create_event(self, **fields: Any) -> tuple[int, str]:
         """Make an event on the page; its id and slug."""
-        values = {
+        values: dict[str, Any] = {
             "name": "Picnic",
             "start_date": local_in(days=3),
             "timezone": "UTC",
