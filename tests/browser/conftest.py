@@ -15,12 +15,9 @@ from playwright.async_api import Browser, Page, Response, async_playwright, expe
 
 from soonish.web.cookies import SESSION
 from tests.browser.serving import serve
-from tests.support.database import migrated_sqlite
 from tests.support.ports import free_port
 from tests.support.settings import make_settings
 from tests.web.site import Site
-
-__all__ = ["browser", "migrated_sqlite", "served_site"]
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = (

@@ -32,7 +32,11 @@ from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
 
-_WAITS = {ACTIVE: 0, PENDING_APPROVAL: 1, PENDING_CONFIRMATION: 2}  # distance from active
+_WAITS: dict[str, int] = {
+    ACTIVE: 0,
+    PENDING_APPROVAL: 1,
+    PENDING_CONFIRMATION: 2,
+}  # distance from active
 MERGED = "merged"  # the end_reason of the duplicate when both were subscribed
 _TELL_OLD_ADDRESS_WITHIN = timedelta(days=7)
 

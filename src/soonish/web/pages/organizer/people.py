@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from soonish.domain.subscriptions import listing
 from soonish.i18n import _
-from soonish.infra.db.models.subscriptions import ACTIVE, PENDING_APPROVAL
 from soonish.web.api import subscriptions
 from soonish.web.api.subscriptions import SearchText
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
@@ -33,7 +32,7 @@ async def people(
     cursor: CursorText = None,
 ) -> Response:
     """A page of the list, however many there are."""
-    wanted = status if status in (ACTIVE, PENDING_APPROVAL) else None
+    wanted = status if status in ("active", "pending_approval") else None
     event = await own_event(event_id, user, db, settings)
     found = await subscriptions.list_subscribers(
         event_id, user, db, query, wanted, PAGE_SIZE, cursor
