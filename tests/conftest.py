@@ -19,10 +19,8 @@ from tests.support.settings import forget_environment, make_settings
 from tests.support.smtp_sink import SmtpSink, serve_smtp
 from tests.support.temporal import TemporalServer, temporal
 
-pytest_plugins = FIXTURES
+pytest_plugins = (*FIXTURES, "tests.support.second_tries")
 forget_environment()
-
-pytest_plugins = ["tests.support.second_tries"]
 
 
 @pytest.fixture(scope="session")
