@@ -248,6 +248,7 @@ def remind_soon(story: Story, system: SoonishSystem) -> None:
     path = f"/api/events/{story.events['Regatta']['id']}/remind-me"
     made = story.people["nora"].ask("POST", path, json={"in_seconds": 180}, expect=202)
     view, workflow_id = TemporalView(system), f"remind-me-{made['id']}"
+    wait_for(lambda: workflow_id in view.running(), PATIENCE, "its workflow")
     wait_for(lambda: "TimerStarted" in view.event_types(workflow_id), PATIENCE, "its timer")
 
 
