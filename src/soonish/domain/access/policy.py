@@ -1,5 +1,8 @@
 """Who may do what to an event, a subscription, a channel, a notification. Nothing else decides.
 
+A function of a service or a query that takes a user asks here in its first line, so that routes,
+pages and commands need not; one that takes an `Event` works on what such a function returned.
+
 On an event somebody is its owner, a co-organizer, a subscriber, an asker (who waits for approval),
 invited (by address, or with an invitation's token in hand) or an outsider:
 
@@ -73,14 +76,21 @@ async def require_visible(
 
     NotFound if neither `user` nor the holder of the `invitation`'s token may see it.
     """
-    found = await session.scalars(_event(lock), {"p_id": event_id})
-    return await seen_by(session, found.one_or_none(), user, invitation)
+    return await seen_by(session, await _find(session, event_id, lock), user, invitation)
+
+
+async def _find(session: AsyncSession, event_id: int, lock: Lock | None) -> Event | None:
+    """The event, read once for a session unless it is to be locked."""
+    if lock is None:
+        return await session.get(Event, event_id)
+    return (await session.scalars(_locked(lock), {"p_id": event_id})).one_or_none()
 
 
 @cache
-def _event(lock: Lock | None) -> Select[Event]:
+def _locked(lock: Lock) -> Select[Event]:
     query = select(Event).where(Event.id == bindparam("p_id"))
-    return query.with_for_update(read=lock == "share") if lock else query
+    # what was read before the lock may have changed until it was given
+    return query.with_for_update(read=lock == "share").execution_options(populate_existing=True)
 
 
 async def require_visible_slug(
@@ -120,19 +130,27 @@ async def require_owner(
     return event
 
 
-async def require_in_charge(
-    session: AsyncSession, event_id: int, actor: User, *, as_administrator: bool
+async def require_administered(
+    session: AsyncSession, event_id: int, actor: User, *, lock: Lock | None = None
 ) -> Event:
-    """The event, FOR SHARE, if the actor organizes it or acts as an administrator.
-
-    NotFound for who is none, and for an event that is not there; Forbidden as require_organizer.
-    """
-    if not as_administrator:
-        return await require_organizer(session, event_id, actor, lock="share")
-    event = (await session.scalars(_event("share"), {"p_id": event_id})).one_or_none()
+    """Anybody's event, for an administrator. NotFound for others, and without such an event."""
+    event = await _find(session, event_id, lock)
     if event is None or not actor.is_admin:
-        raise NotFound("There is no such event.")
+        raise NotFound(f"There is no event {event_id}.")
     return event
+
+
+async def require_in_charge(
+    session: AsyncSession,
+    event_id: int,
+    actor: User,
+    *,
+    as_administrator: bool,
+    lock: Lock | None = None,
+) -> Event:
+    """As require_organizer, or as require_administered for who acts as an administrator."""
+    require = require_administered if as_administrator else require_organizer
+    return await require(session, event_id, actor, lock=lock)
 
 
 async def require_notification(
@@ -201,9 +219,12 @@ async def require_confirmable(
     session: AsyncSession, waiting: Subscription, user: User, *, lock: Lock | None
 ) -> Event:
     """The event of a subscription that its address confirms: one it was let in to, or may see."""
-    if waiting.status == PENDING_CONFIRMATION and waiting.admitted_as is not None:
-        return (await session.scalars(_event(lock), {"p_id": waiting.event_id})).one()
-    return await require_visible(session, waiting.event_id, user, lock=lock)
+    if waiting.status != PENDING_CONFIRMATION or waiting.admitted_as is None:
+        return await require_visible(session, waiting.event_id, user, lock=lock)
+    event = await _find(session, waiting.event_id, lock)
+    if event is None:
+        raise NotFound("There is no such event.")
+    return event
 
 
 def require_open(event: Event, now: datetime) -> None:

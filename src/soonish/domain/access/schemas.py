@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from soonish.infra.db.models.accounts import User
 from soonish.kit.schemas import Input, Instant, Output, Text
 
 MAX_INVITED = 100  # addresses of one request
@@ -23,6 +26,17 @@ class TransferInput(Input):
     email: Address
 
 
+@dataclass(frozen=True)
+class Organizer:
+    """Somebody who organizes an event, since when, as `owner` or `co_organizer`; `row_id` 0 is
+    the owner's."""
+
+    user: User
+    role: str
+    since: datetime
+    row_id: int = 0
+
+
 class OrganizerOut(Output):
     """`role`: owner or co_organizer. `name` is None where no account has been made yet."""
 
@@ -31,6 +45,16 @@ class OrganizerOut(Output):
     address: str | None
     role: str
     created_at: Instant
+
+    @classmethod
+    def of(cls, one: Organizer) -> OrganizerOut:
+        return cls(
+            user_id=one.user.id,
+            name=one.user.name,
+            address=one.user.email,
+            role=one.role,
+            created_at=one.since,
+        )
 
 
 class InvitationInput(Input):

@@ -4,12 +4,12 @@ account itself. A new password or address ends them, as it ends the sessions."""
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.domain.accounts.principal import TokenAccess
+from soonish.domain.accounts.schemas import ApiTokenInput, ApiTokenOut, NewApiTokenOut, Scope
 from soonish.errors import Conflict, Forbidden, InvalidInput
 from soonish.identity.tokens import hash_of, new_secret
 from soonish.identity.users import lock_live_user
@@ -17,16 +17,13 @@ from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import ApiToken, User
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
+from soonish.kit.paging import id_cursor
+from soonish.kit.schemas import Page, encode_cursor
 
 PREFIX = "soonish_"  # by which people, and scanners for leaked secrets, know one
 MAX_LIVE = 50  # of one account
 TOUCH_EVERY = timedelta(minutes=1)
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-
-
-class Scope(StrEnum):
-    READ = "read"
-    WRITE = "write"
 
 
 async def make(
@@ -88,12 +85,25 @@ async def touch(db: Database, token_id: int) -> None:
         await session.execute(_update(and_(ApiToken.id == token_id, due)).values(last_used_at=now))
 
 
-async def list_kept(
-    session: AsyncSession, user_id: int, *, limit: int, before: int | None = None
-) -> list[ApiToken]:
-    """The user's tokens that were not revoked, newest first, those with an id below `before`."""
-    kept = select(ApiToken).where(_kept(user_id)).order_by(ApiToken.id.desc()).limit(limit)
-    return list(await session.scalars(kept if before is None else kept.where(ApiToken.id < before)))
+async def list_own(
+    session: AsyncSession, user_id: int, *, limit: int, cursor: str | None = None
+) -> Page[ApiTokenOut]:
+    """A page of the user's tokens that were not revoked, newest first."""
+    kept = select(ApiToken).where(_kept(user_id))
+    if (before := id_cursor(cursor)) is not None:
+        kept = kept.where(ApiToken.id < before)
+    found = await session.scalars(kept.order_by(ApiToken.id.desc()).limit(limit + 1))
+    items = [ApiTokenOut.model_validate(row) for row in found]
+    following = encode_cursor(items[limit - 1].id) if len(items) > limit else None
+    return Page(items=items[:limit], next_cursor=following)
+
+
+async def create(session: AsyncSession, user_id: int, wanted: ApiTokenInput) -> NewApiTokenOut:
+    """As `make`, with what is shown of the token this once."""
+    row, secret = await make(
+        session, user_id, name=wanted.name, scope=wanted.scope, expires_at=wanted.expires_at
+    )
+    return NewApiTokenOut(**ApiTokenOut.model_validate(row).model_dump(), token=secret)
 
 
 async def revoke(session: AsyncSession, user_id: int, token_id: int) -> bool:

@@ -1,4 +1,4 @@
-"""Read events: lists and filters, details with tags and counts, update log, workflow state."""
+"""Read events: lists and filters, details with tags and counts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ from soonish.delivery.ledger.routing import is_active
 from soonish.domain.access import policy
 from soonish.errors import NotFound
 from soonish.infra.db.models.accounts import User
-from soonish.infra.db.models.events import Event, EventTag, EventUpdate
-from soonish.infra.db.models.outbox import OutboxRow
-from soonish.infra.db.models.reminders import START, Reminder
+from soonish.infra.db.models.events import Event, EventTag
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.sql import id_list
-from soonish.kit.paging import id_cursor, instant_id_cursor
+from soonish.kit.paging import instant_id_cursor
 from soonish.kit.schemas import encode_cursor
 
 _MOST = 12
-_SHOWN_REMINDERS = 200
-_ANNOUNCEMENT = "announcement"  # says something about the event, but does not change it
 
 
 @dataclass(frozen=True)
@@ -61,12 +57,9 @@ def upcoming(now: datetime) -> ColumnElement[bool]:
     return and_(Event.is_public.is_(True), Event.cancelled_at.is_(None), over_at > now)
 
 
-async def with_owner(
-    session: AsyncSession, event_id: int, *, lock: bool = False
-) -> tuple[Event, User]:
-    """The event, locked FOR UPDATE if asked, and its owner. Raises NotFound."""
-    query = select(Event).where(Event.id == event_id)
-    event = await session.scalar(query.with_for_update() if lock else query)
+async def with_owner(session: AsyncSession, event_id: int) -> tuple[Event, User]:
+    """The event and its owner. Raises NotFound."""
+    event = await session.get(Event, event_id)
     owner = event and await session.get(User, event.owner_user_id)
     if event is None or owner is None:
         raise NotFound(f"There is no event {event_id}.")
@@ -108,14 +101,13 @@ class EventDetails:
     subscriber_count: int
 
 
-@dataclass(frozen=True)
-class OutboxState:
-    """Of a stream: `waiting` undone rows, `lag` the age in seconds of the oldest, 0 without any;
-    `was_heard`: its workflow has taken something already."""
-
-    lag: float
-    waiting: int
-    was_heard: bool
+def status_of(event: Event, now: datetime) -> str:
+    """`scheduled`, `ongoing`, `ended` or `cancelled`."""
+    if event.cancelled_at:
+        return "cancelled"
+    if event.over_at <= now:
+        return "ended"
+    return "ongoing" if event.start_date <= now else "scheduled"
 
 
 @dataclass(frozen=True)
@@ -157,6 +149,26 @@ async def details_of(session: AsyncSession, event: Event) -> EventDetails:
     return (await details(session, [event]))[0]
 
 
+async def visible(
+    session: AsyncSession, event_id: int, user: User | None, invitation: str | None = None
+) -> EventDetails:
+    """The event for whoever may see it. Errors as policy.require_visible."""
+    event = await policy.require_visible(session, event_id, user, invitation=invitation)
+    return await details_of(session, event)
+
+
+async def by_slug(
+    session: AsyncSession, slug: str, user: User | None, invitation: str | None = None
+) -> Event:
+    """The event behind a public link, for whoever may see it."""
+    return await policy.require_visible_slug(session, slug, user, invitation)
+
+
+async def organized(session: AsyncSession, event_id: int, user: User) -> EventDetails:
+    """The event for its organizers. Errors as policy.require_organizer."""
+    return await details_of(session, await policy.require_organizer(session, event_id, user))
+
+
 async def details_for_visitors(session: AsyncSession, event: Event) -> EventDetails:
     """As details_of for a page that says nothing about how many there are: they are not counted."""
     return EventDetails(event, await tags_of(session, event.id), 0)
@@ -177,90 +189,6 @@ async def subscriber_counts(session: AsyncSession, event_ids: Sequence[int]) -> 
         .group_by(Subscription.event_id)
     )
     return dict(rows.all())
-
-
-async def list_updates(
-    session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
-) -> tuple[list[EventUpdate], str | None]:
-    """A page of the update log, newest first, and its next_cursor."""
-    query = select(EventUpdate).where(EventUpdate.event_id == event_id)
-    if (before := id_cursor(cursor)) is not None:
-        query = query.where(EventUpdate.id < before)
-    rows = list(await session.scalars(query.order_by(EventUpdate.id.desc()).limit(limit + 1)))
-    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-
-
-async def reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
-    """The event's reminders that have not fired: those for all first, then by instant; some 200."""
-    query = (
-        select(Reminder)
-        .where(Reminder.event_id == event_id, *_to_come())
-        .order_by(Reminder.subscription_id.is_not(None), Reminder.due_at, Reminder.id)
-        .limit(_SHOWN_REMINDERS)
-    )
-    return list(await session.scalars(query))
-
-
-async def default_reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
-    """The event's reminders for all that have not fired, by instant."""
-    coming = await reminders_to_come(session, event_id)
-    return [row for row in coming if row.subscription_id is None]
-
-
-@dataclass(frozen=True)
-class PersonalReminders:
-    """How many reminders of their own subscribers wait for, of how many people, the next when."""
-
-    reminders: int
-    people: int
-    next_at: datetime | None
-
-
-async def personal_reminders(session: AsyncSession, event_id: int) -> PersonalReminders:
-    people = func.count(Reminder.subscription_id.distinct())
-    query = select(func.count(), people, func.min(Reminder.due_at)).where(
-        Reminder.event_id == event_id, Reminder.subscription_id.is_not(None), *_to_come()
-    )
-    return PersonalReminders(*(await session.execute(query)).one())
-
-
-async def missed_reminders(session: AsyncSession, event_id: int, limit: int) -> list[Reminder]:
-    """The event's reminders that came too late to be sent, newest first."""
-    query = select(Reminder).where(
-        Reminder.event_id == event_id,
-        Reminder.removed_at.is_(None),
-        Reminder.expired_at.is_not(None),
-    )
-    return list(await session.scalars(query.order_by(Reminder.due_at.desc()).limit(limit)))
-
-
-def _to_come() -> Sequence[ColumnElement[bool]]:
-    return (
-        Reminder.removed_at.is_(None),
-        Reminder.fired_at.is_(None),
-        Reminder.expired_at.is_(None),
-    )
-
-
-def reminder_kind(reminder: Reminder) -> str:
-    """The kind of notification it becomes: countdown, reminder_1day, reminder_1hour, reminder."""
-    if reminder.every_seconds:
-        return "countdown"
-    named = {86_400: "reminder_1day", 3_600: "reminder_1hour"} if reminder.anchor == START else {}
-    return named.get(reminder.offset_seconds, "reminder")
-
-
-async def outbox_state(session: AsyncSession, stream: str, now: datetime) -> OutboxState:
-    of_stream = OutboxRow.stream == stream
-    undone = select(func.min(OutboxRow.created_at), func.count()).where(
-        of_stream, OutboxRow.done_at.is_(None)
-    )
-    done = select(OutboxRow.id).where(of_stream, OutboxRow.done_at.is_not(None)).limit(1)
-    oldest, waiting = (await session.execute(undone)).one()
-    if not waiting:
-        return OutboxState(0.0, 0, was_heard=True)
-    was_heard = await session.scalar(done) is not None
-    return OutboxState(max(0.0, (now - oldest).total_seconds()), waiting, was_heard)
 
 
 async def _page(
@@ -311,11 +239,3 @@ async def _tags(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, li
     for event_id, tag in rows:
         tags.setdefault(event_id, []).append(tag)
     return tags
-
-
-async def count_changes(session: AsyncSession, event_id: int) -> int:
-    """Return how often the event changed: its update log's entries without announcements."""
-    changes = select(func.count()).where(
-        EventUpdate.event_id == event_id, EventUpdate.category != _ANNOUNCEMENT
-    )
-    return await session.scalar(changes) or 0

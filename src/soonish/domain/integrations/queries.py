@@ -9,10 +9,14 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.delivery.transports.outcome import Outcome
+from soonish.domain.integrations.schemas import IntegrationOut
 from soonish.errors import NotFound
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.notifications import Delivery, State
+from soonish.infra.db.types import utc_now
+from soonish.kit.paging import id_cursor
+from soonish.kit.schemas import Page, encode_cursor
 
 
 async def list_with_owners(
@@ -54,15 +58,18 @@ async def own(
 
 
 async def list_own(
-    session: AsyncSession, user_id: int, limit: int, after_id: int | None = None
-) -> Sequence[Integration]:
-    """The user's integrations in the order they were made, from behind `after_id`."""
+    session: AsyncSession, user: User, *, limit: int, cursor: str | None = None
+) -> Page[IntegrationOut]:
+    """A page of the user's integrations in the order they were made."""
     query = select(Integration).where(
-        Integration.user_id == user_id,
+        Integration.user_id == user.id,
         Integration.deleted_at.is_(None),
-        Integration.id > (after_id or 0),
+        Integration.id > (id_cursor(cursor) or 0),
     )
-    return (await session.scalars(query.order_by(Integration.id).limit(limit))).all()
+    rows = (await session.scalars(query.order_by(Integration.id).limit(limit + 1))).all()
+    items = [IntegrationOut.of(row, utc_now()) for row in rows[:limit]]
+    following = encode_cursor(items[-1].id) if len(rows) > limit else None
+    return Page(items=items, next_cursor=following)
 
 
 async def notifications_waiting(

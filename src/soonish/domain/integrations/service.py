@@ -1,8 +1,7 @@
-"""Rules of a user's channels. The network is the route's business (DESIGN 1)."""
+"""Rules of a user's channels. What needs the network is in `testing` (DESIGN 1)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -53,12 +52,6 @@ async def create(
     if integration.is_active:
         await revive_pending(session, integration.user_id)
     return integration
-
-
-async def listed(
-    session: AsyncSession, user: User, limit: int, after_id: int | None = None
-) -> Sequence[Integration]:
-    return await queries.list_own(session, user.id, limit, after_id)
 
 
 async def update(

@@ -13,9 +13,11 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from soonish.domain.access import policy
 from soonish.domain.notifications import queries
 from soonish.errors import TooManyRequests
 from soonish.infra.db.errors import DATABASE_ERRORS, name_of
+from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.notifications import Notification
 from soonish.infra.db.session import Database
 
@@ -37,6 +39,11 @@ class Progress:
 
 
 Snapshot = dict[int, Progress]
+
+
+async def require_viewer(session: AsyncSession, event_id: int, user: User) -> None:
+    """Raise what policy.require_organizer does for who may not watch the event's notifications."""
+    await policy.require_organizer(session, event_id, user)
 
 
 async def look(session: AsyncSession, ids: Collection[int]) -> Snapshot:

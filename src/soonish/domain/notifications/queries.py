@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.delivery.ledger.routing import MAIL
 from soonish.delivery.texts.content import Content, EventFacts
 from soonish.delivery.texts.events import EVENT_KINDS, event_draft
 from soonish.delivery.texts.safe_text import one_line
+from soonish.domain.access import policy
+from soonish.domain.notifications.schemas import Counts, NotificationOut
 from soonish.i18n import language
 from soonish.identity.users import name_or_address_matches
 from soonish.infra.db.models.accounts import User
@@ -21,7 +23,7 @@ from soonish.infra.db.models.notifications import Delivery, Notification, State
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
 from soonish.infra.db.sql import id_list
 from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.kit.schemas import Page, encode_cursor
 
 _channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
 
@@ -35,6 +37,16 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class DeliveryFilter:
+    """What the ledger is narrowed to: these states (all if none are given), this kind of channel,
+    people whose name contains `text` or whose address it is."""
+
+    states: Collection[State] = ()
+    channel: str | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class DeliveryRow:
     """A ledger row with its recipient and the kind of its channel (`mail`, ..., or None)."""
 
@@ -45,21 +57,39 @@ class DeliveryRow:
 
 
 async def list_of_event(
-    session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
-) -> tuple[list[Counted], str | None]:
-    """A page of the event's notifications, newest first, and its next_cursor."""
-    query = select(Notification).where(Notification.event_id == event_id)
+    session: AsyncSession, event_id: int, user: User, *, limit: int, cursor: str | None = None
+) -> Page[NotificationOut]:
+    """A page of the event's notifications for its organizers, newest first."""
+    event = await policy.require_organizer(session, event_id, user)
+    query = select(Notification).where(Notification.event_id == event.id)
     if (before := id_cursor(cursor)) is not None:
         query = query.where(Notification.id < before)
     rows = list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit + 1)))
     following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return await counted(session, rows[:limit]), following
+    items = [_out(event, one) for one in await counted(session, rows[:limit])]
+    return Page(items=items, next_cursor=following)
 
 
-async def unfinished_ids(session: AsyncSession, event_id: int, limit: int) -> list[int]:
-    """The event's notifications that are still on their way, newest first."""
+@dataclass(frozen=True)
+class Detail:
+    """A notification as the API shows it, and what an organizer wrote in it."""
+
+    shown: NotificationOut
+    body: str | None
+
+
+async def detail(session: AsyncSession, event_id: int, notification_id: int, user: User) -> Detail:
+    """One notification, for the event's organizers. Errors as policy.require_notification."""
+    event, row = await policy.require_notification(session, event_id, notification_id, user)
+    (found,) = await counted(session, [row])
+    return Detail(_out(event, found), row.body if row.kind == "manual" else None)
+
+
+async def unfinished_ids(session: AsyncSession, event_id: int, user: User, limit: int) -> list[int]:
+    """The event's notifications that are still on their way, for its organizers, newest first."""
+    event = await policy.require_organizer(session, event_id, user)
     query = select(Notification.id).where(
-        Notification.event_id == event_id, Notification.completed_at.is_(None)
+        Notification.event_id == event.id, Notification.completed_at.is_(None)
     )
     return list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit)))
 
@@ -80,29 +110,32 @@ async def counted(session: AsyncSession, rows: Sequence[Notification]) -> list[C
 
 async def list_deliveries(
     session: AsyncSession,
+    event_id: int,
     notification_id: int,
+    user: User,
+    wanted: DeliveryFilter,
     *,
-    states: Collection[State] = (),
-    channel: str | None = None,
-    text: str = "",
     limit: int,
     cursor: str | None,
 ) -> tuple[list[DeliveryRow], str | None]:
-    """A page of the ledger in its order, and its next_cursor: in these states (all if none are
-    given), over this kind of channel, to people whose name contains `text` or whose address it is.
-    """
-    query = _recipients().where(Delivery.notification_id == notification_id)
-    if states:
-        query = query.where(Delivery.state.in_(states))
-    if channel:
-        query = query.where(_channel == channel)
-    if text.strip():
-        query = query.where(name_or_address_matches(text))
+    """A page of a notification's ledger in its order, for the event's organizers, and its
+    next_cursor."""
+    _, row = await policy.require_notification(session, event_id, notification_id, user)
+    query = _recipients().where(Delivery.notification_id == row.id, *_conditions(wanted))
     if (after := id_cursor(cursor)) is not None:
         query = query.where(Delivery.id > after)
     rows = (await session.execute(query.order_by(Delivery.id).limit(limit + 1))).all()
     following = encode_cursor(rows[limit - 1][0].id) if len(rows) > limit else None
     return [DeliveryRow(*row) for row in rows[:limit]], following
+
+
+def _conditions(wanted: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.states:
+        yield Delivery.state.in_(wanted.states)
+    if wanted.channel:
+        yield _channel == wanted.channel
+    if wanted.text.strip():
+        yield name_or_address_matches(wanted.text)
 
 
 async def audience_size(session: AsyncSession, notification: Notification) -> int:
@@ -128,6 +161,18 @@ def title_of(event: Event, notification: Notification) -> str:
     return one_line(event_draft(Content.from_json(stored), _facts(event), language("en")).title)
 
 
+def _out(event: Event, found: Counted) -> NotificationOut:
+    row = found.notification
+    return NotificationOut(
+        id=row.id,
+        kind=row.kind,
+        title=title_of(event, row),
+        created_at=row.created_at,
+        completed_at=row.completed_at,
+        counts=Counts(**found.counts),
+    )
+
+
 def _facts(event: Event) -> EventFacts:
     """As much as a title says."""
     return EventFacts(
@@ -143,13 +188,16 @@ def _facts(event: Event) -> EventFacts:
     )
 
 
-async def channels_of(session: AsyncSession, notification_id: int) -> list[str]:
-    """The kinds of channels that a notification went to, sorted."""
+async def channels_of(
+    session: AsyncSession, event_id: int, notification_id: int, user: User
+) -> list[str]:
+    """The kinds of channels that a notification went to, sorted; for the event's organizers."""
+    _, row = await policy.require_notification(session, event_id, notification_id, user)
     query = (
         select(_channel)
         .select_from(Delivery)
         .outerjoin(Integration, Integration.id == Delivery.integration_id)
-        .where(Delivery.notification_id == notification_id, _channel.is_not(None))
+        .where(Delivery.notification_id == row.id, _channel.is_not(None))
     )
     return sorted(await session.scalars(query.distinct()))
 

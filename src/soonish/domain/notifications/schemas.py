@@ -55,6 +55,14 @@ class SmsPreview(Output):
     is_cut: bool
 
 
+class ChannelReachOut(Output):
+    """`targets` of one kind of channel, and how many subscriptions have at least one."""
+
+    channel: str
+    targets: int
+    subscriptions: int
+
+
 class ReachOut(Output):
     """What a message would reach now: `unreachable` of the `audience` have no working channel."""
 
@@ -124,11 +132,3 @@ class DeliveryOut(Output):
     next_attempt_at: Instant | None
     finished_at: Instant | None
     expires_at: Instant | None
-
-
-class ChannelReachOut(Output):
-    """`targets` of one kind of channel, and how many subscriptions have at least one."""
-
-    channel: str
-    targets: int
-    subscriptions: int

@@ -118,7 +118,7 @@ async def _give_up(session: AsyncSession, event: Event, now: datetime) -> None:
     """Whom to contact is no longer said; those who subscribed are told that it is cancelled."""
     await erasure.forget_contact(session, event)
     if event.over_at > now:
-        await events.cancel(session, event, now)
+        await events.cancel_locked(session, event, now)
 
 
 async def _end_subscriptions(session: AsyncSession, user_id: int, now: datetime) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger.account_mail import add_account_mail
-from soonish.domain.access.policy import of_event, require_open
+from soonish.domain.access.policy import of_event, require_open, require_organizer
 from soonish.domain.reminders import service as reminders
 from soonish.domain.subscriptions import queries
 from soonish.domain.subscriptions.service import end
@@ -23,6 +23,14 @@ MAIL_LIFETIME = timedelta(days=3)
 
 
 async def approve(
+    session: AsyncSession, event_id: int, actor: User, subscription_id: int, now: datetime
+) -> bool:
+    """As approve_one, for the event's organizers."""
+    event = await require_organizer(session, event_id, actor, lock="share")
+    return await approve_one(session, event, actor, subscription_id, now)
+
+
+async def approve_one(
     session: AsyncSession, event: Event, actor: User, subscription_id: int, now: datetime
 ) -> bool:
     """Make the subscription active and have it welcomed; False where it is active already.
@@ -51,13 +59,14 @@ async def approve(
 
 
 async def reject(
-    session: AsyncSession, event: Event, actor: User, subscription_id: int, now: datetime
+    session: AsyncSession, event_id: int, actor: User, subscription_id: int, now: datetime
 ) -> bool:
     """End the request and tell the asker; False where that was done already.
 
     NotFound for a subscription that is not the event's or has ended otherwise, Conflict
     `already_approved` where it is active.
     """
+    event = await require_organizer(session, event_id, actor, lock="share")
     this = of_event(event, subscription_id)
     waiting = this & (Subscription.status != ACTIVE)
     if not await end(session, "rejected", now, waiting, by=actor.id):

@@ -2,75 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
+from soonish.config import Settings
 from soonish.delivery.ledger.routing import targets_select
-from soonish.domain.access.policy import of_event
+from soonish.domain.access import policy
 from soonish.domain.access.subscription_queries import is_confirmed, own
+from soonish.domain.events.queries import details
+from soonish.domain.events.schemas import EventOut
+from soonish.domain.subscriptions import queries
+from soonish.domain.subscriptions.schemas import OwnSubscription, SelectorOut, SubscriberOut
 from soonish.errors import NotFound
 from soonish.identity.addresses import normalise
 from soonish.identity.users import find_by_address, name_or_address_matches
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.subscriptions import PENDING_APPROVAL, Subscription
+from soonish.infra.db.models.subscriptions import ACTIVE, PENDING_APPROVAL, Subscription
 from soonish.infra.db.sql import id_list
+from soonish.kit.paging import id_cursor
+from soonish.kit.schemas import Page, encode_cursor
 
 
 @dataclass(frozen=True)
-class Subscriber:
-    """A subscription of an event with what its organizer may know of the person."""
+class SubscriberFilter:
+    """What a list is narrowed to. `query` is looked for in names and compared with whole
+    addresses; only those among the subscription `ids`, where they are given."""
 
-    subscription: Subscription
-    name: str | None
-    address: str | None
-    channels: list[str] = field(default_factory=list[str])
+    query: str = ""
+    status: str | None = None
+    ids: Collection[int] | None = None
 
 
 async def subscribers(
     session: AsyncSession,
-    event: Event,
+    event_id: int,
+    user: User,
+    wanted: SubscriberFilter,
     *,
-    query: str = "",
-    status: str | None = None,
-    ids: Collection[int] | None = None,
-    limit: int = 50,
-    before_id: int | None = None,
-) -> list[Subscriber]:
-    """An event's subscribers, newest first, with addresses in full: who may see them is for the
-    caller to ask.
-
-    Only those among the subscription `ids`, where they are given. `query` is looked for in names
-    and compared with whole addresses.
-    """
-    conditions = [Subscription.event_id == event.id]
-    if query.strip():
-        conditions.append(name_or_address_matches(query))
-    if status:
-        conditions.append(Subscription.status == status)
-    if ids is not None:
-        conditions.append(Subscription.id.in_(id_list(session, ids)))
-    if before_id is not None:
-        conditions.append(Subscription.id < before_id)
-    return await _select(session, limit, *conditions)
+    limit: int,
+    cursor: str | None = None,
+    as_administrator: bool = False,
+) -> Page[SubscriberOut]:
+    """A page of the event's subscribers, newest first, with addresses in full; for its organizers,
+    or of anybody's event for an administrator."""
+    event = await policy.require_in_charge(
+        session, event_id, user, as_administrator=as_administrator
+    )
+    conditions = _conditions(session, event, wanted)
+    if (before := id_cursor(cursor)) is not None:
+        conditions.append(Subscription.id < before)
+    found = await _select(session, limit + 1, *conditions)
+    following = encode_cursor(found[limit - 1].id) if len(found) > limit else None
+    return Page(items=found[:limit], next_cursor=following)
 
 
-async def subscriber(session: AsyncSession, event: Event, subscription_id: int) -> Subscriber:
+async def subscriber(
+    session: AsyncSession, event_id: int, user: User, subscription_id: int
+) -> SubscriberOut:
     """One of them. NotFound for a subscription that is not this event's, or has ended."""
-    found = await _select(session, 1, of_event(event, subscription_id))
+    event = await policy.require_organizer(session, event_id, user)
+    found = await _select(session, 1, policy.of_event(event, subscription_id))
     if not found:
         raise NotFound("There is no such subscription.")
     return found[0]
 
 
+@dataclass(frozen=True)
+class Recipients:
+    """People to write to: those that are `chosen`, and some `others` who match a search."""
+
+    chosen: list[SubscriberOut]
+    others: list[SubscriberOut]
+
+
+async def recipients(
+    session: AsyncSession, event_id: int, user: User, ids: Collection[int], query: str, most: int
+) -> Recipients:
+    """The subscriptions with these ids, and up to `most` active ones; for the organizers."""
+    event = await policy.require_organizer(session, event_id, user)
+    these = _conditions(session, event, SubscriberFilter(ids=ids))
+    chosen = await _select(session, len(ids), *these) if ids else []
+    wanted = SubscriberFilter(query=query, status=ACTIVE)
+    found = await _select(session, most, *_conditions(session, event, wanted))
+    known = {one.id for one in chosen}
+    return Recipients(chosen, [one for one in found if one.id not in known])
+
+
+def _conditions(
+    session: AsyncSession, event: Event, wanted: SubscriberFilter
+) -> list[ColumnElement[bool]]:
+    made = [Subscription.event_id == event.id]
+    if wanted.query.strip():
+        made.append(name_or_address_matches(wanted.query))
+    if wanted.status:
+        made.append(Subscription.status == wanted.status)
+    if wanted.ids is not None:
+        made.append(Subscription.id.in_(id_list(session, wanted.ids)))
+    return made
+
+
 async def _select(
     session: AsyncSession, limit: int, *conditions: ColumnElement[bool]
-) -> list[Subscriber]:
+) -> list[SubscriberOut]:
     """Confirmed subscriptions with name, address and the kinds of channels they reach, newest
     first."""
     query = (
@@ -82,7 +121,17 @@ async def _select(
     )
     rows = (await session.execute(query)).all()
     kinds = await _kinds(session, [subscription.id for subscription, _, _ in rows])
-    return [Subscriber(s, name, address, kinds.get(s.id, [])) for s, name, address in rows]
+    return [
+        SubscriberOut(
+            id=one.id,
+            name=name,
+            address=address,
+            status=one.status,
+            channels=kinds.get(one.id, []),
+            created_at=one.created_at,
+        )
+        for one, name, address in rows
+    ]
 
 
 async def _kinds(session: AsyncSession, subscription_ids: list[int]) -> dict[int, list[str]]:
@@ -99,34 +148,50 @@ async def _kinds(session: AsyncSession, subscription_ids: list[int]) -> dict[int
     return made
 
 
-async def waiting_for_approval(session: AsyncSession, event_ids: Iterable[int]) -> dict[int, int]:
-    """How many subscriptions of each event wait for its organizer; events without any are left
-    out."""
-    query = (
-        select(Subscription.event_id, func.count())
-        .where(
-            Subscription.event_id.in_(id_list(session, event_ids)),
-            Subscription.ended_at.is_(None),
-            Subscription.status == PENDING_APPROVAL,
-        )
-        .group_by(Subscription.event_id)
+async def count_waiting(session: AsyncSession, event_id: int, user: User) -> int:
+    """How many subscriptions of the event wait for its organizers."""
+    event = await policy.require_organizer(session, event_id, user)
+    query = select(func.count()).where(
+        Subscription.event_id == event.id,
+        Subscription.ended_at.is_(None),
+        Subscription.status == PENDING_APPROVAL,
     )
-    return dict((await session.execute(query)).all())
+    return await session.scalar(query) or 0
 
 
 async def of_user(
-    session: AsyncSession, user: User, limit: int, before_id: int | None = None
-) -> Sequence[tuple[Subscription, Event]]:
-    """The user's subscriptions that have not ended, with their events, newest first."""
+    session: AsyncSession, user: User, settings: Settings, *, limit: int, cursor: str | None = None
+) -> Page[OwnSubscription]:
+    """A page of the user's subscriptions that have not ended, with their events, newest first."""
     query = (
         select(Subscription, Event)
         .join(Event, Event.id == Subscription.event_id)
         .where(Subscription.user_id == user.id, Subscription.ended_at.is_(None), is_confirmed())
     )
-    if before_id is not None:
-        query = query.where(Subscription.id < before_id)
-    rows = await session.execute(query.order_by(Subscription.id.desc()).limit(limit))
-    return [(subscription, event) for subscription, event in rows]
+    if (before := id_cursor(cursor)) is not None:
+        query = query.where(Subscription.id < before)
+    found = await session.execute(query.order_by(Subscription.id.desc()).limit(limit + 1))
+    rows = [(subscription, event) for subscription, event in found]
+    items = await _own_out(session, rows[:limit], settings)
+    following = encode_cursor(items[-1].subscription_id) if len(rows) > limit else None
+    return Page(items=items, next_cursor=following)
+
+
+async def _own_out(
+    session: AsyncSession, rows: Sequence[tuple[Subscription, Event]], settings: Settings
+) -> list[OwnSubscription]:
+    selectors = await queries.selectors_of(session, [one.id for one, _ in rows])
+    found = await details(session, [event for _, event in rows])
+    return [
+        OwnSubscription(
+            subscription_id=one.id,
+            status=one.status,
+            selectors=[SelectorOut.model_validate(s) for s in selectors[one.id]],
+            created_at=one.created_at,
+            event=EventOut.of(event, settings),
+        )
+        for (one, _), event in zip(rows, found, strict=True)
+    ]
 
 
 async def active_of(session: AsyncSession, event_id: int, address: str) -> int | None:

@@ -20,11 +20,11 @@ from soonish.domain.access.policy import (
 )
 from soonish.domain.integrations import service as integrations
 from soonish.domain.reminders import service as reminders
-from soonish.domain.subscriptions import confirmation, queries, selection, start
+from soonish.domain.subscriptions import queries, selection, start
 from soonish.domain.subscriptions.schemas import Selection, SelectionPatch
 from soonish.errors import Gone, NotFound
 from soonish.identity.signed_tokens import LinkClaims
-from soonish.identity.users import find_by_address, find_or_create_by_address, require_live
+from soonish.identity.users import require_live
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
@@ -49,52 +49,6 @@ class Own:
     selectors: list[SubscriptionSelector]
     warnings: list[str]
     is_new: bool = False
-
-
-async def subscribe_address(
-    session: AsyncSession,
-    event_id: int,
-    address: str,
-    name: str | None,
-    now: datetime,
-    *,
-    double_opt_in: bool,
-    locale: str | None = None,
-    invitation: str | None = None,
-    muted: bool = False,
-) -> str | None:
-    """Subscribe an address by service mail; nothing happens where it is subscribed already.
-
-    The status that a new subscription gets in the end, whether or not this one is new. `locale`
-    is kept as the language of its mails, unless the address has one or is an account's. `muted`:
-    the welcome, or the mail that asks, is in the ledger as suppressed and not sent, since the
-    address has had enough of them.
-
-    With `double_opt_in` it gets one mail that asks for confirmation, and nothing else before,
-    account or not: anybody can type an address. A private event takes the holder of an
-    `invitation` (its token), one that needs approval after that.
-
-    NotFound for an event that is not to be seen, Conflict for one that is over or cancelled and
-    for an invitation that is used up, InvalidInput for what is no address.
-    """
-    event = await require_visible(session, event_id, None, lock="share", invitation=invitation)
-    require_open(event, now)
-    admission = await admit(session, event, None, invitation)
-    user = await find_or_create_by_address(session, address, name, locale)
-    if user.deactivated_at is None:
-        begin = confirmation.ask if double_opt_in else start.begin
-        await begin(session, event, user.id, now, admission, muted=muted)
-    return admission.status
-
-
-async def would_mail(session: AsyncSession, event_id: int, address: str, now: datetime) -> bool:
-    """Whether `subscribe_address` would cause a mail to the normalised address."""
-    user = await find_by_address(session, address)
-    if user is None:
-        return True
-    own = (Subscription.event_id == event_id) & (Subscription.user_id == user.id)
-    known = await queries.exists(session, own & confirmation.asked_or_active(now))
-    return user.deactivated_at is None and not known
 
 
 async def subscribe_user(

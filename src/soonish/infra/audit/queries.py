@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from soonish.infra.audit.schemas import AuditEntryOut
 from soonish.infra.db.models.audit import AuditEntry
 from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.kit.schemas import Page, encode_cursor
 
 
 def by_actor(user_id: int) -> ColumnElement[bool]:
@@ -19,6 +20,14 @@ def by_actor(user_id: int) -> ColumnElement[bool]:
 
 def of_event(event_id: int) -> ColumnElement[bool]:
     return AuditEntry.event_id == event_id
+
+
+async def list_own(
+    session: AsyncSession, user_id: int, *, limit: int, cursor: str | None = None
+) -> Page[AuditEntryOut]:
+    """A page of what was done in the user's name, also what failed, newest first."""
+    rows, following = await entries(session, by_actor(user_id), limit=limit, cursor=cursor)
+    return Page(items=[AuditEntryOut.model_validate(row) for row in rows], next_cursor=following)
 
 
 async def entries(
