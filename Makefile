@@ -6,15 +6,23 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/soonish
 export PATH := $(CACHE)/node/bin:$(PATH):$(CACHE)/uv/bin
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 RUN := exec .venv/bin
+COUNT ?= 1
 
 .NOTPARALLEL:
-.PHONY: up test lint types bench screenshots messages chaos clean bootstrap bootstrap-test
+.PHONY: up test test-steady lint types bench screenshots messages chaos clean bootstrap bootstrap-test
 
 up: bootstrap
 	@$(RUN)/soonish up
 
 test: bootstrap-test lint types
-	@export CHROMIUM="$$(scripts/bootstrap.sh browser)" && $(RUN)/pytest -n 2 --dist loadgroup
+	@export CHROMIUM="$$(scripts/bootstrap.sh browser)" && $(RUN)/pytest -n 2 --dist loadgroup --second-tries
+
+# COUNT times without second tries, and fails for any failure: all tests, or those that TESTS names.
+test-steady: bootstrap-test
+	@export CHROMIUM="$$(scripts/bootstrap.sh browser)"; failed=0; for round in $$(seq $(COUNT)); do \
+	  echo "Round $$round of $(COUNT)"; \
+	  .venv/bin/pytest -n 2 --dist loadgroup $(TESTS) || failed=$$((failed + 1)); \
+	done; echo "$$failed of $(COUNT) rounds failed"; [ "$$failed" = 0 ]
 
 lint: bootstrap
 	@$(RUN)/ruff check .

@@ -124,7 +124,7 @@ class Seed:
         session.add(owner)
         await session.flush()
         opened, _ = await sessions.start(session, self._settings, owner.id, None)
-        return owner, access_tokens.make(self._settings, opened).token
+        return owner, access_tokens.issue(self._settings, opened).token
 
     async def _make_event(self, session: AsyncSession, owner: User, starts_at: datetime) -> int:
         data = EventCreate(name="Bench", start_date=starts_at)

@@ -20,6 +20,8 @@ from tests.support.temporal import TemporalServer, temporal
 
 forget_environment()
 
+pytest_plugins = ["tests.support.second_tries"]
+
 
 @pytest.fixture(scope="session")
 def temporal_server() -> Generator[TemporalServer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from soonish.cli.main import app as commands
 from soonish.config import Settings
 from soonish.delivery.texts.events import EVENT_KINDS
 from soonish.delivery.transports.outcome import Outcome
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 from soonish.infra.db.models.registry import Base
 from soonish.local.temporal_server import DYNAMIC_CONFIG
 from soonish.ops.metrics import registry
@@ -28,9 +29,14 @@ from soonish.worker.main import WORKFLOWS, activities_of
 from tests.support.settings import make_settings
 
 ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "soonish"
 PAGES = sorted(
-    [*(ROOT / "docs").glob("*.md"), *(ROOT / f"{n}.md" for n in ("README", "CONTRIBUTING"))]
+    [*(ROOT / "docs").rglob("*.md"), *(ROOT / f"{n}.md" for n in ("README", "CONTRIBUTING"))]
 )
+CODE = sorted(
+    path for folder in ("src", "tests", "bench", "scripts", "tools")
+    for path in (ROOT / folder).rglob("*.py")
+)  # fmt: skip
 # Codes that no HTTP answer carries: the process does not start, or a command fails.
 NOT_HTTP = {"configuration", "account_exists"}
 # Words in capitals that are no settings: methods, log levels, the environment of other programs,
@@ -40,6 +46,10 @@ NOT_SETTINGS |= {"BENCH_FULL", "SECONDS", "TRIES"}  # of the benchmarks
 NOT_SETTINGS |= {"CHAOS_ROUNDS", "CHAOS_SEED"}  # of tests/chaos
 NOT_SETTINGS |= {*logging.getLevelNamesMapping(), "BASE", "JSON", "TOKEN", "AUTH", "HEAD"}
 METHODS = "GET|POST|PUT|PATCH|DELETE"
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
 def text_of(name: str) -> str:
@@ -65,7 +75,7 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_link_resolves(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if link.startswith("https://"):
@@ -79,7 +89,67 @@ def test_every_link_resolves(page: Path) -> None:
 
 def test_every_page_is_reached_from_the_readme() -> None:
     linked = set(re.findall(r"\]\(docs/([\w-]+\.md)\)", text_of("README.md")))
-    assert linked == {page.name for page in PAGES if page.parent.name == "docs"}
+    assert linked == {page.name for page in (ROOT / "docs").glob("*.md")}
+
+
+def test_every_decision_is_in_the_index() -> None:
+    linked = set(re.findall(r"\]\((\d\d-[\w-]+\.md)\)", text_of("docs/decisions/README.md")))
+    records = {page.name for page in (ROOT / "docs" / "decisions").glob("*.md")} - {"README.md"}
+    assert linked == records
+
+
+def broken_references(text: str) -> list[str]:
+    """The references to pages and headings in a text of code that lead nowhere."""
+    found = re.findall(r"docs/[\w/-]+\.md(?:#[\w-]+)?", text)
+    return [link for link in found if not _leads_somewhere(*link.split("#"))]
+
+
+def _leads_somewhere(name: str, anchor: str | None = None) -> bool:
+    if not (ROOT / name).is_file():
+        return False
+    return anchor is None or anchor in anchors(text_of(name))
+
+
+def test_every_reference_in_code_resolves() -> None:
+    broken = {name_of(path): broken_references(path.read_text()) for path in CODE}
+    del broken["tests/test_docs.py"]  # whose next test names broken ones
+    assert {name: links for name, links in broken.items() if links} == {}
+
+
+def test_a_broken_reference_is_found_out() -> None:
+    text = "(docs/architecture.md#ledger, docs/architecture.md#attic, docs/nothing.md)"
+    assert broken_references(text) == ["docs/architecture.md#attic", "docs/nothing.md"]
+
+
+def test_nothing_refers_to_a_document_that_is_not_here() -> None:
+    former = re.compile(r"\b(DESIG[N]|CONTRAC[T])\b")
+    texts = [*CODE, *PAGES, ROOT / "CHANGELOG.md", ROOT / "Makefile", ROOT / "pyproject.toml"]
+    assert [name_of(path) for path in texts if former.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
+    for span in spans(page.read_text()):
+        path = span.partition("::")[0]
+        if re.fullmatch(r"[\w/]+/\w+\.py", path):
+            assert (ROOT / path).is_file() or (SOURCE / path).is_file(), f"{page.name}: {path}"
+
+
+def test_the_rooms_are_those_of_the_linter() -> None:
+    settings = tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in settings if c["containers"] == ["soonish"])
+    rooms = {name for layer in layers for name in layer.split(" : ")}
+    section = text_of("docs/architecture.md").partition("## Rooms")[2].partition("\n## ")[0]
+    named = {span.strip("/").removesuffix(".py") for span in spans(section)}
+    assert rooms <= named
+    assert all((SOURCE / room).is_dir() or (SOURCE / f"{room}.py").is_file() for room in rooms)
+
+
+def test_the_fifteen_behaviours_are_where_the_page_says() -> None:
+    section = text_of("docs/testing.md").partition("## Find your way")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| [^|`]+ \| `([^`]+)` \|$", section, re.MULTILINE)
+    assert len(rows) == len(set(rows)) == 15
+    assert [path for path in rows if not (SOURCE / path).is_file()] == []
 
 
 def named_commands(text: str) -> Iterator[list[str]]:
@@ -91,7 +161,7 @@ def named_commands(text: str) -> Iterator[list[str]]:
             yield found[1].partition("#")[0].split()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_exists(page: Path) -> None:
     for words in named_commands(page.read_text()):
         command: Any = typer.main.get_command(commands)
@@ -160,7 +230,7 @@ def test_a_route_that_is_not_there_is_found_out(application: FastAPI) -> None:
     assert not is_route(application, None, "/nothing/{id}")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_setting_exists(page: Path) -> None:
     known = {name.upper() for name in Settings.model_fields} | NOT_SETTINGS
     code = [*spans(page.read_text()), *re.findall(r"^[A-Z_]+=", page.read_text(), re.MULTILINE)]
@@ -197,7 +267,7 @@ def words_of_table(page: str, header: str) -> set[str]:
 def test_kinds_states_and_outcomes_are_those_of_the_code() -> None:
     page = text_of("docs/notification-patterns.md")
     assert words_of_table(page, "kind") == set(EVENT_KINDS)
-    assert words_of_table(page, "state") == {state.value for state in State}
+    assert words_of_table(page, "state") == {state.value for state in DeliveryState}
     assert words_of_table(page, "outcome") == {outcome.value for outcome in Outcome}
 
 

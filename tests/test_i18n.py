@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from soonish.errors import TooManyRequests
-from soonish.i18n import _, accepted, language, offered, served
+from soonish.i18n import _, available_languages, best_language, browser_language, language
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ from soonish.i18n import _, accepted, language, offered, served
     ],
 )
 def test_a_browsers_languages(header: str, best: str | None):
-    assert accepted(header) == best
+    assert browser_language(header) == best
 
 
 def test_a_profiles_language_is_served_as_near_as_there_is_one():
-    assert {"en", "de"} <= set(offered())
+    assert {"en", "de"} <= set(available_languages())
     wanted = ("de", "de-AT", "de_CH", "pt-BR", "en-GB", "", None)
-    assert [served(one) for one in wanted] == ["de", "de", "de", "en", "en", "en", "en"]
+    assert [best_language(one) for one in wanted] == ["de", "de", "de", "en", "en", "en", "en"]
 
 
 def test_a_text_is_english_until_it_is_shown():

@@ -11,8 +11,7 @@ import pytest
 
 from soonish.errors import InvalidInput
 from soonish.kit.masking import mask_address
-from soonish.kit.paging import id_cursor, instant_id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.kit.paging import encode_cursor, id_cursor, instant_id_cursor, page
 
 
 @pytest.mark.parametrize(
@@ -36,6 +35,19 @@ def test_a_cursor_is_read_as_it_was_made() -> None:
     assert instant_id_cursor(encode_cursor(instant, 7)) == (instant, 7)
     assert id_cursor(encode_cursor(7)) == 7
     assert (id_cursor(None), instant_id_cursor(None)) == (None, None)
+
+
+def test_a_page_names_the_last_of_its_rows_where_there_are_more() -> None:
+    assert page([9, 8], 2, lambda row: row) == ([9, 8], None)
+    assert page([], 2, lambda row: row) == ([], None)
+    rows, cursor = page([9, 8, 7], 2, lambda row: row)
+    assert (rows, id_cursor(cursor)) == ([9, 8], 8)
+
+
+def test_a_page_by_instants_names_both() -> None:
+    instant = datetime(2030, 1, 2, tzinfo=UTC)
+    _, cursor = page([1, 2], 1, lambda row: (instant, row))
+    assert instant_id_cursor(cursor) == (instant, 1)
 
 
 def packed(value: Any) -> str:

@@ -35,11 +35,11 @@ from soonish.web.middleware.access_log import AccessLog
 from soonish.web.pages.routers import pages_router
 from soonish.web.shutdown import on_signal
 
-CLOSE_SECONDS = 1.0  # what test messages and pokes under way get when the process is to end
+CLOSE_SECONDS = 1.0  # the time that test messages and pokes in flight get at shutdown
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The whole API and web application; needs a migrated database, but not Temporal."""
+    """Create the API and web application; it needs a migrated database, but not Temporal."""
     settings = settings or load_settings()
     configure_logging(settings, "api")
     runtime = make_runtime(settings)
@@ -94,12 +94,12 @@ def _include(app: FastAPI, settings: Settings) -> None:
 
 
 def __getattr__(name: str) -> FastAPI:
-    """`app` is made when it is first asked for, so that importing this module starts nothing."""
+    """Create `app` at its first use, so that importing this module starts nothing."""
     if name != "app":
         raise AttributeError(name)
     try:
         made = create_app()
     except ConfigurationError as error:
-        raise SystemExit(error.detail) from None  # one line, where a server imports us
+        raise SystemExit(error.detail) from None  # one line for the server that imports this
     globals()["app"] = made
     return made

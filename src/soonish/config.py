@@ -1,4 +1,4 @@
-"""Settings: every one is an environment variable or a line of `.env` (docs/settings.md)."""
+"""Settings, each an environment variable or a line of `.env` (docs/settings.md)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _DRIVERS = {
 
 
 def soonish_home() -> Path:
-    """The folder that holds the database, the secrets and Temporal's state."""
+    """Return the folder of the database, the secrets and Temporal's state."""
     return Path(os.environ.get("SOONISH_HOME") or ".soonish").resolve()
 
 
-FROM_FILE = "SOONISH_SECRETS_FROM_FILE"  # which names `load_secrets_file` has set
+FROM_FILE = "SOONISH_SECRETS_FROM_FILE"  # the names that `load_secrets_file` has set
 Days = Annotated[float, Field(ge=0, le=36500)]
 
 
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     max_concurrent_workflow_task_polls: int = Field(5, ge=2)
     delivery_batch_size: int = Field(200, ge=1, le=1000)
 
-    # secrets: no defaults; `soonish up` makes missing ones once
+    # secrets: no defaults; `soonish up` generates missing ones once
     secret_key: str = ""
     encryption_key: str = ""
     fingerprint_key: str = ""
@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     # behaviour
     event_grace_days: float = Field(7, ge=0, le=3650)
     default_reminders: Annotated[list[ReminderOffset], NoDecode] = [86400, 3600]
-    # how long things are kept; 0: for ever
+    # retention periods; 0: forever
     retention_events_days: Days = 365
     retention_deliveries_days: Days = 90
     retention_audit_days: Days = 365
@@ -150,7 +150,7 @@ class Settings(BaseSettings):
 
     @property
     def double_opt_in(self) -> bool:
-        """Whether an address must confirm an anonymous subscription."""
+        """True if an address must confirm an anonymous subscription."""
         return self.anonymous_opt_in == "double"
 
     @field_validator("log_level")
@@ -236,7 +236,7 @@ class Settings(BaseSettings):
 
     @property
     def temporal_address(self) -> str:
-        """host:port of Temporal's frontend: TEMPORAL_URL, else the one `soonish up` runs."""
+        """host:port of Temporal's frontend: TEMPORAL_URL, else that of `soonish up`."""
         return self.temporal_url or f"127.0.0.1:{self.temporal_port}"
 
     @property
@@ -249,7 +249,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def encryption_keys(self) -> list[str]:
-        """Fernet keys, the first encrypts."""
+        """The Fernet keys, of which the first encrypts."""
         return [key.strip() for key in self.encryption_key.split(",") if key.strip()]
 
     @cached_property
@@ -259,11 +259,11 @@ class Settings(BaseSettings):
     @computed_field
     @property
     def uses_mail_catcher(self) -> bool:
-        """True where no SMTP server is set: `soonish up` then catches the mail itself."""
+        """True if no SMTP server is set, so that `soonish up` catches the mail itself."""
         return self.smtp_server == "127.0.0.1" and self.smtp_port == self.mail_catcher_port
 
     def check_secrets(self) -> None:
-        """Raise ConfigurationError where a secret is missing, short or no valid key."""
+        """Raise ConfigurationError if a secret is missing, short or no valid key."""
         from cryptography.fernet import Fernet
 
         for name in SECRET_NAMES:
@@ -295,7 +295,7 @@ def _async_database_url(url: str) -> str:
 
 
 def _apply_mail_presets(settings: Settings) -> None:
-    """Fill SMTP_* from the Gmail and Proton presets, else from the built-in catcher."""
+    """Fill SMTP_* from the Gmail and Proton presets, else for the built-in mail catcher."""
     if not settings.smtp_server and settings.gmail_user:
         settings.smtp_server = "smtp.gmail.com"
         _take_credentials(settings, settings.gmail_user, settings.gmail_app_password)
@@ -322,10 +322,10 @@ def _take_credentials(settings: Settings, user: str, password: str) -> None:
 
 
 def load_secrets_file(home: Path) -> bool:
-    """Put the lines of `<home>/secrets.env` into the environment, where it has none yet, or has
-    what an earlier reading put there: a child of `up` must not take an older key from it.
+    """Copy `<home>/secrets.env` into the environment; return True if that changed anything.
 
-    True if that changed anything.
+    Variables that are set already are kept, unless an earlier call set them: a child process of
+    `up` must not use an outdated key that it inherited.
     """
     before = dict(os.environ)
     for name, value in read_secrets_file(home).items():
@@ -336,7 +336,7 @@ def load_secrets_file(home: Path) -> bool:
 
 
 def read_secrets_file(home: Path) -> dict[str, str]:
-    """The values of `<home>/secrets.env` by name; nothing where there is none."""
+    """Return the values of `<home>/secrets.env` by name; empty if there is no such file."""
     path = home / "secrets.env"
     pairs = (
         [line.partition("=") for line in path.read_text().splitlines()] if path.is_file() else []
@@ -345,7 +345,7 @@ def read_secrets_file(home: Path) -> dict[str, str]:
 
 
 def is_from_file(name: str) -> bool:
-    """Whether this secret of the process came from the file, so that a change there counts."""
+    """Return True if the process has this secret from the file, so that changes there count."""
     return name in _names_from_file()
 
 
@@ -359,7 +359,7 @@ def load_settings(**overrides: Any) -> Settings:
     Raises ConfigurationError with one line that names the variable and the remedy.
     """
     settings = _read_settings(overrides)
-    # `.env` may say where the home is, so the secrets there are known only now.
+    # `.env` may set the home, so its secrets are known only now.
     return _read_settings(overrides) if load_secrets_file(settings.soonish_home) else settings
 
 

@@ -1,17 +1,17 @@
-"""The error tree. Code decides by type, `code` and `permanent`, never by an error's text.
+"""The error tree. Code decides by type and `code`, never by an error's text.
 
 SoonishError
 ├── ConfigurationError     a setting is missing or wrong; the process does not start
 ├── InvalidInput      422  names the field and the remedy
 ├── Unauthorized      401  no or bad credentials
 ├── Forbidden         403  public, but not yours to change
-├── NotFound          404  not there, or not to be seen by the asker
-├── Conflict          409  valid, but not in the present state
+├── NotFound          404  missing, or hidden from this user
+├── Conflict          409  valid, but not in the current state
 ├── Gone              410  a token that is unknown, used up or expired
 ├── TooLarge          413
 ├── TooSlow           408
 ├── TooManyRequests   429  carries `retry_after`
-└── Unavailable       503  a part that we need does not answer
+└── Unavailable       503  a required service does not answer
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ from dataclasses import dataclass
 
 from soonish.i18n import _
 
-MAX_FIELD_ERRORS, MAX_FIELD_NAME = 100, 200  # of one answer: what was sent decides about neither
+MAX_FIELD_ERRORS, MAX_FIELD_NAME = 100, 200  # limits of one response, whatever the request was
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """One wrong field: its name (`body` for the whole) and what to do about it."""
+    """One invalid field: its name (`body` for the whole) and a remedy."""
 
     field: str
     message: str
 
 
 class SoonishError(Exception):
-    """Base: `status` (HTTP), `code` (for programs), `permanent` (no use in trying again)."""
+    """The base class, with `status` (HTTP), `code` (for programs) and `title`."""
 
     status = 500
     code = "internal_error"
     title = _("Something went wrong")
-    permanent = True
 
     def __init__(self, detail: str = "", *, code: str | None = None) -> None:
         super().__init__(detail or self.title)
@@ -51,7 +50,7 @@ class ConfigurationError(SoonishError, ValueError):
 
 
 class InvalidInput(SoonishError):
-    """Takes one field with its message, or a list of FieldError, of which the first count."""
+    """Invalid input: one field with its message, or a list of FieldError (the first 100 count)."""
 
     status = 422
     code = "invalid_input"
@@ -118,7 +117,6 @@ class TooManyRequests(SoonishError):
     status = 429
     code = "too_many_requests"
     title = _("Too many requests")
-    permanent = False
 
     def __init__(self, retry_after: int, detail: str = "") -> None:
         super().__init__(
@@ -131,4 +129,3 @@ class Unavailable(SoonishError):
     status = 503
     code = "unavailable"
     title = _("A part of Soonish does not answer")
-    permanent = False

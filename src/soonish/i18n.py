@@ -1,8 +1,8 @@
-"""The language of a text: translations, date patterns and plurals by locale.
+"""Translations, date patterns and plurals by locale.
 
-English is in the code. Templates and mails translate with `_()`; a text that code makes for
-somebody whose language it does not know (an error, a notice) is marked with this module's `_()`
-and translated where it is shown. `make messages` collects both into the catalogues.
+English is in the code. Templates and mails translate with `_()`. Code that does not know the
+reader's language (an error, a notice) marks its text with this module's `_()`, to be translated
+where it is shown. `make messages` collects both into the catalogues.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from babel.support import Translations
 DOMAIN = "soonish"
 LOCALES = Path(__file__).parent / "locales"  # <locale>/LC_MESSAGES/soonish.mo
 ENGLISH = "en"
-_MOST_WISHES = 20  # languages of one browser that are looked at
+_MAX_PREFERENCES = 20  # languages of one Accept-Language header that are read
 
 
 class LazyText(str):
-    """An English text that knows how to be said in another language: its msgid and its values."""
+    """An English text that can be translated later, as it keeps its msgid and its values."""
 
     message: str
     values: Mapping[str, object]
@@ -32,15 +32,15 @@ class LazyText(str):
 
 
 def _(message: str, **values: object) -> LazyText:
-    """`message` in English, with `%(name)s` filled in; readers get it by `Language.translate`."""
-    said = LazyText(message % values if values else message)
-    said.message, said.values = message, values
-    return said
+    """Mark `message` for translation; return it in English, with `%(name)s` filled in."""
+    text = LazyText(message % values if values else message)
+    text.message, text.values = message, values
+    return text
 
 
 @dataclass(frozen=True)
 class Language:
-    """A locale with its translations; English is in the code, so a missing catalogue is fine."""
+    """A locale with its translations; without a catalogue they are English, as in the code."""
 
     locale: Locale
     translations: NullTranslations
@@ -52,7 +52,7 @@ class Language:
         return self.translations.ngettext(one, many, number)
 
     def translate(self, text: str) -> str:
-        """What a `LazyText` says, and any other text that a catalogue has, in this language."""
+        """Translate a `LazyText`, or any other text that the catalogue has."""
         if isinstance(text, LazyText):
             words = self.gettext(text.message)
             return words % text.values if text.values else words
@@ -61,7 +61,7 @@ class Language:
 
 @lru_cache(maxsize=64)
 def language(locale: str = ENGLISH) -> Language:
-    """The Language of a locale name like `en`, `de` or `pt-BR`; an unknown one is English."""
+    """Return the Language of a locale such as `en`, `de` or `pt-BR`; English if it is unknown."""
     try:
         parsed = Locale.parse(locale, sep="-" if "-" in locale else "_")
     except (ValueError, UnknownLocaleError):
@@ -70,15 +70,18 @@ def language(locale: str = ENGLISH) -> Language:
 
 
 @cache
-def offered() -> tuple[str, ...]:
-    """The languages that Soonish speaks: English, and each with a compiled catalogue."""
+def available_languages() -> tuple[str, ...]:
+    """Return the available languages: English, and each with a compiled catalogue."""
     found = (path.parent.parent.name for path in LOCALES.glob(f"*/LC_MESSAGES/{DOMAIN}.mo"))
     return (ENGLISH, *sorted(name.replace("_", "-") for name in found))
 
 
 def languages(chosen: str = "") -> list[tuple[str, str]]:
-    """(tag, the language's own name) of what is offered, and of `chosen` if it is another one."""
-    tags = [*offered(), *([chosen] if chosen and chosen not in offered() else [])]
+    """Return (tag, its own name) of each available language, and of `chosen` if it is another."""
+    tags = [
+        *available_languages(),
+        *([chosen] if chosen and chosen not in available_languages() else []),
+    ]
     return [(tag, _own_name(tag)) for tag in tags]
 
 
@@ -88,29 +91,31 @@ def _own_name(tag: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def served(locale: str | None) -> str:
-    """The offered language nearest to a profile's `locale`; English where there is none.
+def best_language(locale: str | None) -> str:
+    """Return the available language nearest to a profile's `locale`, English if there is none.
 
-    So a notification is rendered once for each language that Soonish speaks, never more often.
+    A notification is thus rendered once for each available language, never more often.
     """
     return _nearest([locale] if locale else []) or ENGLISH
 
 
-def accepted(accept_language: str) -> str | None:
-    """The offered language that a browser likes best (RFC 9110, 12.5.4); None where it names none
-    of them."""
-    wishes = [_wish(part) for part in accept_language.split(",")[:_MOST_WISHES]]
-    liked = sorted((w for w in wishes if w[0] > 0), key=lambda wish: -wish[0])
-    return _nearest(tag for _, tag in liked)
+def browser_language(accept_language: str) -> str | None:
+    """Return the available language that an Accept-Language header prefers (RFC 9110, 12.5.4).
+
+    None if it names no available one.
+    """
+    preferences = [_preference(part) for part in accept_language.split(",")[:_MAX_PREFERENCES]]
+    wanted = sorted((one for one in preferences if one[0] > 0), key=lambda one: -one[0])
+    return _nearest(tag for _, tag in wanted)
 
 
 def _nearest(tags: Iterable[str]) -> str | None:
     wanted = [tag.replace("_", "-") for tag in tags]
-    return negotiate_locale(wanted, offered(), sep="-")
+    return negotiate_locale(wanted, available_languages(), sep="-")
 
 
-def _wish(part: str) -> tuple[float, str]:
-    """`de-DE;q=0.8` as (0.8, "de-DE"); what cannot be read weighs nothing."""
+def _preference(part: str) -> tuple[float, str]:
+    """Read `de-DE;q=0.8` as (0.8, "de-DE"); an invalid part has weight 0."""
     tag, _, rest = part.partition(";")
     weight = rest.strip().removeprefix("q=") if rest.strip() else "1"
     try:

@@ -1,4 +1,4 @@
-"""What the accounts' workflows and activities tell each other. Standard library only."""
+"""Arguments and results of all workflows and activities. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class VerificationInput:
-    """`begun`: the mail has been asked for by an earlier run."""
+    """Argument of UserVerificationWorkflow. `begun`: an earlier run has requested the mail."""
 
     user_id: int
     workflow_id: str
@@ -22,21 +22,21 @@ class SessionInput:
 
 @dataclass
 class Deadline:
-    """When to look again, in seconds from now; None: it has come to its end."""
+    """The time until the next check, in seconds; None at the end."""
 
     seconds: float | None
 
 
 @dataclass
 class EventInput:
-    """Only the id travels: the database is the truth about everything else."""
+    """Argument of EventWorkflow; everything else is read from the database."""
 
     event_id: int
 
 
 @dataclass
 class HandItem:
-    """A signal that came without `outbox_id`: sent by hand, deduplicated by `key`."""
+    """A signal without `outbox_id`, so sent by hand; `key` deduplicates it."""
 
     kind: str
     payload: dict[str, Any]
@@ -51,10 +51,10 @@ class AdvanceInput:
 
 @dataclass
 class EventPlan:
-    """What the workflow does next, as read from the database.
+    """The workflow's next work, as read from the database.
 
     `more`: outbox rows are left. `broadcasts`: open notifications, oldest first. `close_at`:
-    ISO 8601 instant when the workflow may complete, None when it already may.
+    ISO 8601 instant from which the workflow may complete, None if it may now.
     """
 
     exists: bool
@@ -75,7 +75,7 @@ class EventRef:
 
 @dataclass
 class EventStatus:
-    """Answer of the query `get_status`."""
+    """Result of the query `get_status`."""
 
     event_id: int
     status: str
@@ -85,7 +85,7 @@ class EventStatus:
 
 @dataclass
 class BroadcastInput:
-    """`parent_id`: the workflow that waits for the first pass, if one does."""
+    """Argument of BroadcastWorkflow. `parent_id`: a workflow that waits for the first pass."""
 
     notification_id: int
     parent_id: str | None = None
@@ -93,7 +93,7 @@ class BroadcastInput:
 
 @dataclass
 class BroadcastWork:
-    """An open notification and how many of its rows can be sent now."""
+    """An open notification and the number of rows that can be sent now."""
 
     notification_id: int
     claimable: int
@@ -101,7 +101,7 @@ class BroadcastWork:
 
 @dataclass
 class DeliverInput:
-    """`claimable`: how many rows could be sent when somebody last looked; 0: unknown."""
+    """Argument of `deliver`. `claimable`: the last known number of sendable rows, 0 if unknown."""
 
     notification_id: int
     claimable: int = 0
@@ -109,7 +109,7 @@ class DeliverInput:
 
 @dataclass
 class DeliveryReport:
-    """What one delivery activity did, in rows."""
+    """Rows that one delivery activity processed."""
 
     delivered: int = 0
     failed: int = 0
@@ -118,7 +118,7 @@ class DeliveryReport:
 
 @dataclass
 class BroadcastState:
-    """`claimable` rows can be sent now; else the next can in `wait_seconds` (None: none will)."""
+    """`claimable` rows can be sent now; if 0, the next can in `wait_seconds` (None: never)."""
 
     completed: bool
     claimable: int
@@ -127,7 +127,7 @@ class BroadcastState:
 
 @dataclass
 class Pass:
-    """One delivery activity's report, and the state in which it left the broadcast."""
+    """One delivery activity's report, and the broadcast's state after it."""
 
     report: DeliveryReport
     state: BroadcastState
@@ -135,7 +135,7 @@ class Pass:
 
 @dataclass
 class BroadcastProgress:
-    """Answer of the query `get_progress`."""
+    """Result of the query `get_progress`."""
 
     notification_id: int
     delivered: int
@@ -145,7 +145,7 @@ class BroadcastProgress:
 
 @dataclass
 class ReminderInput:
-    """A schedule's argument. `anchor_at` (ISO 8601) tells an old schedule from the present one."""
+    """A schedule's argument. `anchor_at` (ISO 8601) tells outdated schedules from current ones."""
 
     event_id: int
     subscription_id: int | None
@@ -164,7 +164,7 @@ class RemindMeWork:
 
 @dataclass
 class RemindMePlan:
-    """`at`: ISO 8601 instant. Not `alive`: fired, withdrawn, or the event or subscription ended."""
+    """`at`: ISO 8601 instant. `alive` is False if it fired, was withdrawn, or its event ended."""
 
     alive: bool
     at: str
@@ -172,9 +172,9 @@ class RemindMePlan:
 
 @dataclass
 class FiredReminder:
-    """The notification that a reminder became; None where there is nothing to say.
+    """The notification of a reminder, None if there is nothing to send.
 
-    `report`: what was sent at once, `state`: what that left (None: nobody has looked).
+    `report`: rows sent by the activity itself, `state`: the state after that (None: unknown).
     """
 
     notification_id: int | None
@@ -184,7 +184,7 @@ class FiredReminder:
 
 @dataclass
 class MaintenanceInput:
-    """`rules` are the names that are left to apply; None at the start: all."""
+    """Argument of MaintenanceWorkflow. `rules`: names left to apply; None means all."""
 
     rules: list[str] | None = None
 
@@ -202,6 +202,6 @@ class Removed:
 
 @dataclass
 class MaintenanceReport:
-    """Rows removed, by rule."""
+    """Removed rows by rule."""
 
     removed: dict[str, int] = field(default_factory=dict[str, int])

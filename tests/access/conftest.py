@@ -87,7 +87,7 @@ class Party:
         for notification_id in waiting:
             await self.post.first.run(notification_id, str(uuid4()), 1, lambda: False)
             async with self.scene.db.write() as session:
-                await completion.settle(session, notification_id, utc_now())
+                await completion.complete_if_done(session, notification_id, utc_now())
 
     def mails(self, address: str, title: str = "") -> list[EmailMessage]:
         """What arrived at an address, with this in the subject."""

@@ -102,7 +102,7 @@ async def test_the_organizers_get_one_mail_for_all_who_wait(party: Party) -> Non
 async def test_who_asks_and_withdraws_in_turn_makes_no_flood(
     party: Party, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(start, "MAX_WANTED", 3)
+    monkeypatch.setattr(start, "MAX_APPROVAL_MAILS", 3)
     event = await party.private()
     token = await party.link(event, needs_approval=True)
     path = base(event, "/subscribe")

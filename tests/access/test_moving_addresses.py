@@ -45,7 +45,7 @@ async def test_roles_and_invitations_come_along(party: Party) -> None:
     ]
     async with party.scene.db.write() as session:  # the old ones ended with the move
         row, _ = await sessions.start(session, party.scene.runtime.settings, user.id, None)
-    party.scene.tokens["member"] = access_tokens.make(party.scene.runtime.settings, row).token
+    party.scene.tokens["member"] = access_tokens.issue(party.scene.runtime.settings, row).token
     for one in (event, both, own):
         answer = await party.ask("member", "GET", f"/api/events/{one['id']}")
         assert answer.status_code == 200

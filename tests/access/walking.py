@@ -107,7 +107,7 @@ async def make_stage(runtime: Runtime, *, public: bool) -> Stage:
         await _take_part(session, event, other, ids)
         subscription, waiting, remind_mes = await _subscribe(session, event, other, ids)
         rows = await _things(session, event, ids)
-        _, read_token = await api_tokens.make(
+        _, read_token = await api_tokens.create(
             session, ids["owner"], name="Reader", scope=api_tokens.Scope.READ, expires_at=None
         )
         people["admin"].user.is_admin = True
@@ -138,7 +138,7 @@ async def _person(session: AsyncSession, runtime: Runtime, name: str) -> Person:
     session.add(user)
     await session.flush()
     row, cookie = await sessions.start(session, runtime.settings, user.id, None)
-    return Person(user, access_tokens.make(runtime.settings, row).token, cookie, row.id)
+    return Person(user, access_tokens.issue(runtime.settings, row).token, cookie, row.id)
 
 
 async def _event(session: AsyncSession, owner_id: int, *, is_public: bool) -> Event:
@@ -214,7 +214,7 @@ async def _things(session: AsyncSession, event: Event, ids: dict[str, int]) -> d
             target="127.0.0.1",
         ),
     }
-    token, _ = await api_tokens.make(
+    token, _ = await api_tokens.create(
         session, ids["owner"], name="Writer", scope=api_tokens.Scope.WRITE, expires_at=None
     )
     session.add_all(rows.values())

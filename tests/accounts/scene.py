@@ -102,7 +102,7 @@ class Scene:
         """What every UserVerificationWorkflow does first."""
         for row in await self.rows(Registration):
             async with self.db.write() as session:
-                await registration.begin(session, row.workflow_id, self.settings.base_url)
+                await registration.send_mail(session, row.workflow_id, self.settings.base_url)
 
     async def token_of(self, mail: Mail) -> str:
         """What the deliver activity does just before it sends this mail."""

@@ -24,7 +24,7 @@ async def check_all(scene: Scene) -> list[float | None]:
     found: list[float | None] = []
     for row in await scene.rows(Registration):
         async with scene.db.write() as session:
-            found.append(await registration.check(session, row.workflow_id))
+            found.append(await registration.expire_if_due(session, row.workflow_id))
     return found
 
 

@@ -228,7 +228,7 @@ class PeopleMachine(RuleBasedStateMachine):
     def mail_claims(self) -> None:
         """The mail of each registration, to whoever has the address now."""
         for row in self.run(self.world.rows(Registration)):
-            self.write(registration.begin, row.workflow_id, "http://localhost")
+            self.write(registration.send_mail, row.workflow_id, "http://localhost")
             moves = row.claimant_user_id is not None
             purpose = Purpose.NEW_EMAIL if moves else Purpose.VERIFICATION
             user = next(u for u in self.run(self.world.rows(User)) if u.id == row.user_id)

@@ -102,7 +102,7 @@ async def test_the_authorization_header_alone_decides(scene: Scene) -> None:
 async def test_a_wrong_claim_is_no_access(scene: Scene, change: dict[str, Any]) -> None:
     await scene.account(ADDRESS)
     (row, *_) = await scene.rows(Session)
-    good = access_tokens.make(scene.settings, row).token
+    good = access_tokens.issue(scene.settings, row).token
     key = access_tokens.signing_key(scene.settings)
     claims = jwt.decode(good, options={"verify_signature": False})
     claims = {k: v for k, v in (claims | change).items() if v is not None}
@@ -114,7 +114,7 @@ async def test_a_wrong_claim_is_no_access(scene: Scene, change: dict[str, Any]) 
 async def test_another_key_or_algorithm_is_no_access(scene: Scene) -> None:
     await scene.account(ADDRESS)
     (row, *_) = await scene.rows(Session)
-    good = access_tokens.make(scene.settings, row).token
+    good = access_tokens.issue(scene.settings, row).token
     claims = jwt.decode(good, options={"verify_signature": False})
     key = access_tokens.signing_key(scene.settings)
     unsigned = ".".join((encoded({"alg": "none", "typ": "JWT"}), good.split(".")[1], ""))
@@ -233,7 +233,7 @@ async def test_the_rows_life_is_announced_and_checked(scene: Scene) -> None:
 
 async def check(scene: Scene, session_id: int) -> float | None:
     async with scene.db.write() as session:
-        return await sessions.check(session, scene.settings, session_id)
+        return await sessions.expire_if_due(session, scene.settings, session_id)
 
 
 async def login(scene: Scene, browser: httpx2.AsyncClient) -> httpx2.Response:

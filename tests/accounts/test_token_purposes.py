@@ -154,12 +154,12 @@ async def make(people: People, kind: str, name: str) -> str:
 async def credential(session: AsyncSession, settings: Settings, kind: str, user: User) -> str:
     (await session.get_one(User, user.id)).is_verified = True
     if kind == "API token":
-        made = await api_tokens.make(
+        made = await api_tokens.create(
             session, user.id, name="script", scope=Scope.WRITE, expires_at=None
         )
         return made[1]
     row, secret = await sessions.start(session, settings, user.id, None)
-    return secret if kind == "session" else access_tokens.make(settings, row).token
+    return secret if kind == "session" else access_tokens.issue(settings, row).token
 
 
 async def subscribe(session: AsyncSession, event_id: int, user: User) -> Subscription:

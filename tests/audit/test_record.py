@@ -26,15 +26,7 @@ async def entries(database: Database) -> list[AuditEntry]:
 
 async def test_an_entry_is_written_with_what_it_is_about(database: Database) -> None:
     async with database.write() as session:
-        audit.record(
-            session,
-            "event.cancel",
-            actor_id=None,
-            object_type="event",
-            object_id=7,
-            event_id=7,
-            details={"fields": ["name"]},
-        )
+        audit.record(session, "event.cancel", None, on=("event", 7), event_id=7, fields=["name"])
     [entry] = await entries(database)
     assert (entry.action, entry.outcome, entry.object_type) == ("event.cancel", "ok", "event")
     assert (entry.object_id, entry.event_id, entry.actor_user_id) == (7, 7, None)
@@ -44,7 +36,7 @@ async def test_an_entry_is_written_with_what_it_is_about(database: Database) -> 
 async def test_an_entry_goes_with_its_transaction(database: Database) -> None:
     async def fail() -> None:
         async with database.write() as session:
-            audit.record(session, "event.cancel", actor_id=None)
+            audit.record(session, "event.cancel", None)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -53,9 +45,9 @@ async def test_an_entry_goes_with_its_transaction(database: Database) -> None:
 
 
 async def test_the_command_line_is_a_source(database: Database) -> None:
-    with origin.coming_from(origin.Origin(source=origin.CLI)):
+    with origin.recorded_as_from(origin.Origin(source=origin.CLI)):
         async with database.write() as session:
-            audit.record(session, "user.create", actor_id=None)
+            audit.record(session, "user.create", None)
     [entry] = await entries(database)
     assert (entry.client, entry.details) == (None, {"source": "cli"})
 
@@ -71,7 +63,7 @@ async def test_the_client_is_the_peer_or_what_a_trusted_proxy_says(
     @app.get("/")
     async def act() -> None:  # pyright: ignore[reportUnusedFunction] (FastAPI calls it)
         async with database.write() as session:
-            audit.record(session, "thing.do", actor_id=None)
+            audit.record(session, "thing.do", None)
 
     install_web(app, settings.model_copy(update={"trusted_proxies": trusted}))
     transport = httpx2.ASGITransport(app=app, client=("192.0.2.1", 50_000))
@@ -83,11 +75,11 @@ async def test_the_client_is_the_peer_or_what_a_trusted_proxy_says(
 
 async def test_an_entry_may_lose_its_identity_and_nothing_else(database: Database) -> None:
     async with database.write() as session:
-        audit.record(session, "event.cancel", actor_id=None, details={"fields": ["name"]})
+        audit.record(session, "event.cancel", None, fields=["name"])
         user = User(email=None, is_verified=True)
         session.add(user)
         await session.flush()
-        audit.record(session, "event.update", actor_id=user.id)
+        audit.record(session, "event.update", user.id)
 
     async def change(**values: Any) -> None:
         async with database.write() as session:

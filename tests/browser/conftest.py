@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.async_api import Browser, Page, Response, async_playwright
+from playwright.async_api import Browser, Page, Response, async_playwright, expect
 
 from soonish.web.cookies import SESSION
 from tests.browser.serving import serve
@@ -34,7 +34,17 @@ FLAGS = (
 )
 PHONE = {"width": 375, "height": 812}
 DESKTOP = {"width": 1280, "height": 900}
+# Chromium reports every answer over 399, also a form that comes back with its errors, and, like
+# HTMX, a request that was given up for the next. `Tab._answered` tells a mistake of the page from
+# those, and HTMX the reason of every afterRequest in its own line: sendError, timeout are heard.
+NO_COMPLAINTS = (
+    *("responded with a status of", "net::ERR_ABORTED"),
+    *("htmx:sendAbort", "htmx:afterRequest"),
+)
+SECONDS = 30  # that an expectation waits: what takes one alone takes ten beside other work
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +91,7 @@ class Tab:
         await self.page.context.add_cookies([{**cookie, "url": site.runtime.settings.base_url}])
 
     def _heard(self, text: str) -> None:
-        # Chromium reports every answer over 399, also a form that comes back with its errors, and
-        # what was given up for the next page. `_answered` tells a mistake of the page from those.
-        if "responded with a status of" not in text and "net::ERR_ABORTED" not in text:
+        if not any(harmless in text for harmless in NO_COMPLAINTS):
             self.complaints.append(text)
 
     def _answered(self, response: Response) -> None:
@@ -108,6 +116,6 @@ async def open_tab(browser: Browser, base_url: str, **options: Any) -> AsyncIter
     tab = Tab(await context.new_page())
     try:
         yield tab
-        assert tab.complaints == []
+        assert not tab.complaints, "\n".join(tab.complaints)
     finally:
         await context.close()

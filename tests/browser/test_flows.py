@@ -15,8 +15,11 @@ from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
 from soonish.local.caught_mail import mail_folder
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
+from tests.browser.navigation import click_through
 from tests.support.http_sink import HttpSink
 from tests.web.site import Site
+
+pytestmark = pytest.mark.browser
 
 LATER = (datetime.now(UTC) + timedelta(days=9)).strftime("%Y-%m-%dT%H:%M")
 
@@ -29,7 +32,7 @@ async def _create_event(tab: Tab, name: str = "Rooftop cinema") -> None:
     await tab.page.goto("/new")
     await tab.page.get_by_label("Name", exact=True).fill(name)
     await tab.page.get_by_label("Starts").fill(LATER)
-    await tab.page.get_by_role("button", name="Create event").click()
+    await click_through(tab.page.get_by_role("button", name="Create event"))
     await expect(tab.page.get_by_role("heading", name="Share this link")).to_be_visible()
 
 
@@ -46,25 +49,25 @@ async def test_an_organizer_and_a_subscriber(
 
         async with open_tab(browser, _url(served_site), **options) as bo:
             await bo.page.goto("/")
-            await bo.page.get_by_role("link", name="Rooftop cinema").click()
+            await click_through(bo.page.get_by_role("link", name="Rooftop cinema"))
             await bo.page.get_by_label("Your email address").fill("bo@example.org")
-            await bo.page.get_by_role("button", name="Subscribe").click()
+            await click_through(bo.page.get_by_role("button", name="Subscribe"))
             await expect(bo.page.get_by_text("Look at your mail")).to_be_visible()
         assert len(await served_site.rows(Subscription)) == 1
 
         await ana.page.goto(f"/events/{event.id}/subscribers")
         await expect(ana.page.get_by_text("bo@example.org", exact=True).first).to_be_visible()
-        await ana.page.get_by_role("link", name="Message").click()
+        await click_through(ana.page.get_by_role("link", name="Message"))
         await ana.page.get_by_label("Title").fill("Rain plan")
         await ana.page.get_by_role("textbox", name="Message").fill("We move **inside**.")
-        await ana.page.get_by_role("button", name="Check before sending").click()
+        await click_through(ana.page.get_by_role("button", name="Check before sending"))
         await expect(ana.page.get_by_text("1 person over 1 kind of channel")).to_be_visible()
-        await ana.page.get_by_role("button", name="Send to 1 person").click()
+        await click_through(ana.page.get_by_role("button", name="Send to 1 person"))
         await expect(ana.page.get_by_text("Your message is on its way.")).to_be_visible()
         await expect(ana.page.get_by_role("heading", name="Rain plan")).to_be_visible()
-        await ana.page.get_by_role("link", name="Settings").click()
-        await ana.page.get_by_role("link", name="Cancel event").click()
-        await ana.page.get_by_role("button", name="Cancel the event").click()
+        await click_through(ana.page.get_by_role("link", name="Settings"))
+        await click_through(ana.page.get_by_role("link", name="Cancel event"))
+        await click_through(ana.page.get_by_role("button", name="Cancel the event"))
         await expect(ana.page.get_by_text("The event is cancelled.")).to_be_visible()
 
 
@@ -94,12 +97,12 @@ async def test_a_mistake_is_shown_in_place_and_corrected(browser: Browser, serve
         await tab.page.goto(f"/e/{slug}")
         field = tab.page.get_by_label("Your email address")
         await field.fill("somebody@nowhere")
-        await tab.page.get_by_role("button", name="Subscribe").click()
+        await click_through(tab.page.get_by_role("button", name="Subscribe"))
         await expect(field).to_have_attribute("aria-invalid", "true")
         await expect(field).to_have_value("somebody@nowhere")
         assert await tab.axe() == []
         await field.fill("somebody@example.org")
-        await tab.page.get_by_role("button", name="Subscribe").click()
+        await click_through(tab.page.get_by_role("button", name="Subscribe"))
         await expect(tab.page.get_by_text("Look at your mail")).to_be_visible()
 
 
@@ -110,14 +113,14 @@ async def test_a_double_click_sends_once(browser: Browser, served_site: Site):
         await tab.page.goto("/new")
         await tab.page.get_by_label("Name", exact=True).fill("Once")
         await tab.page.get_by_label("Starts").fill(LATER)
-        await tab.page.get_by_role("button", name="Create event").dblclick()
+        await click_through(tab.page.get_by_role("button", name="Create event"), times=2)
         await expect(tab.page.get_by_role("heading", name="Share this link")).to_be_visible()
         (event,) = await served_site.rows(Event)
         await bo.post(f"/e/{event.slug}/subscribe", email="bo@example.org")
         await tab.page.get_by_label("Title").fill("Hello")
         await tab.page.get_by_role("textbox", name="Message").fill("Everybody")
-        await tab.page.get_by_role("button", name="Check before sending").click()
-        await tab.page.get_by_role("button", name="Send to 1 person").dblclick()
+        await click_through(tab.page.get_by_role("button", name="Check before sending"))
+        await click_through(tab.page.get_by_role("button", name="Send to 1 person"), times=2)
         await expect(tab.page.get_by_role("heading", name="Hello")).to_be_visible()
     assert len(await served_site.rows(Event)) == 1
     assert len(await served_site.rows(Notification)) == 1
@@ -127,7 +130,7 @@ async def test_the_timezone_comes_from_the_browser(browser: Browser, served_site
     async with open_tab(browser, _url(served_site), timezone_id="America/New_York") as tab:
         await tab.sign_in(served_site, "ana")
         await _create_event(tab)
-        await tab.page.get_by_role("link", name="See the page").click()
+        await click_through(tab.page.get_by_role("link", name="See the page"))
         await expect(tab.page.get_by_text("(America/New York)")).to_be_visible()
         await expect(tab.page.get_by_text("for you")).to_be_hidden()
     (event,) = await served_site.rows(Event)
@@ -143,10 +146,10 @@ async def test_a_channel_is_added_and_tested_in_place(
     async with open_tab(browser, _url(served_site), viewport=PHONE) as tab:
         await tab.sign_in(served_site, "bo")
         await tab.page.goto("/integrations")
-        await tab.page.get_by_role("link", name="Add a channel").click()
+        await click_through(tab.page.get_by_role("link", name="Add a channel"))
         await tab.page.get_by_label("Find a service").fill("json")
         await expect(tab.page.get_by_role("link", name="Discord")).to_be_hidden()
-        await tab.page.get_by_role("link", name="Webhook (JSON)").click()
+        await click_through(tab.page.get_by_role("link", name="Webhook (JSON)"))
         await tab.page.get_by_label("Hostname").fill("127.0.0.1")
         await tab.page.get_by_label("Port").fill(str(http_sink.port))
         await tab.page.get_by_label("Connection").select_option("0")
@@ -154,11 +157,11 @@ async def test_a_channel_is_added_and_tested_in_place(
         await expect(tab.page.get_by_text("The test message was accepted")).to_be_visible()
         assert await tab.axe() == []
         await tab.page.get_by_label("Name", exact=True).fill("Hook")
-        await tab.page.get_by_role("button", name="Add and send a test").click()
+        await click_through(tab.page.get_by_role("button", name="Add and send a test"))
         await expect(tab.page.get_by_text("Your channel is ready.")).to_be_visible()
-        await tab.page.get_by_role("button", name="Send a test", exact=True).click()
+        await click_through(tab.page.get_by_role("button", name="Send a test", exact=True))
         await expect(tab.page.get_by_text("The test message was accepted")).to_be_visible()
-        await tab.page.get_by_role("button", name="Switch off").click()
+        await click_through(tab.page.get_by_role("button", name="Switch off"))
         await expect(tab.page.get_by_role("button", name="Switch on")).to_be_visible()
         assert await tab.axe() == []
 
@@ -174,7 +177,7 @@ async def test_a_lost_connection_is_said_and_taken_back(browser: Browser, served
         await expect(tab.page.get_by_text("Nothing was sent")).to_be_visible()
         await tab.page.context.set_offline(False)
         tab.complaints.clear()  # the failed request itself
-        await tab.page.get_by_role("button", name="Subscribe").click()
+        await click_through(tab.page.get_by_role("button", name="Subscribe"))
         await expect(tab.page.get_by_text("Look at your mail")).to_be_visible()
         await expect(tab.page.get_by_text("Nothing was sent")).to_be_hidden()
 
@@ -187,7 +190,7 @@ async def test_search_narrows_while_typing_and_back_works(browser: Browser, serv
         await tab.page.goto("/")
         await tab.page.get_by_label("Search events").fill("film")
         await expect(tab.page.get_by_role("link", name="Book club")).to_be_hidden()
-        await tab.page.get_by_role("link", name="Film night").click()
+        await click_through(tab.page.get_by_role("link", name="Film night"))
         await expect(tab.page.get_by_role("heading", level=1)).to_have_text("Film night")
         await expect(tab.page.get_by_role("heading", level=1)).to_be_focused()
         await tab.page.go_back()
@@ -208,10 +211,10 @@ async def test_links_of_mails(browser: Browser, served_site: Site):
 
     async with open_tab(browser, _url(served_site), viewport=PHONE) as tab:
         await tab.page.goto(f"/manage/{token('manage')}")
-        await tab.page.get_by_role("button", name="Save reminders").click()
+        await click_through(tab.page.get_by_role("button", name="Save reminders"))
         await expect(tab.page.get_by_text("Your reminders are saved.")).to_be_visible()
         await tab.page.goto(f"/u/{token('unsubscribe')}")
-        await tab.page.get_by_role("button", name="Unsubscribe").click()
+        await click_through(tab.page.get_by_role("button", name="Unsubscribe"))
         await expect(tab.page.get_by_role("heading", name="You are unsubscribed")).to_be_visible()
         assert await tab.page.context.cookies() == []
     (row,) = await served_site.rows(Subscription)
@@ -239,7 +242,7 @@ async def test_a_caught_mail_is_shown_in_its_frame(browser: Browser, served_site
     (folder / "20260101T000000000000Z-0123abcd.eml").write_bytes(bytes(mail))
     async with open_tab(browser, _url(served_site), viewport=DESKTOP) as tab:
         await tab.page.goto("/dev/mail")
-        await tab.page.get_by_role("link", name="A caught mail").click()
+        await click_through(tab.page.get_by_role("link", name="A caught mail"))
         frame = tab.page.frame_locator("iframe")
         await expect(frame.get_by_text("The HTML part")).to_be_visible()
         await expect(frame.get_by_text("The HTML part")).to_have_css("color", "rgb(255, 0, 0)")

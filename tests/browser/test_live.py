@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -12,22 +13,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from soonish.config import Settings
 from soonish.domain.accounts import sessions
 from soonish.identity.users import find_or_create_by_address
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.types import utc_now
 from soonish.runtime import make_runtime
 from soonish.web.cookies import SESSION
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
+from tests.browser.navigation import click_through
 from tests.support.ports import accepts, free_port
 from tests.support.settings import SECRETS, make_settings
+from tests.support.system import START_SECONDS
 from tests.support.wait import eventually, wait_for
 from tests.support.world import World
 from tests.web.site import Site
+
+pytestmark = pytest.mark.browser
 
 
 async def sent_message(world: World, event_id: int, people: int = 3) -> tuple[int, list[int]]:
@@ -40,7 +45,7 @@ async def sent_message(world: World, event_id: int, people: int = 3) -> tuple[in
 
 async def arrive(world: World, delivery_ids: list[int]) -> None:
     for one in delivery_ids:
-        await world.change(Delivery, one, state=State.SENT, finished_at=utc_now())
+        await world.change(Delivery, one, state=DeliveryState.SENT, finished_at=utc_now())
 
 
 async def test_two_browsers_watch_a_message_arrive(browser: Browser, served_site: Site):
@@ -97,6 +102,32 @@ async def test_the_list_of_recipients_follows_and_keeps_its_filter(
         assert await tab.axe() == []
 
 
+async def test_a_filter_that_overtakes_the_list_is_no_mistake(browser: Browser, served_site: Site):
+    """The list that was on its way is given up for the one that the filter asks for."""
+    ana = await served_site.member("ana")
+    event_id, _ = await ana.create_event()
+    world = World(served_site.parts.db, served_site.parts.settings)
+    message, deliveries = await sent_message(world, event_id)
+    path = f"/events/{event_id}/notifications/{message}"
+    async with open_tab(browser, served_site.parts.settings.base_url, viewport=DESKTOP) as tab:
+        await tab.sign_in(served_site, "ana")
+        asked, chosen = asyncio.Event(), asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            if "hx-request" in route.request.headers and not asked.is_set():
+                asked.set()
+                await chosen.wait()
+            await route.continue_()
+
+        await tab.page.route(f"**{path}*", hold)
+        await tab.page.goto(path)
+        await arrive(world, deliveries[:2])
+        await eventually(asked.is_set)
+        await tab.page.get_by_label("State").select_option("sent")
+        await expect(tab.page.locator("#delivery-list li")).to_have_count(2)
+        chosen.set()
+
+
 async def test_a_saved_change_is_in_the_header_at_once(browser: Browser, served_site: Site):
     ana = await served_site.member("ana")
     event_id, _ = await ana.create_event()
@@ -104,8 +135,8 @@ async def test_a_saved_change_is_in_the_header_at_once(browser: Browser, served_
         await tab.sign_in(served_site, "ana")
         await tab.page.goto(f"/events/{event_id}/edit")
         await tab.page.get_by_label("Name", exact=True).fill("Feast")
-        await tab.page.get_by_role("button", name="Check the changes").click()
-        await tab.page.get_by_role("button", name="Save", exact=True).click()
+        await click_through(tab.page.get_by_role("button", name="Check the changes"))
+        await click_through(tab.page.get_by_role("button", name="Save", exact=True))
         await expect(tab.page.get_by_text("Saved.")).to_be_visible()
         await expect(tab.page.get_by_role("heading", level=1, name="Feast")).to_be_visible()
         await expect(tab.page.locator("#event-head")).to_have_count(1)
@@ -181,7 +212,7 @@ def api(settings: Settings) -> Generator[subprocess.Popen[bytes]]:
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     try:
-        wait_for(lambda: accepts(settings.port), 60, "the API")
+        wait_for(lambda: accepts(settings.port), START_SECONDS, "the API")
         yield process
     finally:
         if process.poll() is None:
@@ -214,13 +245,11 @@ async def test_a_killed_api_is_said_and_the_stream_comes_back(
             assert await tab.axe() == []
         await arrive(world, deliveries)
         with api(settings) as second:
-            await expect(tab.page.get_by_text("3 arrived", exact=True)).to_be_visible(
-                timeout=20_000
-            )
+            await expect(tab.page.get_by_text("3 arrived", exact=True)).to_be_visible()
             await expect(tab.page.get_by_text("The connection is lost")).to_be_hidden()
             second.send_signal(signal.SIGTERM)
             # With a stream open: uvicorn would say that it had to cut it off.
-            output = second.communicate(timeout=30)[0].decode()
+            output = second.communicate(timeout=START_SECONDS)[0].decode()
             assert second.returncode == 0
             assert "graceful shutdown exceeded" not in output
         tab.complaints.clear()  # the lost connections themselves

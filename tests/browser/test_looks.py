@@ -23,6 +23,8 @@ from tests.browser.pictures import picture
 from tests.browser.serving import serve
 from tests.web.every_sample import EVERY_SAMPLE, render_sample
 
+pytestmark = pytest.mark.browser
+
 NARROW = {"width": 320, "height": 700}
 
 

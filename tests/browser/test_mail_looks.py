@@ -19,6 +19,8 @@ from tests.browser.measures import width_over
 from tests.browser.pictures import picture
 from tests.notifications.text_parts import content
 
+pytestmark = pytest.mark.browser
+
 BASE = "https://soonish.example"
 EXTRA = {
     "url": f"{BASE}/verify?token=hq3Jc1v0mX2YtB7kPz9LwN4sD6fGaE8uR5oTiCyKxQ0",

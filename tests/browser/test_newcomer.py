@@ -11,8 +11,11 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
+from tests.browser.navigation import click_through
 from tests.support.http_sink import HttpSink
 from tests.support.system import SoonishSystem
+
+pytestmark = pytest.mark.browser
 
 LATER = (datetime.now(UTC) + timedelta(days=9)).strftime("%Y-%m-%dT%H:%M")
 PASSWORD = "walnut tugboat parade"
@@ -34,7 +37,7 @@ class Newcomer:
         self.name, self.address = name, f"{name.lower()}@example.org"
 
     async def click(self, label: str) -> None:
-        await self.page.get_by_role("button", name=label, exact=True).click()
+        await click_through(self.page.get_by_role("button", name=label, exact=True))
 
     async def sees(self, text: str) -> None:
         await expect(self.page.get_by_text(text).first).to_be_visible()
@@ -43,13 +46,13 @@ class Newcomer:
         """From the list of caught mails, once it has come."""
         await asyncio.to_thread(self.system.wait_for_mail, self.address, subject)
         await self.page.goto(f"/dev/mail?query={self.address}")
-        await self.page.get_by_role("link", name=subject).first.click()
+        await click_through(self.page.get_by_role("link", name=subject).first)
         await expect(self.page.get_by_role("heading", level=1)).to_contain_text(subject)
 
     async def follow(self, subject: str, path: str) -> None:
         """The link of that mail that leads to this path."""
         await self.open_mail(subject)
-        await self.page.locator(f"pre a[href*='{path}']").first.click()
+        await click_through(self.page.locator(f"pre a[href*='{path}']").first)
         await self.page.wait_for_url(re.compile(re.escape(path)))
 
     async def register(self) -> None:
@@ -58,14 +61,14 @@ class Newcomer:
         await self.page.get_by_label("Email address").fill(self.address)
         await self.page.get_by_label("Password").fill(PASSWORD)
         await self.click("Create account")
-        await self.page.get_by_role("link", name="Open the mail catcher").click()
+        await click_through(self.page.get_by_role("link", name="Open the mail catcher"))
         await self.follow("Confirm your email address", "/verify")
         await self.click("Sign in")
         await self.sees("Your address is verified and you are signed in.")
 
     async def create_event(self, name: str) -> str:
         """The link that the page says to share."""
-        await self.page.get_by_role("link", name="New event").first.click()
+        await click_through(self.page.get_by_role("link", name="New event").first)
         await self.page.get_by_label("Name", exact=True).fill(name)
         await self.page.get_by_label("Starts").fill(LATER)
         await self.click("Create event")
@@ -118,10 +121,10 @@ async def test_the_whole_way(browser: Browser, system: SoonishSystem, http_sink:
 async def _add_webhook(bo: Newcomer, sink: HttpSink) -> None:
     page = bo.page
     await page.get_by_label("Menu").click()
-    await page.get_by_role("link", name="Channels").click()
-    await page.get_by_role("link", name="Add a channel").first.click()
+    await click_through(page.get_by_role("link", name="Channels"))
+    await click_through(page.get_by_role("link", name="Add a channel").first)
     await page.get_by_label("Find a service").fill("webhook")
-    await page.get_by_role("link", name="Webhook (JSON)").click()
+    await click_through(page.get_by_role("link", name="Webhook (JSON)"))
     await page.get_by_label("Hostname").fill("127.0.0.1")
     await page.get_by_label("Port").fill(str(sink.port))
     await page.get_by_label("Connection").select_option("0")
@@ -150,7 +153,7 @@ async def test_the_whole_way_without_javascript(browser: Browser, system: Soonis
         await cleo.page.get_by_label("Email address").first.fill(cleo.address)
         await cleo.page.get_by_label("Password").fill(PASSWORD)
         await cleo.click("Sign in")
-        await cleo.page.locator("a.display", has_text="Book club").click()
+        await click_through(cleo.page.locator("a.display", has_text="Book club"))
         await cleo.write("Chapter three", "Read it *twice*.", "1 person")
         await cleo.sees("Your message is on its way.")
 
@@ -159,8 +162,8 @@ async def test_the_whole_way_without_javascript(browser: Browser, system: Soonis
         await dee.sees("You are unsubscribed")
         assert await dee.page.context.cookies() == []
         await cleo.page.goto(link)
-        await cleo.page.get_by_role("link", name="Organize").click()
-        await cleo.page.get_by_role("link", name="People").click()
+        await click_through(cleo.page.get_by_role("link", name="Organize"))
+        await click_through(cleo.page.get_by_role("link", name="People"))
         await cleo.sees("Nobody yet")
 
 

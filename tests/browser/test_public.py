@@ -6,7 +6,10 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Tab, open_tab
+from tests.browser.navigation import click_through
 from tests.web.site import Site
+
+pytestmark = pytest.mark.browser
 
 
 def _url(site: Site) -> str:
@@ -32,11 +35,11 @@ async def test_where_one_will_be_told_follows_what_is_ticked(browser: Browser, s
         await expect(told).to_contain_text("Phone (ntfy)")
         await expect(told).not_to_contain_text("bo@example.org")
         assert await tab.axe() == []
-        await tab.page.get_by_role("button", name="Subscribe").click()
+        await click_through(tab.page.get_by_role("button", name="Subscribe"))
         await expect(tab.page.get_by_role("heading", name="You are subscribed")).to_be_visible()
         await expect(tab.page.locator("#targets")).to_contain_text("Phone (ntfy)")
         await tab.page.get_by_text("Reminders", exact=True).click()
-        await tab.page.get_by_role("button", name="3 hours").click()
+        await click_through(tab.page.get_by_role("button", name="3 hours"))
         await expect(tab.page.get_by_text("You will be reminded.")).to_be_visible()
 
 
@@ -49,7 +52,7 @@ async def test_a_german_browser_gets_german_pages(
     async with open_tab(browser, _url(served_site), timezone_id="Europe/Berlin", **options) as tab:
         await tab.page.goto(f"/e/{slug}")
         await tab.page.get_by_label("Deine E-Mail-Adresse").fill("bo@example.org")
-        await tab.page.get_by_role("button", name="Abonnieren").click()
+        await click_through(tab.page.get_by_role("button", name="Abonnieren"))
         await expect(tab.page.get_by_role("heading", name="Fertig")).to_be_visible()
         await expect(tab.page.get_by_text("bo@example.org")).to_be_visible()
         if script:
@@ -69,7 +72,7 @@ async def test_filters_narrow_the_list_and_stand_in_the_address(
         await tab.page.get_by_text("Filters").click()
         await tab.page.get_by_role("radio", name="Sports").check()
         if not script:
-            await tab.page.get_by_role("button", name="Apply").click()
+            await click_through(tab.page.get_by_role("button", name="Apply"))
         await expect(tab.page.get_by_role("link", name="Film night")).to_be_hidden()
         await expect(tab.page.get_by_role("link", name="Morning run")).to_be_visible()
         assert "category=Sports" in tab.page.url

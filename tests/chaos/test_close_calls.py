@@ -16,7 +16,7 @@ from tests.support.wait import eventually
 from tests.workflows.running import Running
 
 OFFSET = 7200
-GRACE_SECONDS = 5.0  # from the answer on; DESIGN 8
+GRACE_SECONDS = 5.0  # from the answer on; docs/architecture.md#ledger
 CLOCKS_SECONDS = 0.2  # the machine's two clocks, and rounding
 AT_ONCE = 50
 

@@ -23,6 +23,8 @@ from tests.support.wait import eventually
 from tests.workflows.running import Running
 from tests.workflows.test_reminders import remind
 
+pytestmark = pytest.mark.processes
+
 NAMES = (
     "secret_key", "encryption_key", "fingerprint_key", "soonish_home", "database_url",
     "temporal_url", "temporal_namespace", "smtp_server", "smtp_port", "smtp_security", "smtp_from",

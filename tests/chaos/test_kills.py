@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from soonish.config import Settings
-from soonish.delivery.sending.marks import FLUSH_ROWS
+from soonish.delivery.sending.results import FLUSH_ROWS
 from tests.chaos.conftest import Figures
 from tests.chaos.forms import chance
 from tests.chaos.ledger_file import rows_in_flight

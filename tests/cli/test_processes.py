@@ -18,6 +18,8 @@ from tests.cli.conftest import CommandLine
 from tests.support.ports import accepts, free_port
 from tests.support.wait import wait_for
 
+pytestmark = pytest.mark.processes
+
 SOONISH = [sys.executable, "-m", "soonish.cli.main"]
 HEAVY = ("apprise", "sqlalchemy", "temporalio", "fastapi", "pydantic", "uvicorn")
 

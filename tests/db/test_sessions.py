@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from soonish.config import Settings
 from soonish.infra.db import session as session_module
-from soonish.infra.db.errors import is_passing
+from soonish.infra.db.errors import is_transient
 from soonish.infra.db.models.installation import Lease
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.session import Database
@@ -69,7 +69,7 @@ async def test_a_commit_that_fails_nudges_nobody(database: Database) -> None:
         async with database.write() as session:
             outbox.add(session, "event-1-x", "wake", {})
             session.add(Lease(name="a", holder="h", until=utc_now()))
-    assert not is_passing(raised.value)
+    assert not is_transient(raised.value)
     assert (told, await streams(database)) == ([], [])
 
 
@@ -151,11 +151,11 @@ async def test_postgresql_errors_are_told_apart_by_their_code(database: Database
                 await session.execute(text(statement))
         return raised.value
 
-    assert not is_passing(await error_of("SELECT 1/0"))
-    assert not is_passing(await error_of("SELECT nothing"))
+    assert not is_transient(await error_of("SELECT 1/0"))
+    assert not is_transient(await error_of("SELECT nothing"))
     for code in ("40P01", "55P03", "57014", "53100", "08006"):
         raising = f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$"
-        assert is_passing(await error_of(raising)), code
+        assert is_transient(await error_of(raising)), code
 
 
 async def _cut(database: Database, other: Database) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator
 
 import pytest
@@ -60,12 +59,13 @@ def resolving() -> Generator[Callable[[str, list[str]], None]]:
     """`resolving(name, addresses)`: what the guard's resolver says about a name."""
     names: dict[str, list[str]] = {}
 
-    def resolver(host: str, port: int) -> list[str]:
+    def fake_resolver(host: str, port: int) -> list[str]:
         if host not in names:
             raise OSError("no such name")
         return names[host]
 
-    guard.set_resolver(resolver)
-    with contextlib.ExitStack() as stack:
-        stack.callback(guard.set_resolver, guard.system_resolver)
+    guard.resolver = fake_resolver
+    try:
         yield names.__setitem__
+    finally:
+        guard.resolver = guard.system_resolver

@@ -140,7 +140,7 @@ def recording() -> Generator[Recorder]:
 
         return call
 
-    guard.set_resolver(recorder.resolve)
+    guard.resolver = recorder.resolve
     for name in stock:
         setattr(socket.socket, name, recorded(name))
     try:
@@ -149,7 +149,7 @@ def recording() -> Generator[Recorder]:
         # They come from the C base class; without ours, they are found there again.
         for name in stock:
             delattr(socket.socket, name)
-        guard.set_resolver(guard.system_resolver)
+        guard.resolver = guard.system_resolver
 
 
 UUID = "8b799edf-6f98-4d3a-9be7-2862fb4e5752"

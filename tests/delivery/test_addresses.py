@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from soonish.delivery.transports.egress.addresses import is_localhost, is_open, parse_literal
+from soonish.delivery.transports.egress.addresses import is_localhost, is_permitted, parse_literal
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 EVERYTHING = [ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")]
@@ -58,19 +58,19 @@ SPELLINGS = [
 @pytest.mark.parametrize("address", CLOSED)
 def test_is_closed(address: str):
     parsed = ipaddress.ip_address(address)
-    assert not is_open(parsed, [])
+    assert not is_permitted(parsed, [])
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_is_public(address: str):
-    assert is_open(ipaddress.ip_address(address), [])
+    assert is_permitted(ipaddress.ip_address(address), [])
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_of_a_closed_address_is_read_and_refused(spelling: str):
     address = parse_literal(spelling)
     assert address is not None
-    assert not is_open(address, [])
+    assert not is_permitted(address, [])
 
 
 @pytest.mark.parametrize("name", ["example.org", "a", "1.2.3.4.5", "0x", "127.0.0.1.example", ""])
@@ -79,11 +79,11 @@ def test_names_are_no_literals(name: str):
 
 
 def test_operators_open_networks_but_never_link_local_or_metadata():
-    assert is_open(ipaddress.ip_address("127.0.0.1"), LOOPBACK)
-    assert is_open(ipaddress.ip_address("::ffff:127.0.0.1"), LOOPBACK)
-    assert not is_open(ipaddress.ip_address("10.0.0.1"), LOOPBACK)
+    assert is_permitted(ipaddress.ip_address("127.0.0.1"), LOOPBACK)
+    assert is_permitted(ipaddress.ip_address("::ffff:127.0.0.1"), LOOPBACK)
+    assert not is_permitted(ipaddress.ip_address("10.0.0.1"), LOOPBACK)
     for closed in ("169.254.169.254", "0.1.2.3", "224.0.0.1", "fe80::1", "fd00:ec2::254", "::"):
-        assert not is_open(ipaddress.ip_address(closed), EVERYTHING)
+        assert not is_permitted(ipaddress.ip_address(closed), EVERYTHING)
 
 
 def test_localhost_names():

@@ -17,7 +17,7 @@ import urllib3
 
 from soonish.config import Settings
 from soonish.delivery.transports.apprise import schemes
-from soonish.delivery.transports.apprise.urls import vet
+from soonish.delivery.transports.apprise.urls import load_plugin
 from soonish.delivery.transports.attempt import (
     Attempt,
     BlockedTarget,
@@ -29,6 +29,7 @@ from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.outcome import Outcome
 from soonish.delivery.transports.sender import Sender
 from soonish.errors import InvalidInput
+from tests.delivery.sending import send_many
 from tests.support.http_sink import HttpSink
 from tests.support.settings import make_settings
 
@@ -111,7 +112,7 @@ async def test_a_name_is_resolved_once_and_that_address_is_used(
     from soonish.delivery.transports.egress import guard
 
     answers = [["127.0.0.1"], ["169.254.169.254"]]
-    monkeypatch.setattr(guard, "_resolver", lambda host, port: answers.pop(0))
+    monkeypatch.setattr(guard, "resolver", lambda host, port: answers.pop(0))
     url = f"json://rebinding.example:{http_sink.port}/x"
     assert (await sender.send(url, message)).ok
     assert http_sink.requests[0].headers["host"] == f"rebinding.example:{http_sink.port}"
@@ -135,7 +136,7 @@ async def test_a_name_server_that_hangs(
         released.wait(10)
         return ["127.0.0.1"]
 
-    monkeypatch.setattr(guard, "_resolver", resolver)
+    monkeypatch.setattr(guard, "resolver", resolver)
     result = await sender.send("json://slow.example/x", message)
     released.set()
     assert (result.outcome, result.retryable) == (Outcome.TIMEOUT, True)
@@ -220,7 +221,7 @@ def _urls_of(scheme: str, host: str) -> list[str]:
 
 def _is_usable(url: str) -> bool:
     try:
-        vet(url)
+        load_plugin(url)
     except InvalidInput:
         return False
     return True
@@ -238,7 +239,7 @@ async def test_no_scheme_with_a_host_reaches_a_closed_address(
         if _is_usable(url)
     ]
     strict, lenient = Sender(settings_for(), threads=8), Sender(loopback, threads=8)
-    refused = await strict.send_many([(url, message) for url in urls])
+    refused = await send_many(strict, [(url, message) for url in urls])
     assert http_sink.connections == 0
     blocked = {
         url.partition("://")[0]: url
@@ -246,7 +247,7 @@ async def test_no_scheme_with_a_host_reaches_a_closed_address(
         if result.outcome is Outcome.BLOCKED_TARGET
     }
     assert len(blocked) >= 0.85 * len(schemes.BY_HOST)
-    allowed = await lenient.send_many([(url, message) for url in blocked.values()])
+    allowed = await send_many(lenient, [(url, message) for url in blocked.values()])
     assert not any(result.outcome is Outcome.BLOCKED_TARGET for result in allowed)
     assert http_sink.connections > 0
     for sender in (strict, lenient):

@@ -13,9 +13,9 @@ import pytest
 
 from soonish.config import Settings
 from soonish.delivery.transports.apprise import schemes
-from soonish.delivery.transports.apprise.urls import check_url, vet
+from soonish.delivery.transports.apprise.urls import check_url, load_plugin
 from soonish.delivery.transports.egress import guard
-from soonish.delivery.transports.egress.addresses import is_localhost, is_open, parse_literal
+from soonish.delivery.transports.egress.addresses import is_localhost, is_permitted, parse_literal
 from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.outcome import Outcome, SendResult
 from soonish.delivery.transports.sender import Sender
@@ -29,6 +29,7 @@ from tests.delivery.hostile import (
     recording,
     shapes,
 )
+from tests.delivery.sending import send_many
 
 BY_HOST = sorted(schemes.BY_HOST)
 CHUNK = 2000
@@ -36,7 +37,7 @@ CHUNK = 2000
 
 def is_usable(url: str) -> bool:
     try:
-        vet(url)
+        load_plugin(url)
     except InvalidInput:
         return False
     return True
@@ -65,7 +66,7 @@ async def send_all(sender: Sender, urls: list[str], message: Message) -> list[Se
     results: list[SendResult] = []
     for start in range(0, len(urls), CHUNK):
         batch = urls[start : start + CHUNK]
-        results += await sender.send_many([(url, message) for url in batch])
+        results += await send_many(sender, [(url, message) for url in batch])
     return results
 
 
@@ -82,7 +83,7 @@ def test_the_corpus_is_large_and_every_literal_in_it_is_closed():
     literals = [address for s in SPELLINGS if (address := parse_literal(s)) is not None]
     assert len(literals) >= 200
     assert all(is_closed(str(address)) for address in literals)
-    assert not any(is_open(address, []) for address in literals)
+    assert not any(is_permitted(address, []) for address in literals)
 
 
 def test_every_scheme_with_a_host_has_a_url_that_works():
@@ -207,7 +208,7 @@ async def test_rebinding_never_gets_past_the_check(
         asked.append(host)
         return answers[len(asked) % 2]
 
-    guard.set_resolver(rebind)
+    guard.resolver = rebind
     host = "x.zulip.example" if scheme == "zulip" else "h.example"
     urls = [shape.format(host) for shape in usable(scheme)]
     await send_all(strict, urls + urls, message)

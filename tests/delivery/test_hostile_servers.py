@@ -15,13 +15,16 @@ import pytest
 
 from soonish.delivery.transports import attempt
 from soonish.delivery.transports.http.connections import ANSWER_LIMIT
-from soonish.delivery.transports.http.retry_after import asked_wait, parse_retry_after
+from soonish.delivery.transports.http.retry_after import parse_retry_after, requested_wait
 from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.outcome import Outcome
 from soonish.delivery.transports.sender import Sender
 from tests.delivery.hostile import shapes
+from tests.delivery.sending import send_many
 from tests.delivery.test_hostile_addresses import BY_HOST, usable
 from tests.support.http_sink import HttpSink, Reply, serve_http
+
+pytestmark = pytest.mark.processes
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LATE = b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"v": 1}\n'
@@ -147,7 +150,7 @@ async def test_a_gzip_bomb_stays_packed(sender: Sender, message: Message, http_s
     assert len(bomb) < 64 * 1024
     http_sink.default = Reply(429, bomb, {"Content-Encoding": "gzip", "Retry-After": "7"})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    results = await sender.send_many([(http_sink.apprise_url(f"/{n}"), message) for n in range(8)])
+    results = await send_many(sender, [(http_sink.apprise_url(f"/{n}"), message) for n in range(8)])
     assert {(r.outcome, r.retry_after) for r in results} == {(Outcome.RATE_LIMITED, 7.0)}
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000  # KiB
 
@@ -157,10 +160,10 @@ async def test_the_other_side_chooses_no_codec(
     charset: str, sender: Sender, message: Message, monkeypatch: pytest.MonkeyPatch
 ):
     """requests' `text` decodes 64 KiB of punycode for seconds, and guesses for as long."""
-    import soonish.delivery.webclient as webclient
+    from soonish.delivery.transports.http import client
 
     seen: list[str | None] = []
-    stock = webclient._response  # pyright: ignore[reportPrivateUsage]
+    stock = client._response  # pyright: ignore[reportPrivateUsage]
 
     def look(*args: object) -> object:
         response = stock(*args)  # pyright: ignore[reportArgumentType]
@@ -168,7 +171,7 @@ async def test_the_other_side_chooses_no_codec(
         assert len(response.text) > 1000
         return response
 
-    monkeypatch.setattr(webclient, "_response", look)
+    monkeypatch.setattr(client, "_response", look)
     head = f"HTTP/1.1 200 OK\r\nContent-Type: text/x; charset={charset}\r\n"
     body = b"a-" + b"zz9" * 20_000
     answer = head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
@@ -247,7 +250,7 @@ async def test_many_users_at_once_get_their_own_answers(
         status = 200 if n % 2 else 400 + n % 100
         http_sink.replies[f"/{n}"] = Reply(status, headers={"Connection": "keep-alive"})
     items = [(http_sink.apprise_url(f"/{n}"), message) for n in range(200)]
-    results = await sender.send_many(items)
+    results = await send_many(sender, items)
     for n, result in enumerate(results):
         assert result.ok if n % 2 else result.status in (None, 400 + n % 100)
 
@@ -310,7 +313,7 @@ async def test_no_scheme_follows_a_redirect(
         for location in (f"{other.url}/stolen", "http://169.254.169.254/latest", "//[::1]/"):
             http_sink.default = Reply(status, headers={"Location": location, "Refresh": "0"})
             urls = [usable(s)[-1].format(f"127.0.0.1:{http_sink.port}") for s in BY_HOST]
-            await sender.send_many([(url, message) for url in urls if "smtp=" not in url])
+            await send_many(sender, [(url, message) for url in urls if "smtp=" not in url])
         assert len(http_sink.requests) > 50
         assert other.connections == 0
 
@@ -385,7 +388,7 @@ async def test_a_mail_server_that_says_nothing(
      b'{"retry_after": NaN}', b'{"retry_after": true}', b'{"retry_after": "5"}', b"\xff\xfe\0"],
 )  # fmt: skip
 def test_bodies_that_ask_to_wait_in_strange_ways(body: bytes):
-    wait = asked_wait(lambda name: None, body)
+    wait = requested_wait(lambda name: None, body)
     assert wait is None or 0 <= wait <= 86_400
 
 
@@ -407,6 +410,6 @@ async def test_hostile_and_healthy_servers_together(
     with serving([endless(b"HTTP/1.1 100 Continue\r\n\r\n" * 50)]) as server:
         bad = (f"json://127.0.0.1:{server.port}/x", message)
         good = (http_sink.apprise_url("/good"), message)
-        results = await asyncio.wait_for(sender.send_many([bad, good] * 20), 30)
+        results = await asyncio.wait_for(send_many(sender, [bad, good] * 20), 30)
     assert all(r.ok for r in results[1::2])
     assert not any(r.ok for r in results[0::2])

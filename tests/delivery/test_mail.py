@@ -20,6 +20,8 @@ from tests.delivery.conftest import SettingsFor, mail_settings
 from tests.support.smtp_sink import SmtpSink
 from tests.support.wait import eventually
 
+pytestmark = pytest.mark.processes
+
 TEMPLATE = MailTemplate(
     MailContent(
         "Größe",

@@ -19,6 +19,7 @@ from soonish.delivery.transports.http.connections import connections
 from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.outcome import Outcome
 from soonish.delivery.transports.sender import NOT_STARTED, Sender
+from tests.delivery.sending import send_many
 from tests.support.http_sink import HttpSink, Reply, serve_http
 from tests.support.smtp_sink import SmtpSink
 from tests.support.wait import eventually
@@ -181,8 +182,8 @@ async def test_an_answer_that_never_comes_and_one_that_drips(
     http_sink.replies["/hang"] = Reply(hang=True)
     http_sink.replies["/drip"] = Reply(body=b"x" * 1000, drip=0.1)
     started = time.monotonic()
-    results = await sender.send_many(
-        [(http_sink.apprise_url(path), message) for path in ("/hang", "/drip", "/ok")]
+    results = await send_many(
+        sender, [(http_sink.apprise_url(path), message) for path in ("/hang", "/drip", "/ok")]
     )
     # The dripping one had said 200 before: the message is there, another attempt would double it.
     assert [r.outcome for r in results] == [Outcome.TIMEOUT, Outcome.OK, Outcome.OK]
@@ -234,10 +235,10 @@ async def test_a_slow_host_holds_a_quarter_of_the_threads_only(
     with serve_http() as slow:
         slow.default = Reply(hang=True)
         items = [(slow.apprise_url(f"/{n}"), message) for n in range(40)]
-        hanging = asyncio.ensure_future(sender.send_many(items))
+        hanging = asyncio.ensure_future(send_many(sender, items))
         await eventually(lambda: len(slow.requests) == 8)
         url = f"json://localhost:{http_sink.port}/quick"
-        results = await asyncio.wait_for(sender.send_many([(url, message)] * 50), 5)
+        results = await asyncio.wait_for(send_many(sender, [(url, message)] * 50), 5)
         assert all(r.ok for r in results)
         assert len(slow.requests) == 8
         slow.closing.set()
@@ -249,7 +250,7 @@ async def test_a_turn_that_comes_too_late_sends_nothing(
 ):
     http_sink.default = Reply(delay=0.2)
     urls = [(http_sink.apprise_url(f"/{n}"), message) for n in range(24)]
-    results = await sender.send_many(urls, start_within=0.1)
+    results = await send_many(sender, urls, start_within=0.1)
     late = [r for r in results if r is NOT_STARTED]
     assert 0 < len(late) < 24
     assert len(http_sink.requests) == 24 - len(late)
@@ -315,7 +316,7 @@ async def test_a_users_own_mail_server_refuses(
 
 
 async def test_idle_connections_are_bounded(sender: Sender, message: Message, http_sink: HttpSink):
-    await sender.send_many([(http_sink.apprise_url(f"/{n}"), message) for n in range(200)])
+    await send_many(sender, [(http_sink.apprise_url(f"/{n}"), message) for n in range(200)])
     assert http_sink.connections <= 8
     connections.close()
     assert (await sender.send(http_sink.apprise_url(), message)).ok
@@ -327,7 +328,7 @@ async def test_closing_lets_go_of_what_has_not_begun(
     http_sink.default = Reply(delay=0.3)
     sender = Sender(loopback, threads=4)
     items = [(http_sink.apprise_url(f"/{n}"), message) for n in range(20)]
-    sending = asyncio.ensure_future(sender.send_many(items))
+    sending = asyncio.ensure_future(send_many(sender, items))
     await eventually(lambda: http_sink.requests)
     await asyncio.to_thread(sender.close)
     results = await asyncio.wait_for(sending, 5)

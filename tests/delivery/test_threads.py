@@ -8,22 +8,22 @@ from collections.abc import Generator
 import pytest
 
 from soonish.delivery.transports import threads
-from soonish.delivery.transports.threads import START_THREADS, FairThreads
+from soonish.delivery.transports.threads import START_THREADS, FairThreadPool
 from tests.support.wait import wait_for
 
 HANGING = 2 * START_THREADS
 
 
 @pytest.fixture
-def pool() -> Generator[FairThreads]:
-    made = FairThreads("test", 8 * START_THREADS)
+def pool() -> Generator[FairThreadPool]:
+    made = FairThreadPool("test", 8 * START_THREADS)
     yield made
     made.close()
     made.join(10)
 
 
 def test_what_comes_after_a_calm_does_not_wait_for_those_that_hang(
-    pool: FairThreads, monkeypatch: pytest.MonkeyPatch
+    pool: FairThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a queue for a while, few threads are allowed again; more than that still hang."""
     monkeypatch.setattr(threads, "_CALM_SECONDS", 0.1)

@@ -30,6 +30,8 @@ from soonish.delivery.transports.sender import Sender
 from tests.delivery.conftest import SettingsFor, mail_settings
 from tests.delivery.test_mail import mails
 
+pytestmark = pytest.mark.processes
+
 NAME = "tls.example"
 
 

@@ -16,7 +16,7 @@ from soonish.config import Settings
 from soonish.delivery.transports.apprise import schemes
 from soonish.delivery.transports.apprise.cache import host_key
 from soonish.delivery.transports.apprise.urls import check_url
-from soonish.delivery.transports.egress.addresses import is_open, parse_literal
+from soonish.delivery.transports.egress.addresses import is_permitted, parse_literal
 from soonish.errors import InvalidInput
 from tests.delivery.hostile import SPELLINGS, shapes
 
@@ -106,7 +106,7 @@ def judge(url: str, settings: Settings) -> bool:
     except InvalidInput as error:
         return not _is_clear(error)
     address = parse_literal(channel.target)
-    assert address is None or is_open(address, [])
+    assert address is None or is_permitted(address, [])
     assert channel.kind in schemes.ALLOWED
     return True
 

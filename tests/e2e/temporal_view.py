@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
 
 from tests.support.system import SoonishSystem
 
@@ -38,6 +39,22 @@ class TemporalView:
                 found[listed.id] = list(described.info.next_action_times)
         return found
 
+    def trigger(self, schedule_id: str) -> None:
+        """Have the schedule start its workflow now."""
+        self._run(self._trigger(schedule_id))
+
+    async def _trigger(self, schedule_id: str) -> None:
+        await (await self._client()).get_schedule_handle(schedule_id).trigger()
+
+    def started_by(self, schedule_id: str) -> list[str]:
+        """The ids of the workflows that the schedule has started."""
+        return self._run(self._started_by(schedule_id))
+
+    async def _started_by(self, schedule_id: str) -> list[str]:
+        described = await (await self._client()).get_schedule_handle(schedule_id).describe()
+        actions = [result.action for result in described.info.recent_actions]
+        return [one.workflow_id for one in actions if hasattr(one, "workflow_id")]
+
     def status(self, workflow_id: str) -> WorkflowExecutionStatus | None:
         return self._run(self._status(workflow_id))
 
@@ -52,6 +69,28 @@ class TemporalView:
     async def _ids(self, query: str) -> list[str]:
         client = await self._client()
         return [one.id async for one in client.list_workflows(query)]
+
+    def first_run_id(self, workflow_id: str) -> str:
+        """The run that it began with, however often it has continued as new since."""
+        return self._run(self._first_run_id(workflow_id))
+
+    async def _first_run_id(self, workflow_id: str) -> str:
+        described = await (await self._client()).get_workflow_handle(workflow_id).describe()
+        return described.raw_info.first_run_id
+
+    def wake(self, workflow_id: str) -> bool:
+        """Send the signal that every workflow takes; False if it has ended."""
+        return self._run(self._wake(workflow_id))
+
+    async def _wake(self, workflow_id: str) -> bool:
+        handle = (await self._client()).get_workflow_handle(workflow_id)
+        try:
+            await handle.signal("wake", {})
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
 
     def event_types(self, workflow_id: str) -> list[str]:
         """The types of the events in the workflow's history, such as WorkflowTaskCompleted."""

@@ -111,7 +111,7 @@ async def sign_in(made: Settings) -> str:
         user.is_verified = True
         row, _ = await sessions.start(session, made, user.id, None)
     await db.close()
-    return access_tokens.make(made, row).token
+    return access_tokens.issue(made, row).token
 
 
 def read_document() -> BaseSchema:

@@ -70,7 +70,7 @@ class Stage:
             await session.flush()
             row, _ = await sessions.start(session, self.runtime.settings, user.id, None)
         self.users[name] = user
-        self.tokens[name] = access_tokens.make(self.runtime.settings, row).token
+        self.tokens[name] = access_tokens.issue(self.runtime.settings, row).token
         return user
 
     async def ask(

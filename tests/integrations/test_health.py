@@ -26,7 +26,7 @@ def answered(
     return SendResult(Outcome.REJECTED, "", status, retry_after, retryable)
 
 
-def asked_to_wait(seconds: float | None) -> SendResult:
+def bounded_wait(seconds: float | None) -> SendResult:
     return SendResult(Outcome.RATE_LIMITED, "", 429, seconds, retryable=True)
 
 
@@ -52,8 +52,8 @@ def seconds(number: float) -> timedelta:
         (answered(422), Effect.NOTHING),
         (answered(302), Effect.NOTHING),
         (answered(200), Effect.NOTHING),
-        (asked_to_wait(30), Effect.WAITS),
-        (asked_to_wait(None), Effect.NOTHING),
+        (bounded_wait(30), Effect.WAITS),
+        (bounded_wait(None), Effect.NOTHING),
         (SendResult(Outcome.INVALID_TARGET), Effect.NOTHING),
         (SendResult(Outcome.BLOCKED_TARGET), Effect.NOTHING),
         (SendResult(Outcome.UNKNOWN), Effect.NOTHING),
@@ -122,7 +122,7 @@ def test_a_probe_that_succeeds_closes_the_circuit() -> None:
 
 def test_a_probe_that_is_asked_to_wait_leaves_the_rest_waiting_too() -> None:
     state, _ = circuit.acquire(ChannelHealth(fail_streak=5, open_until=NOW), None, NOW)
-    state = circuit.after(state, asked_to_wait(300), NOW, probe=True)
+    state = circuit.after(state, bounded_wait(300), NOW, probe=True)
     due = NOW + seconds(300)
     assert state == ChannelHealth(not_before=due, fail_streak=5, open_until=due)
     assert circuit.acquire(state, None, due)[1].probe
@@ -162,15 +162,15 @@ def test_five_days_are_too_long() -> None:
 
 @pytest.mark.parametrize(("asked", "waited"), [(30, 30), (86_400, 900), (0, 1)])
 def test_retry_after_holds_the_channel_back(asked: float, waited: float) -> None:
-    state = circuit.after(ChannelHealth(fail_streak=2), asked_to_wait(asked), NOW, probe=False)
+    state = circuit.after(ChannelHealth(fail_streak=2), bounded_wait(asked), NOW, probe=False)
     assert state == ChannelHealth(not_before=NOW + seconds(waited), fail_streak=2)
     assert circuit.acquire(state, None, NOW)[1].until == NOW + seconds(waited)
     assert circuit.acquire(state, None, NOW + seconds(waited))[1].granted
 
 
 def test_a_shorter_retry_after_does_not_bring_forward_what_was_asked_before() -> None:
-    state = circuit.after(ChannelHealth(), asked_to_wait(600), NOW, probe=False)
-    assert circuit.after(state, asked_to_wait(5), NOW, probe=False) == state
+    state = circuit.after(ChannelHealth(), bounded_wait(600), NOW, probe=False)
+    assert circuit.after(state, bounded_wait(5), NOW, probe=False) == state
 
 
 def test_three_at_once_then_one_every_ten_seconds() -> None:
@@ -210,7 +210,7 @@ def test_no_window_holds_more_than_the_rate_allows(
             assert last - first + 1 <= allowed + 1e-6
 
 
-@given(st.lists(st.sampled_from([OK, BROKEN, answered(404), answered(400), asked_to_wait(5)])))
+@given(st.lists(st.sampled_from([OK, BROKEN, answered(404), answered(400), bounded_wait(5)])))
 def test_any_answers_keep_the_rules(results: list[SendResult]) -> None:
     state, now = ChannelHealth(), NOW
     for result in results:

@@ -12,9 +12,9 @@ from sqlalchemy import event as sqlalchemy_event
 
 from soonish.delivery.channels import circuit, health
 from soonish.delivery.channels.circuit import Permit
-from soonish.delivery.channels.health import Answer
+from soonish.delivery.channels.health import ChannelResult
 from soonish.delivery.channels.pacing import CHAT_RATE
-from soonish.delivery.ledger.owner_mail import mail_owners
+from soonish.delivery.ledger.account_mail import mail_owners
 from soonish.delivery.transports.outcome import Outcome, SendResult
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.integrations import Integration
@@ -49,13 +49,13 @@ class Book:
         return [leaves[n] for n in range(len(wanted))]
 
     async def fail(self, integration_id: int, *results: SendResult, probe: bool = False) -> None:
-        answers = [Answer(integration_id, result, probe) for result in results]
+        answers = [ChannelResult(integration_id, result, probe) for result in results]
         async with self.world.db.write() as session:
-            await mail_owners(session, await health.note_failures(session, answers, self.now))
+            await mail_owners(session, await health.record_failures(session, answers, self.now))
 
     async def succeed(self, *integration_ids: int) -> None:
         async with self.world.db.write() as session:
-            await health.note_success(session, integration_ids, self.now)
+            await health.record_success(session, integration_ids, self.now)
 
     async def maintain(self, limit: int = 100) -> int:
         async with self.world.db.write() as session:

@@ -11,7 +11,7 @@ import pytest
 from soonish.delivery.transports.outcome import Outcome
 from soonish.domain.integrations import service
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 from soonish.infra.db.types import utc_now
 from tests.events.stage import code_of, fields_of
 from tests.support.http_sink import HttpSink, Reply
@@ -219,7 +219,7 @@ async def _waiting(scene: Scene, who: str, outcome: Outcome, **fields: Any) -> i
     event = await scene.make_event()
     notification = await scene.add_notification(event["id"])
     values: dict[str, Any] = {
-        "state": State.PENDING,
+        "state": DeliveryState.PENDING,
         "outcome": outcome,
         "expires_at": utc_now() + timedelta(hours=1),
         "target_key": "selector:1",
@@ -240,7 +240,7 @@ async def test_a_channel_that_comes_back_wakes_what_waits_for_it(
     gone = await _waiting(scene, "owner", Outcome.CHANNEL_GONE)
     others = await _waiting(scene, "member", Outcome.CHANNEL_INACTIVE)
     expired = await _waiting(scene, "owner", Outcome.CHANNEL_GONE, expires_at=utc_now())
-    sent = await _waiting(scene, "owner", Outcome.OK, state=State.SENT)
+    sent = await _waiting(scene, "owner", Outcome.OK, state=DeliveryState.SENT)
     assert (await scene.ask("owner", "PATCH", one(made), json=change)).status_code == 200
     woken = {n: await scene.stream(f"notification-{n}") for n in (mine, gone)}
     payload = [{"user_id": scene.users["owner"].id}]

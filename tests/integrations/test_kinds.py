@@ -10,17 +10,17 @@ from hypothesis import find, settings
 from hypothesis import strategies as st
 
 from soonish.delivery.transports.apprise import schemes
-from soonish.delivery.transports.apprise.urls import vet
+from soonish.delivery.transports.apprise.urls import load_plugin
 from soonish.domain.integrations.form_urls import url_from
 from soonish.domain.integrations.kinds import (
     PASTED,
-    POPULAR,
     Field,
     Kind,
     all_kinds,
     search,
     tokens_of,
 )
+from soonish.domain.integrations.labels import POPULAR
 from soonish.errors import InvalidInput
 
 KINDS = sorted(all_kinds())
@@ -107,7 +107,7 @@ def test_a_filled_form_makes_a_url_that_is_taken(name: str) -> None:
         url = url_from(kind, filled(kind, template))
         assert url.split("://")[0] in (kind.plain, kind.secure)
         try:
-            vet(url)
+            load_plugin(url)
         except InvalidInput as error:
             refused[template] = error.errors[0].message
     # Apprise names some shapes that its plugin then does not take alone
@@ -138,17 +138,17 @@ def test_values_are_quoted_and_hosts_may_be_pasted_as_addresses() -> None:
 def test_options_and_headers_reach_the_plugin() -> None:
     kind = all_kinds()["json"]
     values = {"host": "hooks.example.org", "headers": "X-Key=a b&c\nX-Other=1", "params": "q=1"}
-    plugin = vet(url_from(kind, values))
+    plugin = load_plugin(url_from(kind, values))
     assert plugin.headers == {"X-Key": "a b&c", "X-Other": "1"}
     assert plugin.params == {"q": "1"}
-    ntfy = vet(url_from(all_kinds()["ntfy"], {"targets": "cinema", "priority": "high"}))
+    ntfy = load_plugin(url_from(all_kinds()["ntfy"], {"targets": "cinema", "priority": "high"}))
     assert str(ntfy.priority) in ("4", "high")
 
 
 def test_headers_of_the_connection_stay_refused() -> None:
     values = {"host": "hooks.example.org", "headers": "Host=internal"}
     with pytest.raises(InvalidInput, match="not allowed"):
-        vet(url_from(all_kinds()["json"], values))
+        load_plugin(url_from(all_kinds()["json"], values))
 
 
 def test_a_pasted_address_needs_nothing_else() -> None:
@@ -156,7 +156,7 @@ def test_a_pasted_address_needs_nothing_else() -> None:
     assert discord.takes_address
     address = f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"
     assert url_from(discord, {PASTED: address}) == address
-    vet(address)
+    load_plugin(address)
     with pytest.raises(InvalidInput) as caught:
         url_from(discord, {PASTED: "discord.com/api"})
     assert caught.value.errors[0].field == PASTED
@@ -209,14 +209,14 @@ def test_a_webhook_has_a_path() -> None:
     json = all_kinds()["json"]
     url = url_from(json, {"host": "hooks.example.org", "path": "/a b/c/"}, encrypted=False)
     assert url == "json://hooks.example.org/a%20b/c/"
-    assert vet(url).fullpath == "/a%20b/c/"
+    assert load_plugin(url).fullpath == "/a%20b/c/"
 
 
 @pytest.mark.parametrize("name", ["json", "xml", "form"])
 def test_a_whole_address_in_the_hosts_field_is_taken_apart(name: str) -> None:
     address = "https://ana:b%40c@hooks.example.org:8443/x/y%2Fz/?t=1&u=a%26b"
     values = {"host": address, "params": "v=2"}
-    plugin = vet(url_from(all_kinds()[name], values, encrypted=False))
+    plugin = load_plugin(url_from(all_kinds()[name], values, encrypted=False))
     assert (plugin.secure, plugin.host, plugin.port) == (True, "hooks.example.org", 8443)
     assert (plugin.user, plugin.password, plugin.fullpath) == ("ana", "b@c", "/x/y%2Fz/")
     assert plugin.params == {"v": "2", "t": "1", "u": "a&b"}

@@ -58,7 +58,7 @@ class Delivering:
 
     async def settle(self, notification: Notification) -> BroadcastState:
         async with self.world.db.write() as session:
-            return await completion.settle(session, notification.id, utc_now())
+            return await completion.complete_if_done(session, notification.id, utc_now())
 
     async def through(self, event: Event, path: str, **channel: object) -> Subscription:
         """A new subscriber with a channel that POSTs to the sink's path."""

@@ -1,4 +1,7 @@
-"""What an event's outbox rows become, in one transaction each call (DESIGN 4 and 5)."""
+"""What an event's outbox rows become, in one transaction each call.
+
+See docs/architecture.md#outbox.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 from soonish.delivery.ledger import dead_letters, expansion
 from soonish.delivery.transports.outcome import Outcome
-from soonish.domain.integrations.service import revive_pending, url_fingerprint
+from soonish.domain.integrations.service import reroute_pending, url_fingerprint
 from soonish.domain.notifications import service
 from soonish.errors import Conflict
 from soonish.infra.db.models.accounts import User
@@ -39,7 +39,7 @@ async def one_failed(
 
 async def retry(delivering: Delivering, notification: Notification) -> int:
     async with delivering.world.db.write() as session:
-        row = await dead_letters.require(session, notification.id)
+        row = await dead_letters.require_notification(session, notification.id)
         return await service.retry_failed(session, row, utc_now())
 
 
@@ -125,7 +125,7 @@ async def test_three_passing_failures_are_a_dead_letter_too(delivering: Deliveri
     row = await delivering.delivery(notification, subscription)
     assert (row.state, row.attempts) == ("failed", 3)
     async with delivering.world.db.read() as session:
-        [letter] = await dead_letters.failed(session, event.id)
+        [letter] = await dead_letters.failed_deliveries(session, event.id)
     assert (letter.delivery.id, letter.channel) == (row.id, "json")
     owner = await delivering.world.one(User, User.id == subscription.user_id)
     assert letter.address == mask_address(owner.email) != owner.email
@@ -147,9 +147,9 @@ async def test_a_replay_to_a_channel_that_was_replaced_goes_to_the_new_one(
     new = {"apprise_url": url, "url_fingerprint": url_fingerprint(url), "is_active": True}
     await world.change(type(channel), channel.id, **new)
     async with world.db.write() as session:
-        await revive_pending(session, subscription.user_id)
+        await reroute_pending(session, subscription.user_id)
     async with world.db.write() as session:
-        await expansion.take(session, notification.id, utc_now())
+        await expansion.consume_outbox(session, notification.id, utc_now())
     await delivering.deliver(notification)
     assert len(delivering.http.at("/new")) == 1
     assert sorted(await world.states(notification.id)) == ["sent", "suppressed"]

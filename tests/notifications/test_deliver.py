@@ -50,7 +50,7 @@ class Office:
 
     async def settle(self, notice: Notification) -> BroadcastState:
         async with self.world.db.write() as session:
-            return await completion.settle(session, notice.id, utc_now())
+            return await completion.complete_if_done(session, notice.id, utc_now())
 
     async def claim(self, notice: Notification, token: str, limit: int) -> list[int]:
         async with self.world.db.write() as session:

@@ -69,7 +69,7 @@ async def waiting(running: Running, notification_id: int, outcome: str) -> None:
 
 async def counts(running: Running) -> tuple[bool, int, int]:
     """What /api/health says about channels."""
-    found = (await health.check(running.runtime)).integrations
+    found = (await health.check_health(running.runtime)).integrations
     return found.ok, found.open_circuits, found.failing
 
 

@@ -1,4 +1,4 @@
-"""Every transition of the ledger (DESIGN 8), on SQLite and PostgreSQL."""
+"""Every transition of the ledger (docs/architecture.md#ledger), on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Ledger:
         )
 
     async def settle(self) -> BroadcastState:
-        return await self.call(completion.settle, self.id, self.now)
+        return await self.call(completion.complete_if_done, self.id, self.now)
 
     async def fail(self, row: Claimed, result: SendResult, token: str = FIRST) -> Any:
         return await self.call(ledger.mark_not_sent, row, token, result, self.now)
@@ -392,4 +392,4 @@ async def test_open_broadcasts_are_what_can_be_sent_oldest_first(world: World) -
 
 async def test_a_notification_that_is_gone_is_complete(world: World) -> None:
     async with world.db.write() as session:
-        assert (await completion.settle(session, 4711, utc_now())).completed
+        assert (await completion.complete_if_done(session, 4711, utc_now())).completed

@@ -211,7 +211,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def settle(self, data: Any) -> None:
         chosen = data.draw(st.sampled_from(sorted(self.expected)))
-        state = self.write(completion.settle, chosen, self.now)
+        state = self.write(completion.complete_if_done, chosen, self.now)
         rows = self.run(self.world.deliveries(chosen))
         busy = [r for r in rows if r.state in ("sending", "retrying")]
         ready = [r for r in rows if r.state == "pending" and r.outcome is None]
@@ -246,7 +246,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.expected:
             self.now += timedelta(days=4)
             for chosen in self.expected:
-                assert self.write(completion.settle, chosen, self.now).completed
+                assert self.write(completion.complete_if_done, chosen, self.now).completed
                 assert self.write(ledger.claim, chosen, "last:1", limit=_CHUNK, now=self.now) == []
         self.run(self.world.db.close())
         self.loop.close()

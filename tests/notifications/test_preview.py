@@ -9,7 +9,7 @@ import pytest
 
 from soonish.delivery.ledger import expansion
 from soonish.infra.db.models.events import EventUpdate
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
@@ -92,11 +92,11 @@ async def test_an_audience_by_channel_or_by_the_last_failure(scene: Scene) -> No
     nid = await scene.add_notification(event["id"])
     ids = {one.user_id: one.id for one in await scene.rows(Subscription)}
     member, owner = (scene.users[name].id for name in ("member", "owner"))
-    for state in (State.FAILED, State.SENT):
+    for state in (DeliveryState.FAILED, DeliveryState.SENT):
         await scene.add_delivery(
             nid, "owner", subscription_id=ids[owner], state=state, target_key=state
         )
-    await scene.add_delivery(nid, "member", subscription_id=ids[member], state=State.FAILED)
+    await scene.add_delivery(nid, "member", subscription_id=ids[member], state=DeliveryState.FAILED)
     failed = await ask(scene, event["id"], last_failed=True)
     assert (failed.json()["audience"], set(channels(failed))) == (1, {"json", "ntfy"})
     assert (await ask(scene, event["id"], last_failed=True, channel="mail")).json()["audience"] == 0

@@ -1,4 +1,4 @@
-"""Rows that wait for a channel, when one comes (DESIGN 8)."""
+"""Rows that wait for a channel, when one comes (docs/architecture.md#ledger)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def come_back(world: World, notice: Notification, user_id: int, times: int
         for _ in range(times):
             outbox.add(session, streams.broadcast(notice.id), streams.WAKE, {"user_id": user_id})
     async with world.db.write() as session:
-        await expansion.take(session, notice.id, utc_now())
+        await expansion.consume_outbox(session, notice.id, utc_now())
     assert await world.rows(OutboxRow, OutboxRow.done_at.is_(None)) == []
 
 
@@ -39,7 +39,7 @@ async def waiting(world: World) -> tuple[Subscription, Integration, Notification
     person = await world.through(event, HERE, is_active=False)
     notice = await world.expanded(event)
     async with world.db.write() as session:
-        assert (await completion.settle(session, notice.id, utc_now())).completed
+        assert (await completion.complete_if_done(session, notice.id, utc_now())).completed
     return person, await world.one(Integration), notice
 
 
@@ -134,5 +134,5 @@ async def test_other_rows_of_the_stream_are_just_done(world: World) -> None:
     async with world.db.write() as session:
         outbox.add(session, streams.broadcast(notice.id), streams.WAKE, {})
     async with world.db.write() as session:
-        await expansion.take(session, notice.id, utc_now())
+        await expansion.consume_outbox(session, notice.id, utc_now())
     assert await world.rows(OutboxRow, OutboxRow.done_at.is_(None)) == []

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import soonish
-from soonish.delivery.ledger.states import SOURCES, moving
-from soonish.infra.db.models.notifications import Delivery, State
+from soonish.delivery.ledger.states import SOURCES, transition
+from soonish.infra.db.models.notifications import Delivery, DeliveryState
 from tests.support.world import World
 
 SOURCE = Path(soonish.__file__).parent
@@ -37,11 +37,11 @@ async def test_only_these_transitions_change_a_row(world: World) -> None:
     notification = await world.expanded(event)
     [row] = await world.deliveries(notification.id)
     changed: set[tuple[str, str]] = set()
-    for before in State:
-        for after in State:
+    for before in DeliveryState:
+        for after in DeliveryState:
             await world.change(Delivery, row.id, state=before, attempts=7)
             async with world.db.write() as session:
-                await session.execute(moving(after, Delivery.id == row.id, attempts=8))
+                await session.execute(transition(after, Delivery.id == row.id, attempts=8))
             [now] = await world.deliveries(notification.id)
             assert (now.state, now.attempts) in {(before, 7), (after, 8)}
             if now.attempts == 8:
@@ -49,17 +49,19 @@ async def test_only_these_transitions_change_a_row(world: World) -> None:
     assert changed == LEGAL
 
 
-@pytest.mark.parametrize("state", [State.SENT, State.EXPIRED, State.SUPPRESSED])
-def test_what_is_over_stays_over(state: State) -> None:
+@pytest.mark.parametrize(
+    "state", [DeliveryState.SENT, DeliveryState.EXPIRED, DeliveryState.SUPPRESSED]
+)
+def test_what_is_over_stays_over(state: DeliveryState) -> None:
     assert all(state not in sources for sources in SOURCES.values())
 
 
 def test_nothing_else_writes_a_state() -> None:
-    """No `update(Delivery)` with a state, no assignment to one of a row, outside of `moving`."""
+    """No `update(Delivery)` with a state, no assignment to one of a row, except `transition`."""
     found = [
         f"{path.relative_to(SOURCE)}:{line}"
         for path in sorted(SOURCE.rglob("*.py"))
-        if path.name != "transitions.py"
+        if path.name != "states.py"
         for line in _writes(ast.parse(path.read_text()))
     ]
     assert found == []
@@ -103,4 +105,4 @@ def test_the_search_finds_what_it_looks_for() -> None:
         "session.execute(update(Delivery).where(x).values(state='sent'))",
     ):
         assert _writes(ast.parse(text)) == [1]
-    assert _writes(ast.parse("self.state = 1; moving('sent', x)")) == []
+    assert _writes(ast.parse("self.state = 1; transition('sent', x)")) == []

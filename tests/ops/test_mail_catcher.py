@@ -22,6 +22,8 @@ from soonish.local.mail_catcher import Catcher
 from tests.support.ports import accepts
 from tests.support.wait import wait_for
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def catcher_port(tmp_path: Path, free_port: Callable[[], int]) -> Generator[int]:

@@ -51,14 +51,14 @@ async def test_a_full_window_allows_nothing_until_its_oldest_entry_is_over(
 async def test_keys_and_limits_are_counted_apart(limits: RateLimits) -> None:
     for _ in range(3):
         assert (await limits.hit(THREE, "anna")).allowed
-    assert not (await limits.look(THREE, "anna")).allowed
+    assert not (await limits.peek(THREE, "anna")).allowed
     assert (await limits.hit(THREE, "bert")).allowed
     assert (await limits.hit(Limit("other", 3, 60, ""), "anna")).allowed
 
 
 async def test_looking_counts_nothing(limits: RateLimits) -> None:
     for _ in range(5):
-        quota = await limits.look(THREE, "anna")
+        quota = await limits.peek(THREE, "anna")
         assert (quota.allowed, quota.remaining) == (True, 3)
 
 
@@ -87,6 +87,7 @@ async def test_having_room_is_told_to_nobody(limits: RateLimits) -> None:
     assert meter.quotas == []
 
 
+@pytest.mark.processes
 async def test_processes_with_one_redis_count_together(
     settings_for: Callable[..., Settings], redis_server: RedisServer
 ) -> None:
@@ -98,6 +99,7 @@ async def test_processes_with_one_redis_count_together(
         await one.close()
 
 
+@pytest.mark.processes
 async def test_without_redis_each_process_counts_and_health_says_so(
     settings_for: Callable[..., Settings], redis_server: RedisServer
 ) -> None:
@@ -116,6 +118,7 @@ async def test_without_redis_each_process_counts_and_health_says_so(
     await limits.close()
 
 
+@pytest.mark.processes
 async def test_redis_that_is_back_is_asked_again_without_anybody_looking_at_health(
     settings_for: Callable[..., Settings],
     redis_server: RedisServer,
@@ -131,6 +134,7 @@ async def test_redis_that_is_back_is_asked_again_without_anybody_looking_at_heal
     await limits.close()
 
 
+@pytest.mark.processes
 async def test_a_redis_that_accepts_and_says_nothing_is_not_waited_for(
     settings_for: Callable[..., Settings],
 ) -> None:

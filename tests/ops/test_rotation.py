@@ -18,7 +18,7 @@ from soonish.infra.db.models.installation import Lease
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.types import utc_now
 from soonish.ops import key_rotation, key_watch
-from soonish.ops.key_rotation import Rotation
+from soonish.ops.key_rotation import KeyRotation
 from soonish.ops.key_watch import KeyWatch
 from tests.support.database import (
     database,
@@ -53,9 +53,9 @@ def keys_in(home: Path) -> list[str]:
     return key_watch.split(read_secrets_file(home)[key_watch.NAME])
 
 
-def start(world: World, wait: float = 0.0) -> Rotation:
+def start(world: World, wait: float = 0.0) -> KeyRotation:
     """As a command begins: with the keys of the file."""
-    made = Rotation(world.db, world.settings, wait)
+    made = KeyRotation(world.db, world.settings, wait)
     crypto.replace_keys(made.keys)
     return made
 
@@ -132,7 +132,7 @@ async def test_add_killed_before_it_noted_the_key(
         raise Stop
 
     with monkeypatch.context() as patched:
-        patched.setattr(Rotation, "_aim_at", die)
+        patched.setattr(KeyRotation, "_set_target", die)
         with pytest.raises(Stop):
             await start(world).add()
     left = keys_in(home)
@@ -149,7 +149,7 @@ async def test_reencrypt_killed_in_the_middle(
     await start(world).add()
     await start(world).promote()
     monkeypatch.setattr(key_rotation, "BATCH", 2)
-    write, calls = Rotation._write_anew, 0  # pyright: ignore[reportPrivateUsage]
+    write, calls = KeyRotation._write_anew, 0  # pyright: ignore[reportPrivateUsage]
 
     async def die_at_second(*arguments: object) -> int:
         nonlocal calls
@@ -159,7 +159,7 @@ async def test_reencrypt_killed_in_the_middle(
         return await write(*arguments)  # pyright: ignore[reportArgumentType]
 
     with monkeypatch.context() as patched:
-        patched.setattr(Rotation, "_write_anew", die_at_second)
+        patched.setattr(KeyRotation, "_write_anew", die_at_second)
         with pytest.raises(Stop):
             await start(world).reencrypt()
     with pytest.raises(Conflict, match="4 values"):
@@ -175,13 +175,13 @@ async def test_what_was_changed_meanwhile_stays_as_it_is(
     user = await world.user("old@example.com")
     await start(world).add()
     await start(world).promote()
-    write = Rotation._write_anew  # pyright: ignore[reportPrivateUsage]
+    write = KeyRotation._write_anew  # pyright: ignore[reportPrivateUsage]
 
     async def change_first(*arguments: object) -> int:
         await world.change(User, user.id, email="new@example.com")
         return await write(*arguments)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(Rotation, "_write_anew", change_first)
+    monkeypatch.setattr(KeyRotation, "_write_anew", change_first)
     await start(world).reencrypt()
     assert (await world.one(User, User.id == user.id)).email == "new@example.com"
 
@@ -252,11 +252,11 @@ async def test_keys_of_the_environment_are_not_written_anywhere(
 ) -> None:
     monkeypatch.delenv(FROM_FILE)
     before = (home / "secrets.env").read_text()
-    made = await Rotation(world.db, world.settings, 0).add()
+    made = await KeyRotation(world.db, world.settings, 0).add()
     assert Fernet(made)
     both = f"{world.settings.encryption_key},{made}"
     two = make_settings(home, database_url=world.settings.database_url, encryption_key=both)
-    await Rotation(world.db, two, 0).promote()
+    await KeyRotation(world.db, two, 0).promote()
     assert (home / "secrets.env").read_text() == before
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from soonish.local.jobs import NOT_YET
 
+pytestmark = pytest.mark.processes
+
 HEAVY = ("sqlalchemy", "alembic", "temporalio", "apprise", "fastapi", "redis")
 
 

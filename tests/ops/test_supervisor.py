@@ -21,12 +21,14 @@ from soonish.local.lock import check_port, only_one
 from soonish.local.supervisor import Part, Supervisor
 from tests.support.wait import eventually, wait_for
 
+pytestmark = pytest.mark.processes
+
 GROUPS = ("first", "second")
 
 # Says that it is ready, and on SIGTERM writes its name into a file, then ends.
 POLITE = """
 import os, signal, sys, time
-from soonish.ops.lifeline import notify_ready, watch_parent
+from soonish.local.parent import notify_ready, watch_parent
 name, log, linger = sys.argv[1], sys.argv[2], float(sys.argv[3])
 def stop(*_):
     time.sleep(linger)
@@ -216,7 +218,7 @@ async def test_stopping_while_a_part_waits_to_start_again(
 RUNS_PARTS = """
 import asyncio, sys
 from pathlib import Path
-from soonish.ops.supervisor import Part, Supervisor
+from soonish.local.supervisor import Part, Supervisor
 async def main():
     parts = Supervisor(("all",), lambda line: print(line, flush=True))
     code, log = sys.argv[1:]

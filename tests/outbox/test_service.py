@@ -8,7 +8,7 @@ from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
-from soonish.infra.outbox.starts import start_of
+from soonish.infra.outbox.streams import workflow_of
 from tests.support.world import World
 
 
@@ -44,7 +44,7 @@ async def test_finish_marks_all_of_a_stream(world: World) -> None:
 
 def test_streams_say_which_workflow_they_are() -> None:
     found = {
-        stream: start_of(stream)
+        stream: workflow_of(stream)
         for stream in (streams.event(3), streams.broadcast(4), streams.remind_me(5),
                        streams.verification(6), streams.session(7))
     }  # fmt: skip
@@ -58,4 +58,4 @@ def test_streams_say_which_workflow_they_are() -> None:
     )] == [3, 4, 5, 6, 7]  # fmt: skip
     for stream in ("", "something-1", "event-x-1"):
         with pytest.raises(ValueError, match=r"x|called"):
-            start_of(stream)
+            workflow_of(stream)

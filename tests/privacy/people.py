@@ -95,7 +95,7 @@ async def _elsewhere(visitor: Visitor, world: World, user_id: int) -> None:
 async def _access(world: World, user_id: int) -> None:
     async with world.db.write() as session:
         await tokens.issue(session, Purpose.MAGIC_LINK, user_id)
-        await api_tokens.make(
+        await api_tokens.create(
             session, user_id, name=f"{MARK} bot", scope=Scope.READ, expires_at=None
         )
         extra = {"url": f"http://localhost/{MARK}"}

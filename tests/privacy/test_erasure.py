@@ -14,7 +14,7 @@ from soonish.errors import Unauthorized
 from soonish.infra.db.models.accounts import Session, User
 from soonish.infra.db.models.audit import AuditEntry
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.models.subscriptions import Subscription
@@ -126,7 +126,7 @@ async def test_what_is_being_sent_leaves_its_worker(world: World) -> None:
     async with world.db.write() as session:
         assert await ledger.still_sendable(session, [row.id], "mine", utc_now()) == set()
         assert await ledger.mark_sent(session, [row.id], "mine", utc_now()) == 0
-    assert await world.states(notification.id) == [State.SUPPRESSED]
+    assert await world.states(notification.id) == [DeliveryState.SUPPRESSED]
     [kept] = await world.deliveries(notification.id)
     assert kept.target_key == f"erased:{kept.id}"
 
@@ -138,13 +138,13 @@ async def test_failed_messages_are_not_sent_again_to_nobody(
     subscription = await world.subscribe(event)
     notification = await world.expanded(event)
     [row] = await world.deliveries(notification.id)
-    await world.change(Delivery, row.id, state=State.FAILED, outcome="rejected")
+    await world.change(Delivery, row.id, state=DeliveryState.FAILED, outcome="rejected")
     await erase(world, subscription.user_id)
     async with world.db.write() as session:
-        await completion.revive_failed(session, notification.id, utc_now())
+        await completion.retry_failed(session, notification.id, utc_now())
     await delivering.deliver(notification)
     assert delivering.mail.mails == []
-    assert await world.states(notification.id) == [State.SUPPRESSED]
+    assert await world.states(notification.id) == [DeliveryState.SUPPRESSED]
 
 
 async def test_the_password_is_asked_for(site: Site, world: World) -> None:

@@ -14,7 +14,12 @@ from soonish.infra.db.models.accounts import ApiToken, Registration, Session, To
 from soonish.infra.db.models.audit import AuditEntry
 from soonish.infra.db.models.events import Event, Invitation
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, Notification, State
+from soonish.infra.db.models.notifications import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryState,
+    Notification,
+)
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
@@ -90,7 +95,7 @@ async def delivery(world: World, at: datetime) -> Any:
     subscription = await world.subscribe(event)
     notification = await world.expanded(event)
     [row] = await world.deliveries(notification.id)
-    await world.change(Delivery, row.id, state=State.SENT, finished_at=at)
+    await world.change(Delivery, row.id, state=DeliveryState.SENT, finished_at=at)
     await world.add(DeliveryAttempt(delivery_id=row.id, attempt=1, at=at, outcome="timeout"))
     assert subscription
     return row
@@ -122,9 +127,8 @@ async def test_what_is_older_than_the_setting_goes(world: World, name: str) -> N
     old = await make(world, utc_now() - timedelta(days=days, hours=1))
     new = await make(world, utc_now() - timedelta(days=days - 1))
     assert await apply(world, name, **{rule.setting or "": 0}) == {name: 0}
-    [due] = [
-        one for one in await service.due(world.db, world.settings, utc_now()) if one.rule == name
-    ]
+    counts = await service.count_due(world.db, world.settings, utc_now())
+    [due] = [one for one in counts if one.rule == name]
     assert (due.rows, due.days) == (1, days)
     assert await apply(world, name) == {name: 1}
     left = {row.id for row in await world.rows(rule.table)}
@@ -178,8 +182,10 @@ async def test_a_cancelled_event_counts_from_its_cancellation(world: World) -> N
     assert await apply(world, "events") == {"events": 1}
 
 
-@pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.RETRYING])
-async def test_what_is_still_to_be_sent_stays(world: World, state: State) -> None:
+@pytest.mark.parametrize(
+    "state", [DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING]
+)
+async def test_what_is_still_to_be_sent_stays(world: World, state: DeliveryState) -> None:
     row = await delivery(world, utc_now() - timedelta(days=4000))
     await world.change(Delivery, row.id, state=state)
     assert await apply(world, "deliveries") == {"deliveries": 0}

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 from soonish.infra.db.models.audit import AuditEntry
 from soonish.infra.db.types import utc_now
-from soonish.worker.maintenance_schedule import SCHEDULE_ID
-from soonish.worker.reconcile import Reconcile
+from soonish.worker.reconcile import MAINTENANCE_ID, Reconcile
 from tests.support.wait import eventually
 from tests.workflows.running import SOON, Running
 
@@ -24,7 +23,7 @@ async def test_reconcile_makes_the_schedule_and_what_is_old_goes(running: Runnin
         return [row.id for row in await running.world.rows(AuditEntry)] == [kept.id]
 
     await eventually(removed, SOON.total_seconds(), "the old entry to go")
-    assert SCHEDULE_ID in await running.schedule_ids()
+    assert MAINTENANCE_ID in await running.schedule_ids()
     [workflow_id] = await running.workflow_ids("MaintenanceWorkflow")
     report = await running.result(workflow_id)
     assert report["removed"]["audit"] == 1

@@ -1,4 +1,7 @@
-"""The routing SELECT against the pure rule (DESIGN 7), on whatever Hypothesis can think of."""
+"""The routing SELECT against the pure rule, on whatever Hypothesis can think of.
+
+See docs/architecture.md#routing.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from soonish.delivery.ledger.routing import Target, targets, targets_select
+from soonish.delivery.ledger.routing import Target, select_targets, targets
 from soonish.delivery.transports.outcome import Outcome
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
@@ -129,7 +132,7 @@ def _selector(
 
 async def _selected(session: AsyncSession) -> dict[int, set[Target]]:
     found: dict[int, set[Target]] = {}
-    rows = (await session.execute(targets_select())).all()
+    rows = (await session.execute(select_targets())).all()
     for subscription_id, _, key, integration_id, outcome in rows:
         target = Target(key, integration_id, Outcome(outcome) if outcome else None)
         assert target not in found.setdefault(subscription_id, set()), "a target twice"

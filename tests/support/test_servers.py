@@ -14,6 +14,8 @@ from tests.support.http_sink import HttpSink, Reply
 from tests.support.postgres import PostgresServer
 from tests.support.smtp_sink import SmtpSink
 
+pytestmark = pytest.mark.processes
+
 
 def plain(url: str) -> str:
     return url.replace("postgresql+asyncpg://", "postgresql://")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], seconds: float = 10.0, what: str = "") -> T:
+def wait_for(condition: Callable[[], T], seconds: float = 30.0, what: str = "") -> T:
     """Return the condition's first true result; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):
@@ -20,7 +20,7 @@ def wait_for(condition: Callable[[], T], seconds: float = 10.0, what: str = "") 
     return result
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
+async def eventually(condition: Callable[[], Any], seconds: float = 30.0, what: str = "") -> Any:
     """The same for code in an event loop; the condition may be a coroutine function."""
     deadline = time.monotonic() + seconds
     while True:

@@ -139,7 +139,7 @@ class World:
     ) -> Notification:  # fmt: skip
         """A notification with its ledger rows for all that are subscribed now."""
         async with self.db.write() as session:
-            row = await expansion.ensure(
+            row = await expansion.get_or_create(
                 session,
                 event_id=event.id,
                 kind=kind,

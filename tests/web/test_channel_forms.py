@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from soonish.delivery.channels.health import Answer, note_failures, note_success
+from soonish.delivery.channels.health import ChannelResult, record_failures, record_success
 from soonish.delivery.transports.apprise.urls import check_url
 from soonish.delivery.transports.classify import translatable
 from soonish.delivery.transports.outcome import Outcome, SendResult
@@ -148,11 +148,11 @@ async def test_a_failing_channel_says_since_when_and_why(site: Site, http_sink: 
     (row,) = await site.rows(Integration)
     gone = SendResult(Outcome.REJECTED, "The service answered 410", 410)
     async with site.runtime.db.write() as session:
-        failed = [Answer(row.id, gone)]
-        await note_failures(session, failed, utc_now() - timedelta(days=2))
+        failed = [ChannelResult(row.id, gone)]
+        await record_failures(session, failed, utc_now() - timedelta(days=2))
     shown = await card_of(bo)
     assert "Failing since 2 days ago" in shown
     assert "The last message did not arrive: The service answered 410." in shown
     async with site.runtime.db.write() as session:
-        await note_success(session, [row.id], utc_now())
+        await record_success(session, [row.id], utc_now())
     assert "410" not in await card_of(bo)

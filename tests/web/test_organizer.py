@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from soonish.infra.db.models.events import Event, EventUpdate
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
@@ -155,7 +155,7 @@ async def test_recipients_by_state_channel_and_name(site: Site):
     await world.through(event, "json://127.0.0.1:9/a")
     row = await world.expanded(event)
     by_mail, by_hook = await world.deliveries(row.id)
-    await world.change(Delivery, by_hook.id, state=State.FAILED, outcome="timeout")
+    await world.change(Delivery, by_hook.id, state=DeliveryState.FAILED, outcome="timeout")
     page = f"/events/{event_id}/notifications/{row.id}"
 
     async def shown(query: str) -> int:
@@ -177,7 +177,7 @@ async def test_recipients_by_state_channel_and_name(site: Site):
     await world.change(Notification, row.id, completed_at=utc_now())
     assert 'hx-trigger="htmx:sseMessage' in everybody.text
     assert 'hx-trigger="htmx:sseMessage' not in (await ana.get(page)).text
-    assert by_mail.state == State.PENDING
+    assert by_mail.state == DeliveryState.PENDING
 
 
 async def test_an_organizer_sees_who_is_who_and_the_api_masks(site: Site):
@@ -207,7 +207,7 @@ async def test_reminders_say_how_punctual_they_were(site: Site):
         await world.change(
             Delivery,
             delivery.id,
-            state=State.SENT,
+            state=DeliveryState.SENT,
             due_at=due,
             finished_at=due + timedelta(seconds=late),
         )
@@ -461,7 +461,7 @@ async def test_the_dashboard_tells_what_failed_and_what_comes_next(site: Site):
     await world.crowd(event, 2)
     row = await world.expanded(event, title="Rain plan")
     [first, _second] = await world.deliveries(row.id)
-    await world.change(Delivery, first.id, state=State.FAILED, outcome="rejected")
+    await world.change(Delivery, first.id, state=DeliveryState.FAILED, outcome="rejected")
     page = await ana.get("/dashboard")
     told = text_of(page)
     assert "“Rain plan” (Picnic) did not reach 1 person." in told

@@ -16,7 +16,7 @@ from soonish.infra.db.models.events import Event, Invitation
 from soonish.infra.db.models.notifications import Delivery, Notification
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.session import Database
-from soonish.infra.rate_limits.limits import WRITTEN_TO
+from soonish.infra.rate_limits.limits import DAILY_RECIPIENTS
 from soonish.ops import health
 from soonish.runtime import make_runtime
 from soonish.worker.advance import Advance
@@ -40,7 +40,7 @@ async def bearer(site: Site, name: str) -> dict[str, str]:
     user = await site.user(name)
     async with site.runtime.db.write() as session:
         row, _ = await sessions.start(session, site.runtime.settings, user.id, None)
-    return {"authorization": f"Bearer {access_tokens.make(site.runtime.settings, row).token}"}
+    return {"authorization": f"Bearer {access_tokens.issue(site.runtime.settings, row).token}"}
 
 
 async def test_the_api_takes_100_requests_a_minute_of_a_user_however_signed_in(site: Site) -> None:
@@ -255,10 +255,10 @@ async def test_a_page_says_when_to_try_again(site: Site) -> None:
 
 
 async def test_redis_is_a_part_of_health_where_it_is_used(site: Site) -> None:
-    assert "limits" not in (await health.check(site.runtime)).parts
+    assert "limits" not in (await health.check_health(site.runtime)).parts
     gone = {"redis_url": f"redis://127.0.0.1:{free_port()}"}
     runtime = make_runtime(site.runtime.settings.model_copy(update=gone))
-    part = (await health.check(runtime)).parts["limits"]
+    part = (await health.check_health(runtime)).parts["limits"]
     assert (part.ok, part.detail) == (False, "Redis does not answer: each process counts by itself")
     await runtime.close(0)
 
@@ -304,7 +304,7 @@ async def test_an_account_writes_to_2000_addresses_a_day(site: Site) -> None:
     owner = await site.member("olga")
     event = f"/api/events/{await new_event(site, owner)}"
     limits, user = site.runtime.limits, await site.user("olga")
-    assert (await limits.hit(WRITTEN_TO, str(user.id), 1999)).allowed
+    assert (await limits.hit(DAILY_RECIPIENTS, str(user.id), 1999)).allowed
     body = {"emails": ["one@a.org", "ONE@a.org", "two@a.org"]}
     refused = await owner.client.post(f"{event}/invitations", json=body)
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")

@@ -15,8 +15,7 @@ from soonish.infra.db.models.reminders import Reminder, RemindMe
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import streams
-from soonish.worker.maintenance_schedule import SCHEDULE_ID
-from soonish.worker.reconcile import Reconcile
+from soonish.worker.reconcile import MAINTENANCE_ID, Reconcile
 from tests.support.wait import eventually
 from tests.workflows.running import Running
 
@@ -49,7 +48,7 @@ async def are_running(running: Running, wanted: set[str]) -> set[str]:
 
     await eventually(listed, 15, f"{wanted} to be listed")
     found = await all_running(running)
-    return {one for one in found if not one.startswith(SCHEDULE_ID)}
+    return {one for one in found if not one.startswith(MAINTENANCE_ID)}
 
 
 @SQLITE

@@ -50,7 +50,7 @@ async def test_a_committed_history_replays(name: str, monkeypatch: pytest.Monkey
 
 
 def test_every_history_is_replayed_and_holds_no_address() -> None:
-    """Histories carry ids only (DESIGN 4); who signals by hand chooses what to put there."""
+    """Histories carry ids only; who signals by hand chooses what to put there."""
     assert sorted(path.stem for path in HISTORIES.glob("*.json")) == NAMES
     for path in HISTORIES.glob("*.json"):
         if path.stem != "event-signals-by-hand":

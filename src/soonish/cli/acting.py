@@ -1,11 +1,11 @@
-"""What several commands share: whose name they act in, and how rows become plain data."""
+"""Shared parts of commands: the account they act as, and rows as plain data."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from soonish.cli.instants import parse_instant
 from soonish.cli.output import show_rows
 from soonish.cli.running import run
 
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from soonish.runtime import Runtime
 
 SUBSCRIBER_COLUMNS = ("id", "address", "name", "status", "channels", "created_at")
+_DISTANCE = re.compile(r"\+(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+INSTANT_HELP = (
+    "ISO 8601 with an offset (2026-12-24T18:00:00+01:00), or a distance from now (+2h, +3d)."
+)
+
 _OPEN = ("pending", "sending", "retrying")
 
 
 async def owner(session: AsyncSession, settings: Settings, address: str | None) -> User:
-    """The account a new event belongs to: of this address, of TEST_EMAIL, or that of `db seed`.
+    """Return the account that owns a new event: this address, TEST_EMAIL, or that of `db seed`.
 
-    Raises NotFound, and InvalidInput where nothing says who.
+    Raise NotFound, or InvalidInput if none is given.
     """
     from soonish.cli import seeding
     from soonish.domain.accounts import operators
@@ -45,7 +51,7 @@ async def owner(session: AsyncSession, settings: Settings, address: str | None) 
 
 
 def address_or_test_email(settings: Settings, address: str | None) -> str:
-    """The address, else TEST_EMAIL. Raises InvalidInput where there is neither."""
+    """Return the address, else TEST_EMAIL. Raise InvalidInput without either."""
     from soonish.errors import InvalidInput
 
     if address or settings.test_email:
@@ -54,7 +60,7 @@ def address_or_test_email(settings: Settings, address: str | None) -> str:
 
 
 async def temporal_client(runtime: Runtime) -> Client:
-    """The client of a Temporal that answers. Raises Unavailable."""
+    """Return a connected Temporal client. Raise Unavailable."""
     from temporalio.service import RPCError
 
     from soonish.errors import Unavailable
@@ -69,14 +75,29 @@ async def temporal_client(runtime: Runtime) -> Client:
 
 
 def with_instants(wanted: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """The same with the dates as instants."""
+    """Return the values with dates parsed to instants."""
     names = ("start_date", "end_date")
-    read = {n: parse_instant(wanted[n], n, now) for n in names if n in wanted}
+    read = {n: _parse_instant(wanted[n], n, now) for n in names if n in wanted}
     return wanted | read
 
 
+def _parse_instant(text: str, field: str, now: datetime) -> datetime:
+    """Return the instant in UTC. Raise InvalidInput on `field`."""
+    from soonish.errors import InvalidInput
+
+    if match := _DISTANCE.fullmatch(text):
+        return now + timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(field, f"is not understood. {INSTANT_HELP}") from None
+    if instant.tzinfo is None:
+        raise InvalidInput(field, f"has no offset. {INSTANT_HELP}")
+    return instant.astimezone(UTC)
+
+
 def event_dict(found: EventDetails, settings: Settings) -> dict[str, Any]:
-    """The event as the API tells it."""
+    """Return the event as the API shows it."""
     from soonish.domain.events.schemas import EventOut
 
     return EventOut.of(found, settings).model_dump(mode="json")

@@ -16,9 +16,9 @@ app = typer.Typer(help="The database: its schema and its development data.", no_
 
 @app.command()
 def upgrade(as_json: JsonOption = False) -> None:
-    """Make the database, or bring it to the newest schema. Data stays.
+    """Create the database, or migrate it to the newest schema, keeping its data.
 
-    In development this also makes missing secrets in the home.
+    In development this also generates missing secrets in the home.
     """
     from soonish.infra.db.migrate import alembic_config
     from soonish.infra.db.migrate import upgrade as migrate
@@ -33,7 +33,7 @@ def upgrade(as_json: JsonOption = False) -> None:
 
 @app.command()
 def check(as_json: JsonOption = False) -> None:
-    """Whether the database has the newest schema, and the models agree with the migrations."""
+    """Check that the database has the newest schema, and that models and migrations agree."""
     from alembic import command
     from alembic.util import CommandError
 
@@ -54,7 +54,7 @@ def check(as_json: JsonOption = False) -> None:
 
 @app.command()
 def seed(as_json: JsonOption = False) -> None:
-    """Add people, a channel, events and subscriptions to try things with; twice is once."""
+    """Add example users, a channel, events and subscriptions; repeating it adds nothing."""
     from soonish.cli import seeding
 
     rows = run(seeding.seed)
@@ -66,7 +66,7 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Yes, delete everything in it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Drop every table and make them anew, empty. In development only; stop Soonish first."""
+    """Drop and recreate every table. Development only; stop Soonish first."""
     from soonish.cli import seeding
     from soonish.infra.db.migrate import upgrade as migrate
 

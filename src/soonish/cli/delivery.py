@@ -30,7 +30,7 @@ def failed(event: OfEvent = None, as_json: JsonOption = False) -> None:
 
         async with runtime.db.read() as session:
             await _require_event(session, event)
-            return [_row(one) for one in await dead_letters.failed(session, event)]
+            return [_row(one) for one in await dead_letters.failed_deliveries(session, event)]
 
     show_rows(as_json, run(work), COLUMNS, "No delivery has failed.")
 
@@ -43,7 +43,7 @@ def retry(
     event: OfEvent = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send failed deliveries again; each person still gets the message once."""
+    """Retry failed deliveries; each recipient still gets the message only once."""
     done = run(lambda runtime: _retry(runtime, notification_id, event))
     for late in done["expired"]:
         warn(f"Notification {late} is too old to be sent again.")
@@ -63,9 +63,9 @@ async def _retry(
     async with runtime.db.read() as session:
         await _require_event(session, event)
         if notification_id is not None:
-            found = [await dead_letters.require(session, notification_id)]
+            found = [await dead_letters.require_notification(session, notification_id)]
         else:
-            found = list(await dead_letters.with_failures(session, event))
+            found = list(await dead_letters.notifications_with_failures(session, event))
     retried, expired = 0, list[int]()
     for one in found:
         try:
@@ -77,7 +77,7 @@ async def _retry(
 
 
 async def _require_event(session: AsyncSession, event_id: int | None) -> None:
-    """NotFound for an id that is given and leads nowhere: a typing error is no empty answer."""
+    """Raise NotFound for an id that does not exist: a typo must not look like an empty result."""
     from soonish.domain.events import queries
 
     if event_id is not None:

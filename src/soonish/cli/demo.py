@@ -1,4 +1,4 @@
-"""`soonish demo`: the whole life of an event, over HTTP, as its people see it."""
+"""`soonish demo`: the whole life of an event, over HTTP, from its users' point of view."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def demo(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Live through an event with three people, and say what arrived where."""
+    """Play an event from start to end with three users, and report what arrived where."""
     with exiting_clearly():
         from soonish.cli.demonstration import run
 

@@ -1,4 +1,4 @@
-"""`soonish doctor`: is everything here that Soonish needs, and what to do where it is not."""
+"""`soonish doctor`: check everything Soonish needs, and say how to fix it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: what it is about, whether it is well, what was seen, what to do about it."""
+    """The result of a check: its name, whether it passed, the details, and the remedy."""
 
     name: str
     ok: bool
@@ -46,7 +46,7 @@ def doctor(
     send: Annotated[bool, typer.Option("--send", help="Also send a mail to TEST_EMAIL.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check settings, secrets, database, Temporal, workers and mail; exit 1 if one is not well."""
+    """Check settings, secrets, database, Temporal, workers and mail; exit 1 if a check fails."""
     findings = asyncio.run(_examine(send))
     lines = [line for one in findings for line in _lines(one)]
     show(as_json, [asdict(one) for one in findings], "\n".join(lines))
@@ -57,7 +57,7 @@ def doctor(
 
 
 async def send_test_mail(runtime: Runtime) -> SendResult:
-    """One mail to TEST_EMAIL through service mail. InvalidInput where that is not set."""
+    """Send a mail to TEST_EMAIL through service mail. Raise InvalidInput if that is not set."""
     from soonish.delivery.texts.content import Content
     from soonish.delivery.texts.rendering import ACTION_SLOT, Rendering, message_id
     from soonish.delivery.transports.mail.service import Mail
@@ -120,7 +120,7 @@ async def _with_runtime(runtime: Runtime, send: bool) -> list[Finding]:
     findings = [database, temporal]
     if database.ok:
         findings.append(await _found("keys", lambda: _keys(runtime), "Set the old keys back."))
-        judged = (await health.check(runtime)).parts
+        judged = (await health.check_health(runtime)).parts
         findings += [_judged(name, judged[name]) for name in REMEDIES if name != "temporal"]
     else:
         findings.append(await _found("mail", lambda: _mail(runtime), REMEDIES["mail"]))
@@ -138,7 +138,7 @@ def _judged(name: str, part: HealthPart) -> Finding:
 async def _found(
     name: str, look: Callable[[], Awaitable[tuple[bool, str]]], remedy: str
 ) -> Finding:
-    """What `look` says; an error that a person can understand is a problem."""
+    """Return the result of `look`; an error people can understand is a problem."""
     try:
         ok, detail = await look()
     except Exception as error:
@@ -172,7 +172,7 @@ def _revision(session: Session) -> str | None:
 
 
 async def _keys(runtime: Runtime) -> tuple[bool, str]:
-    """Whether the keys fit what is stored: an address must be readable and found again."""
+    """Check the keys against the database: an address must be readable and found again."""
     from sqlalchemy import select
 
     from soonish.identity.addresses import fingerprint_of

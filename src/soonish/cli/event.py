@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from soonish.cli import acting
-from soonish.cli.instants import HELP
+from soonish.cli.acting import INSTANT_HELP
 from soonish.cli.output import JsonOption, fields, show, show_rows
 from soonish.cli.running import run
 
@@ -19,7 +19,7 @@ app = typer.Typer(help="Events, and what their subscribers are told.", no_args_i
 COLUMNS = ("id", "name", "start_date", "status", "subscriber_count", "public_url")
 
 EventId = Annotated[int, typer.Argument(help="The event's id.")]
-Start = Annotated[str | None, typer.Option(help=HELP)]
+Start = Annotated[str | None, typer.Option(help=INSTANT_HELP)]
 End = Annotated[str | None, typer.Option(help="As --start.")]
 TextOption = Annotated[str | None, typer.Option()]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")]
@@ -44,7 +44,7 @@ def create(
     public: Public = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an event; its workflow starts and its owner is told."""
+    """Create an event; its workflow starts and its owner is notified."""
     wanted = _given(
         name=name,
         start_date=start,
@@ -81,7 +81,7 @@ def list_events(
 
 @app.command("show")
 def show_one(event_id: EventId, as_json: JsonOption = False) -> None:
-    """Show an event with its notifications and how far each of them is."""
+    """Show an event with its notifications and their progress."""
     event, sent = run(lambda runtime: _look(runtime, event_id))
     if as_json:
         show(True, {**event, "notifications": sent}, "")
@@ -106,7 +106,7 @@ def update(
     public: Public = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change an event; every subscriber is told what was and what is now."""
+    """Update an event; subscribers are notified of old and new values."""
     wanted = _given(
         name=new_name,
         start_date=start,
@@ -126,7 +126,7 @@ def update(
 
 @app.command()
 def cancel(event_id: EventId, as_json: JsonOption = False) -> None:
-    """Cancel an event and tell everybody."""
+    """Cancel an event and notify everybody."""
 
     async def work(runtime: Runtime) -> dict[str, Any]:
         from soonish.domain.events import queries, service

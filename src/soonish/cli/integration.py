@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="People's channels.", no_args_is_help=True)
 COLUMNS = ("id", "user_id", "name", "kind", "target", "tag", "is_active", "circuit")
-NTFY = "ntfy"  # the one kind that needs no account: a topic is there when it is first used
+NTFY = "ntfy"  # the only kind without an account: a topic exists once it is used
 
 IntegrationId = Annotated[int, typer.Argument(help="The integration's id.")]
 
@@ -55,7 +55,7 @@ def list_integrations(
     user: Annotated[str | None, typer.Argument(help="Of this account (id or address).")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List channels; where they lead is masked."""
+    """List channels; their targets are masked."""
 
     async def work(runtime: Runtime) -> list[dict[str, Any]]:
         from soonish.domain.integrations import queries
@@ -74,7 +74,7 @@ def send_test(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a test message; exit 1 if one of them was not taken."""
+    """Send a test message; exit 1 if one is not accepted."""
     rows = run(lambda runtime: _test(runtime, integration_id))
     show_rows(as_json, rows, ("channel", "ok", "outcome", "detail"), "There is nothing to test.")
     if not all(row["ok"] for row in rows):

@@ -1,4 +1,4 @@
-"""The `soonish` command. Everything heavy is imported by the command that needs it."""
+"""The `soonish` command. Each command imports its own heavy dependencies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from soonish.cli import (
 
 app = typer.Typer(
     name="soonish",
-    help="Notification-first events: people are told through the channels they already use.",
+    help="Notification-first events: reach people on the channels they already use.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -47,7 +47,7 @@ def callback(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Say which.")
     ] = False,
 ) -> None:
-    """Notification-first events: people are told through the channels they already use."""
+    """Notification-first events: reach people on the channels they already use."""
 
 
 @app.command()

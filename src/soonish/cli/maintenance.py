@@ -18,7 +18,7 @@ COLUMNS = ("rule", "days", "rows")
 
 @app.callback()
 def callback() -> None:
-    """What is kept, and for how long."""
+    """Retention and cleanup."""
 
 
 @app.command("run")
@@ -34,7 +34,7 @@ async def _due(runtime: Runtime) -> list[dict[str, Any]]:
     from soonish.domain.retention import service as retention
     from soonish.infra.db.types import utc_now
 
-    found = await retention.due(runtime.db, runtime.settings, utc_now())
+    found = await retention.count_due(runtime.db, runtime.settings, utc_now())
     return [{"rule": one.rule, "days": one.days, "rows": one.rows} for one in found]
 
 

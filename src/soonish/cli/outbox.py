@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from soonish.runtime import Runtime
 
 app = typer.Typer(help="What Temporal must still be told.", no_args_is_help=True)
-ERROR_LETTERS = 60  # of what people see; --json has all
+ERROR_LETTERS = 60  # for people; --json has the full text
 
 
 @app.command()
 def status(as_json: JsonOption = False) -> None:
-    """Show the undone rows by kind, and those that were put aside with an error."""
+    """Show pending rows by kind, and those set aside with an error."""
     found = run(_status)
     short = [{**row, "error": (row["error"] or "")[:ERROR_LETTERS]} for row in found["undone"]]
     lines = [table(short, ("kind", "rows", "oldest", "error"))] if short else []
@@ -35,14 +35,14 @@ def poke(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell Temporal at once of all that is undone."""
+    """Send all pending rows to Temporal now."""
 
     async def work(runtime: Runtime) -> dict[str, int]:
         from soonish.infra.outbox import operations
 
         async with runtime.db.write() as session:
-            revived = await operations.revive_failed(session) if failed else 0
-            streams = await operations.release(session)
+            revived = await operations.retry_failed_rows(session) if failed else 0
+            streams = await operations.reset_pokes(session)
         if streams and runtime.db.on_commit:
             runtime.db.on_commit(set(streams))
         return {"streams": len(streams), "revived": revived}
@@ -58,7 +58,7 @@ async def _status(runtime: Runtime) -> dict[str, Any]:
 
     async with runtime.db.read() as session:
         undone = await operations.undone_by_kind(session)
-        failed = await operations.failed(session)
+        failed = await operations.failed_rows(session)
     return {
         "undone": [
             {"kind": u.kind, "rows": u.rows, "oldest": as_z(u.oldest), "error": u.error}

@@ -1,4 +1,4 @@
-"""What commands print: aligned columns for people, JSON for programs."""
+"""The output of commands: aligned columns for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 
 def show(as_json: bool, data: Any, text: str) -> None:
-    """Print `data` as JSON, or `text` where JSON was not asked for."""
+    """Print `data` as JSON if asked for, else `text`."""
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text)
 
 
 def show_rows(
     as_json: bool, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], nothing: str
 ) -> None:
-    """Print the rows: all their fields as a JSON list, or these columns; `nothing` if none."""
+    """Print the rows: all fields as a JSON list, or these columns; `nothing` without rows."""
     show(as_json, list(rows), table(rows, columns) if rows else nothing)
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Aligned columns with a heading each; None and empty values are `-`."""
+    """Return aligned columns with headings; None and empty values are `-`."""
     heading = [name.replace("_", " ").upper() for name in columns]
     lines = [heading, *([_cell(row.get(name)) for name in columns] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
@@ -35,13 +35,13 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
 
 
 def fields(row: Mapping[str, Any]) -> str:
-    """One `name: value` line per field."""
+    """Return one `name: value` line per field."""
     width = max((len(name) for name in row), default=0) + 1
     return "\n".join(f"{f'{name}:'.ljust(width)} {_cell(value)}" for name, value in row.items())
 
 
 def warn(line: str) -> None:
-    """A line on stderr that does not change the exit code."""
+    """Print a line on stderr that does not change the exit code."""
     typer.echo(line, err=True)
 
 

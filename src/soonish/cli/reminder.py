@@ -11,7 +11,7 @@ from soonish.cli.output import JsonOption, show, show_rows
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.domain.reminders.check import Checked
+    from soonish.domain.reminders.check import ReminderCheck
     from soonish.runtime import Runtime
 
 app = typer.Typer(help="Reminders and their schedules in Temporal.", no_args_is_help=True)
@@ -23,28 +23,28 @@ def list_reminders(
     event_id: Annotated[int | None, typer.Argument(help="Of this event only.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List reminders and how far each of them is."""
+    """List reminders with their state."""
 
     async def work(runtime: Runtime) -> list[dict[str, Any]]:
-        from soonish.domain.reminders import check as upkeep
+        from soonish.domain.reminders import check as reminders
 
         async with runtime.db.read() as session:
-            rows = await upkeep.listed(session, event_id)
-        return [_row(upkeep.Checked(row, upkeep.state_of(row))) for row in rows]
+            rows = await reminders.list_reminders(session, event_id)
+        return [_row(reminders.ReminderCheck(row, reminders.state_of(row))) for row in rows]
 
     show_rows(as_json, run(work), COLUMNS, "There are no reminders.")
 
 
 @app.command()
 def check(as_json: JsonOption = False) -> None:
-    """Compare every reminder with Temporal's schedules; exit 1 if one of them is not well."""
+    """Compare every reminder with Temporal's schedules; exit 1 if any differs."""
 
     async def work(runtime: Runtime) -> list[dict[str, Any]]:
-        from soonish.domain.reminders import check as upkeep
+        from soonish.domain.reminders import check as reminders
         from soonish.infra.db.types import utc_now
 
         client = await acting.temporal_client(runtime)
-        return [_row(one) for one in await upkeep.check(runtime.db, client, utc_now())]
+        return [_row(one) for one in await reminders.compare_all(runtime.db, client, utc_now())]
 
     rows = run(work)
     show_rows(as_json, rows, (*COLUMNS, "problem"), "There are no reminders.")
@@ -59,15 +59,15 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show them.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete the schedules in Temporal that no reminder wants any more."""
+    """Delete Temporal schedules that no reminder needs."""
 
     async def work(runtime: Runtime) -> list[str]:
-        from soonish.domain.reminders import check as upkeep
+        from soonish.domain.reminders import check as reminders
 
         client = await acting.temporal_client(runtime)
-        strays = await upkeep.stray_schedules(runtime.db, client)
+        strays = await reminders.stray_schedules(runtime.db, client)
         if not dry_run:
-            await upkeep.clean(client, strays)
+            await reminders.clean(client, strays)
         return strays
 
     strays = run(work)
@@ -76,7 +76,7 @@ def clean(
     show(as_json, {"deleted": strays, "dry_run": dry_run}, "\n".join(lines))
 
 
-def _row(checked: Checked) -> dict[str, Any]:
+def _row(checked: ReminderCheck) -> dict[str, Any]:
     from soonish.kit.schemas import as_z
 
     one = checked.reminder

@@ -1,4 +1,4 @@
-"""Runs a command's work with the parts of one process: settings, database, relay, sender."""
+"""Run a command with the parts of one process: settings, database, relay, sender."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ WAITS = (
 
 
 def run(work: Callable[[Runtime], Awaitable[T]]) -> T:
-    """Run `work` with open parts; its commits are told to Temporal before this returns.
+    """Run `work` with open parts, and tell Temporal about its commits before returning.
 
-    Where Temporal is away, that is said in one line on stderr, and the work stays in the outbox.
-    Exits with 1 and one line for errors that a person can do something about.
+    If Temporal is down, one line on stderr says so, and the work stays in the outbox. Exit with 1
+    and one line for errors that people can act on.
     """
     from soonish.infra.audit import origin
 
-    with exiting_clearly(), origin.coming_from(origin.Origin(source=origin.CLI)):
+    with exiting_clearly(), origin.recorded_as_from(origin.Origin(source=origin.CLI)):
         return asyncio.run(_run(work))
 
 
 def settings_for_command() -> Settings:
-    """The settings, with logs on stderr only where they are asked for (DEBUG) or alarming."""
+    """Return the settings, with logs on stderr only for DEBUG or for serious problems."""
     from soonish.config import load_settings
     from soonish.ops.logging import configure_logging
 
@@ -45,7 +45,8 @@ def settings_for_command() -> Settings:
 
 
 def require_database(settings: Settings) -> None:
-    """ConfigurationError where SQLite's file is missing: connecting would make an empty one."""
+    """Raise ConfigurationError if SQLite's file is missing: connecting would create an empty
+    one."""
     from soonish.errors import ConfigurationError
 
     path = sqlite_path(settings)
@@ -54,7 +55,7 @@ def require_database(settings: Settings) -> None:
 
 
 def make_missing_secrets(settings: Settings) -> None:
-    """In development, make the secrets that are missing, as `soonish up` does; say so on stderr."""
+    """Generate missing secrets in development, as `soonish up` does, and report it on stderr."""
     from soonish.config import SECRET_NAMES
     from soonish.infra.secrets_file import ensure_secrets
 
@@ -67,7 +68,7 @@ def make_missing_secrets(settings: Settings) -> None:
 
 
 def sqlite_path(settings: Settings) -> Path | None:
-    """Where SQLite keeps the database; None for PostgreSQL and for one in memory."""
+    """Return SQLite's database file; None for PostgreSQL and for a database in memory."""
     name = settings.database_url.partition(":///")[2] if settings.is_sqlite else ""
     return Path(name) if name and name != ":memory:" else None
 
@@ -106,4 +107,4 @@ async def _still_waiting(db: Database, announced: set[str]) -> bool:
     from soonish.infra.outbox import operations
 
     async with db.read() as session:
-        return await operations.is_untold(session, announced)
+        return await operations.has_unpoked(session, announced)

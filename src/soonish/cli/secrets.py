@@ -10,7 +10,7 @@ from soonish.cli.output import JsonOption, show
 from soonish.cli.running import run
 
 if TYPE_CHECKING:
-    from soonish.ops.key_rotation import Rotation
+    from soonish.ops.key_rotation import KeyRotation
     from soonish.runtime import Runtime
 
 app = typer.Typer(help="The secrets of this installation.", no_args_is_help=True)
@@ -26,7 +26,7 @@ Wait = Annotated[
 
 @rotate.command()
 def add(as_json: JsonOption = False) -> None:
-    """1. Make a new key. It only decrypts yet."""
+    """1. Generate a new key, used only to decrypt at first."""
     made, by_file = run(lambda runtime: _add(runtime))
     if by_file:
         show(as_json, {"set_by_hand": None}, "Added. Next: soonish secrets rotate promote")
@@ -45,7 +45,7 @@ def add(as_json: JsonOption = False) -> None:
 def promote(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
     """2. Encrypt with the new key, once every process knows it."""
 
-    async def work(rotation: Rotation) -> None:
+    async def work(rotation: KeyRotation) -> None:
         await rotation.promote()
 
     _step(
@@ -60,9 +60,9 @@ def promote(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
 
 @rotate.command()
 def reencrypt(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
-    """3. Write anew what an older key encrypted."""
+    """3. Re-encrypt everything that uses an older key."""
 
-    async def work(rotation: Rotation) -> dict[str, int]:
+    async def work(rotation: KeyRotation) -> dict[str, int]:
         return {"values": await rotation.reencrypt()}
 
     told = "Everything is encrypted with the first key. Next: soonish secrets rotate drop"
@@ -71,9 +71,9 @@ def reencrypt(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
 
 @rotate.command()
 def drop(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
-    """4. Forget the older keys; refused while anything needs one."""
+    """4. Remove the older keys; refused while anything needs one."""
 
-    async def work(rotation: Rotation) -> dict[str, int]:
+    async def work(rotation: KeyRotation) -> dict[str, int]:
         return {"keys": await rotation.drop()}
 
     _step(
@@ -88,9 +88,9 @@ def drop(wait: Wait = 60.0, as_json: JsonOption = False) -> None:
 
 def _step(work: Any, wait: float, as_json: bool, by_file: str, by_hand: str) -> None:
     async def begin(runtime: Runtime) -> tuple[dict[str, int], bool]:
-        from soonish.ops.key_rotation import Rotation
+        from soonish.ops.key_rotation import KeyRotation
 
-        rotation = Rotation(runtime.db, runtime.settings, wait)
+        rotation = KeyRotation(runtime.db, runtime.settings, wait)
         return await work(rotation) or {}, rotation.by_file
 
     done, is_by_file = run(begin)
@@ -98,7 +98,7 @@ def _step(work: Any, wait: float, as_json: bool, by_file: str, by_hand: str) -> 
 
 
 async def _add(runtime: Runtime) -> tuple[str, bool]:
-    from soonish.ops.key_rotation import Rotation
+    from soonish.ops.key_rotation import KeyRotation
 
-    rotation = Rotation(runtime.db, runtime.settings)
+    rotation = KeyRotation(runtime.db, runtime.settings)
     return await rotation.add(), rotation.by_file

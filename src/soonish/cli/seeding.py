@@ -1,4 +1,4 @@
-"""What `db seed` adds and `db reset` takes away. Development only."""
+"""The data `db seed` adds and `db reset` removes. Development only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Row = dict[str, Any]
 
 
 async def seed(runtime: Runtime) -> list[Row]:
-    """Make what is missing of the development data; a row for each thing, `made` if it is new."""
+    """Create the missing development data; return a row for each thing, `made` if it is new."""
     _require_development(runtime.settings)
     async with runtime.db.write() as session:
         organizer, rows = await _person(session, ORGANIZER, "Olivia Organizer")
@@ -58,7 +58,7 @@ async def seed(runtime: Runtime) -> list[Row]:
 
 
 async def drop_everything(runtime: Runtime) -> None:
-    """Drop every table, the migrations' own as well."""
+    """Drop every table, including the migrations' own."""
     _require_development(runtime.settings)
     async with runtime.db.engine.begin() as connection:
         await connection.run_sync(Base.metadata.drop_all)
@@ -76,7 +76,7 @@ async def _person(session: AsyncSession, address: str, name: str) -> tuple[User,
 
 
 async def _channel(session: AsyncSession, settings: Settings, user: User) -> list[Row]:
-    """A channel to look at. Switched off, so that no message leaves the machine by itself."""
+    """Add an example channel, switched off so that no message leaves the machine."""
     present = await channel_queries.list_with_owners(session, user.id)
     if present:
         return [_channel_row(present[0][0], made=False)]

@@ -1,4 +1,4 @@
-"""`soonish api` and `soonish worker`: the processes of an installation, one kind each."""
+"""`soonish api` and `soonish worker`: the separate processes of an installation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from soonish.config import Settings
     from soonish.runtime import Runtime
 
-CLOSE_SECONDS = 1  # what open requests get at shutdown; SSE streams would never end
+CLOSE_SECONDS = 1  # for open requests at shutdown; SSE streams would never end
 WORKER_STOP_SECONDS = 10.5
 
 
@@ -54,7 +54,7 @@ def _serve() -> None:
     from soonish.config import load_settings
     from soonish.local.lock import check_port
     from soonish.local.parent import watch_parent
-    from soonish.worker.garbage import collect_rarely
+    from soonish.runtime import tune_garbage_collection
 
     settings = load_settings()
     require_database(settings)
@@ -66,22 +66,23 @@ def _serve() -> None:
         port=settings.port,
         lifespan="on",
         log_config=None,
-        access_log=False,  # ours names the route, never the path
+        access_log=False,  # our own log has the route, never the path
         proxy_headers=False,  # TRUSTED_PROXIES decides
         server_header=False,
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )
-    # uvicorn raises the signal that ended it again, for the handlers that were there before.
+    # uvicorn raises the signal that ended it again, for the previous handlers.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _ignore)
     watch_parent()
-    collect_rarely()
+    tune_garbage_collection()
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_check_and_serve(uvicorn.Server(config), app.state.soonish))
 
 
 async def _check_and_serve(server: uvicorn.Server, parts: Runtime) -> None:
-    """What the lifespan checks too: here it is one line, there a traceback in the log."""
+    """Check what the lifespan checks too: an error is one line here, there a traceback in the
+    log."""
     from soonish.ops.installation import check_fingerprint_key
 
     await check_fingerprint_key(parts.db)
@@ -89,11 +90,14 @@ async def _check_and_serve(server: uvicorn.Server, parts: Runtime) -> None:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """uvicorn has shut down by then."""
+    """Ignore the signal: uvicorn has shut down by then."""
 
 
 def _queue_arguments(queues: list[str]) -> list[str]:
-    """What `python -m soonish.worker` takes for them; usage error for a queue nobody uses."""
+    """Return the queue arguments of `python -m soonish.worker`.
+
+    Usage error for an unknown queue.
+    """
     from soonish.config import load_settings
 
     known = _queues(load_settings())

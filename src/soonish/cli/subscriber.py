@@ -45,7 +45,7 @@ def add(
 
 @app.command()
 def remove(event_id: EventId, email: Email = None, as_json: JsonOption = False) -> None:
-    """End a subscription; the person is told."""
+    """End a subscription; the subscriber is notified."""
     gone = run(lambda runtime: _remove(runtime, event_id, email))
     show(as_json, gone, f"{gone['email']} is no longer subscribed to event {event_id}.")
 
@@ -72,7 +72,7 @@ async def _add(
     warnings: list[str] = []
     async with runtime.db.write() as session:
         await queries.with_owner(session, event_id)
-        before = await listing.active_of(session, event_id, address)
+        before = await listing.find_current_id(session, event_id, address)
         if tags:
             user = await operators.require_account(session, address)
             wanted = Selection(tags=tags)
@@ -82,7 +82,7 @@ async def _add(
             request = AnonymousRequest(event_id, address, called)
             opt_in = runtime.settings.double_opt_in
             await subscribe_address(session, request, utc_now(), double_opt_in=opt_in)
-        after = await listing.active_of(session, event_id, address)
+        after = await listing.find_current_id(session, event_id, address)
     return {
         "subscription_id": after,
         "email": address,
@@ -102,7 +102,7 @@ async def _remove(runtime: Runtime, event_id: int, email: str | None) -> dict[st
     address = acting.address_or_test_email(runtime.settings, email)
     async with runtime.db.write() as session:
         _, organizer = await queries.with_owner(session, event_id)
-        found = await listing.active_of(session, event_id, address)
+        found = await listing.find_current_id(session, event_id, address)
         if found is None:
             raise NotFound(f"{address} is not subscribed to event {event_id}.")
         await subscriptions.remove(session, event_id, organizer, found, utc_now())

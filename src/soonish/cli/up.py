@@ -20,9 +20,9 @@ from soonish.local.jobs import NOT_YET
 from soonish.local.lock import check_port, only_one
 from soonish.local.supervisor import Part, Supervisor
 
-# API first (no new work), workers (they finish or cut what they send), then what these need.
+# API first (no new work), then workers (they finish or cut deliveries), then their dependencies.
 STOP_ORDER = ("api", "worker", "catcher", "temporal")
-STEP_BACK = 10  # what works in the background leaves a busy processor to who waits for an answer
+STEP_BACK = 10  # niceness of background processes, so that requests get a busy CPU first
 PROBE_SECONDS = 2.0
 TEMPORAL_REMINDER_SECONDS = 60.0
 
@@ -42,16 +42,16 @@ def up() -> None:
 
 
 def say(line: str) -> None:
-    """Print a line at once; a terminal or pipe that is gone must not keep us from stopping."""
+    """Print a line at once; a closed terminal or pipe must not prevent shutdown."""
     with suppress(OSError):
         typer.echo(line)
         sys.stdout.flush()
 
 
 def prepare() -> Settings:
-    """The settings of this run, which its parts inherit through the environment.
+    """Return the settings of this run, which its parts inherit through the environment.
 
-    Raises ConfigurationError where `up` would show the caught mail to strangers.
+    Raise ConfigurationError if `up` would show the caught mail to strangers.
     """
     settings = load_settings()
     os.environ["SOONISH_HOME"] = str(settings.soonish_home)
@@ -78,7 +78,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def make_secrets(settings: Settings) -> None:
-    """Make missing secrets once, put all of them into the environment and check them."""
+    """Generate missing secrets, put all secrets into the environment and check them."""
     from soonish.infra.secrets_file import ensure_secrets
 
     home = settings.soonish_home
@@ -92,7 +92,7 @@ def make_secrets(settings: Settings) -> None:
 
 
 def check_ports(settings: Settings) -> None:
-    """Raise ConfigurationError for the first port of ours that is taken, or wanted twice."""
+    """Raise ConfigurationError for the first of our ports that is taken or configured twice."""
     wanted = {"PORT": settings.port}
     if not settings.temporal_url:
         wanted |= {"TEMPORAL_PORT": settings.temporal_port}
@@ -113,7 +113,7 @@ def _temporal_binary(settings: Settings) -> Path | None:
         return None
     from soonish.local.temporal_server import ensure_temporal, forget_stale_log
 
-    # So that a build which takes minutes is interrupted by `kill` as it is by Ctrl-C.
+    # `kill` interrupts a build that takes minutes, just as Ctrl-C does.
     signal.signal(signal.SIGTERM, _leave)
     forget_stale_log(settings.soonish_home)
     return ensure_temporal(say)
@@ -127,8 +127,8 @@ async def _run(settings: Settings, binary: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # SIGHUP ignored already: somebody used nohup. SIGINT is ignored in every background job
-        # of a script, and still means stop when somebody sends it.
+        # SIGHUP is ignored already under nohup. SIGINT is ignored in every background job
+        # of a script, yet still means stop when somebody sends it.
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, stop.set)
     parts = Supervisor(STOP_ORDER, say)
@@ -149,7 +149,7 @@ async def _run(settings: Settings, binary: Path | None) -> None:
 
 
 async def _start(settings: Settings, binary: Path | None, parts: Supervisor) -> None:
-    """Start each part as soon as what it needs is there; Temporal is up before the schema is."""
+    """Start each part once its dependencies are ready; Temporal is up before the schema is."""
     temporal = asyncio.create_task(_temporal_ready(settings, binary, parts))
     try:
         children = [parts.start(_catcher(settings))] if settings.uses_mail_catcher else []
@@ -182,20 +182,20 @@ async def _wait_for_temporal(settings: Settings) -> None:
 
 
 async def _migrate(settings: Settings) -> None:
-    """Migrate while Temporal starts. A migration that is cut off by Ctrl-C is rolled back."""
+    """Migrate while Temporal starts. A migration interrupted by Ctrl-C is rolled back."""
     await _elsewhere("database")
     say(f"Database is ready: {_database_name(settings)}")
 
 
 async def _elsewhere(job: str) -> bool:
-    """Have `soonish.local.jobs` do the job; False where it may be asked again.
+    """Run the job in `soonish.local.jobs`; return False if it may be retried.
 
-    Raises ConfigurationError with what it says about a failure.
+    Raise ConfigurationError with its message on failure.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "soonish.local.jobs", job),
         stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is ours to act on
+        start_new_session=True,  # we handle Ctrl-C
     )
     try:
         said, _ = await process.communicate()
@@ -221,7 +221,7 @@ def _temporal(settings: Settings, binary: Path) -> Part:
         name="Temporal",
         group="temporal",
         command=command,
-        # Its settings name Temporal's own workers; only ours may be found by that word.
+        # Its own settings use that word for Temporal's workers; ours must be distinguishable.
         title=" ".join(command[: command.index("--dynamic-config-value")]),
         address=f"{address}, its page http://127.0.0.1:{settings.temporal_ui_port}",
         stop_seconds=2.5,
@@ -265,7 +265,7 @@ def _worker(number: int) -> Part:
 
 
 async def _answers_health(settings: Settings) -> bool:
-    """True once GET /api/health answers 200, which it does when the database is usable."""
+    """Return True once GET /api/health answers 200, which requires a usable database."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - asked on loopback instead
     try:
         async with asyncio.timeout(PROBE_SECONDS):

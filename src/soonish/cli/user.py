@@ -47,7 +47,9 @@ def create(
         called = ProfileInput(name=name).name
         hashed = None
         if password is not None:
-            hashed = await passwords.hash_password(password_rules.check(password, email, called))
+            hashed = await passwords.hash_password(
+                password_rules.validate_password(password, email, called)
+            )
         async with runtime.db.write() as session:
             user, made = await operators.create_account(
                 session, email, name=called, password_hash=hashed, admin=admin

@@ -1,4 +1,7 @@
-"""Email addresses: what is one, and the keyed fingerprint it is looked up by (DESIGN 11)."""
+"""Email addresses: validation, and the keyed fingerprint for lookups.
+
+See docs/architecture.md#secrets.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 from soonish.errors import InvalidInput
 from soonish.infra.db import crypto
 
-# RFC 5321, in octets: a local part, and a path less its angle brackets.
+# RFC 5321, in octets: a local part, and a path without its angle brackets.
 MAX_LOCAL, MAX_LENGTH = 64, 254
 _PURPOSE = "email"
-# Names like .test and .local work in somebody's own network; whether they do is not ours to say.
+# Names like .test and .local may work in a private network; that is not for us to judge.
 SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 def normalise(address: str, field: str = "email") -> str:
-    """The address as mail is sent to it: trimmed, NFC, its domain in ASCII (IDNA, lowercase).
+    """Return the address as mail uses it: trimmed, NFC, its domain in ASCII (IDNA, lowercase).
 
-    Raises InvalidInput on `field` for anything but `local@domain` with a dot in the domain.
-    Reserved domains such as `example.com` and `.test` are fine; whether mail arrives is not asked.
+    Raise InvalidInput on `field` for anything but `local@domain` with a dot in the domain. Reserved
+    domains such as `example.com` and `.test` are allowed; deliverability is not checked.
     """
     trimmed = unicodedata.normalize("NFC", address).strip()
     try:
@@ -35,12 +38,12 @@ def normalise(address: str, field: str = "email") -> str:
 
 
 def fingerprint_of(address: str) -> str:
-    """64 hexadecimal digits, the same however the (normalised) address is capitalised."""
+    """Return 64 hexadecimal digits that ignore the case of the (normalised) address."""
     return crypto.fingerprint(_PURPOSE, unicodedata.normalize("NFC", address.lower()))
 
 
 def searched_fingerprint(text: str) -> str | None:
-    """The fingerprint of what somebody searches for, None where it is no whole address."""
+    """Return the fingerprint of a search text, or None if it is not a whole address."""
     try:
         return fingerprint_of(normalise(text))
     except InvalidInput:

@@ -1,4 +1,4 @@
-"""How many mails others may cause to an address that did not ask for them."""
+"""Limits for mails that others cause to an address which did not ask for them."""
 
 from __future__ import annotations
 
@@ -8,38 +8,45 @@ from dataclasses import dataclass
 from soonish.errors import InvalidInput
 from soonish.identity.addresses import fingerprint_of, normalise
 from soonish.infra.db.models.accounts import User
-from soonish.infra.rate_limits.limits import MAIL, UNASKED, WRITTEN_TO, Meter
+from soonish.infra.rate_limits.limits import DAILY_RECIPIENTS, MAIL, UNSOLICITED_MAIL, Meter
 
 
 async def may_mail(meter: Meter, address: str) -> bool:
-    """Count a mail to the (normalised) address that somebody without an account causes.
+    """Count a mail that an anonymous request causes to this normalised address.
 
-    False where it has had enough of them, whoever asked: nothing may then be sent.
+    Return False if the address has reached its limit, whoever asked: do not send anything then.
     """
     return await meter.has_room(MAIL, _mailbox(address))
 
 
 @dataclass(frozen=True)
 class MailAllowance:
-    """Mails that somebody signed in causes to addresses which did not ask for them: invitations,
-    roles, requests to confirm. An account costs nothing, and must not be worth a mail cannon."""
+    """Limits mail that a signed-in user causes to addresses which did not ask for it.
+
+    Invitations, roles and confirmation requests count. Accounts are free, and must not become a way
+    to flood inboxes.
+    """
 
     meter: Meter
     sender: User
 
     async def take(self, addresses: Iterable[str]) -> frozenset[str]:
-        """Count a mail to each address, as typed; the fingerprints of those that had enough, to
-        which nothing may be sent. What is no address is left out.
+        """Count a mail to each typed address; return the fingerprints that reached their limit.
 
-        Raises TooManyRequests where the sender wrote to too many; administrators may.
+        Send nothing to those. Invalid addresses are skipped. Raise TooManyRequests if the sender
+        wrote to too many addresses; administrators have no limit.
         """
         if not self.meter.enabled:
             return frozenset()
         known = {fingerprint_of(one): one for one in _normalised(addresses)}
         if known and not self.sender.is_admin:
-            await self.meter.require(WRITTEN_TO, str(self.sender.id), len(known))
+            await self.meter.require(DAILY_RECIPIENTS, str(self.sender.id), len(known))
         return frozenset(
-            [f for f, one in known.items() if not await self.meter.has_room(UNASKED, _mailbox(one))]
+            [
+                f
+                for f, one in known.items()
+                if not await self.meter.has_room(UNSOLICITED_MAIL, _mailbox(one))
+            ]
         )
 
 
@@ -52,6 +59,6 @@ def _normalised(addresses: Iterable[str]) -> Iterable[str]:
 
 
 def _mailbox(address: str) -> str:
-    """The key of an address's limits: `name+anything@domain` usually is the mailbox of `name`."""
+    """Return the key an address is limited by: `name+anything@domain` counts as `name@domain`."""
     local, _, domain = address.rpartition("@")
     return fingerprint_of(f"{local.partition('+')[0] or local}@{domain}")

@@ -1,6 +1,7 @@
-"""The signed tokens in every mail: stored nowhere, revoked by the user's epoch (DESIGN 11).
+"""The signed tokens in every mail: not stored, and revoked by the user's epoch.
 
-The same claims issued at the same second make the same token, so a retried mail is the same mail.
+The same claims issued in the same second give the same token, so that a retried mail is identical.
+See docs/architecture.md#tokens.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ LIFETIME = timedelta(days=60)
 
 @dataclass(frozen=True)
 class LinkClaims:
-    """What a token speaks for: whatever subscription of the user to the event is active."""
+    """The claims of a token: it acts on the user's current subscription to the event."""
 
     event_id: int
     user_id: int
-    epoch: int  # must be the user's token_epoch; whoever loads the user checks it
+    epoch: int  # must equal the user's token_epoch; whoever loads the user checks it
     issued_at: datetime
 
 
@@ -41,13 +42,13 @@ def make_token(
     epoch: int,
     issued_at: datetime,
 ) -> str:
-    """A URL-safe token, valid for 60 days from `issued_at` (whole seconds)."""
+    """Return a URL-safe token, valid for 60 days from `issued_at` (whole seconds)."""
     claims = f"[{event_id},{user_id},{epoch},{int(issued_at.timestamp())}]"
     return _signer(secret_key, purpose).sign(base64_encode(claims)).decode()
 
 
 def read_token(secret_key: str, purpose: Purpose, token: str, now: datetime) -> LinkClaims:
-    """The claims of a token made for this purpose. Raises Gone for any other and after 60 days."""
+    """Return the claims of a token for this purpose. Raise Gone for any other and after 60 days."""
     try:
         values = _serializer(secret_key, purpose).loads(token)
     except (BadSignature, UnicodeError) as error:
@@ -60,7 +61,7 @@ def read_token(secret_key: str, purpose: Purpose, token: str, now: datetime) -> 
 
 
 class _Hmac(SigningAlgorithm):
-    """HMAC-SHA256 in one call, a fifth of what the stock algorithm costs."""
+    """HMAC-SHA256 in one call, at a fifth of the cost of the stock algorithm."""
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
         return hmac.digest(key, value, "sha256")
@@ -68,8 +69,7 @@ class _Hmac(SigningAlgorithm):
 
 @cache
 def _signer(secret_key: str, purpose: Purpose) -> Signer:
-    """Signs as the serializer does, with the key derived once: a broadcast makes two tokens for
-    every recipient."""
+    """Return a signer with the key derived once: a broadcast makes two tokens per recipient."""
     key = _serializer(secret_key, purpose).make_signer().derive_key()
     return Signer(key, key_derivation="none", algorithm=_Hmac())
 

@@ -1,4 +1,4 @@
-"""Tokens that grant something: random, for one purpose, kept as SHA-256, used once (DESIGN 11)."""
+"""Random single-purpose tokens, stored as SHA-256 and used once (docs/architecture.md#tokens)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Purpose(StrEnum):
     NEW_EMAIL = "new_email"
     PASSWORD_RESET = "password_reset"  # noqa: S105 - a name, no password
     CONFIRM_SUBSCRIPTION = "confirm_subscription"
-    INVITATION = "invitation"  # works as often, and until, the invitation says
+    INVITATION = "invitation"  # as many uses, and as long, as the invitation allows
 
 
 SIGN_IN = (Purpose.VERIFICATION, Purpose.MAGIC_LINK, Purpose.NEW_EMAIL)
@@ -36,12 +36,12 @@ LIFETIMES = {
 
 
 def new_secret() -> str:
-    """43 URL-safe characters, 256 random bits."""
+    """Return 43 URL-safe characters, 256 random bits."""
     return secrets.token_urlsafe(32)
 
 
 def hash_of(secret: str) -> str:
-    """SHA-256 in hexadecimal: what is stored of a random secret."""
+    """Return the SHA-256 in hexadecimal under which a random secret is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -55,10 +55,9 @@ async def issue(
     invitation_id: int | None = None,
     expires_at: datetime | None = None,
 ) -> str:
-    """Make a token of this Purpose for the user, valid for its lifetime (or until `expires_at`);
-    only its hash is kept.
+    """Issue a token for the user, valid for its purpose's lifetime or until `expires_at`.
 
-    It may be bound to a registration, a subscription or an invitation of theirs.
+    Only its hash is stored. It may be bound to a registration, a subscription or an invitation.
     """
     token = new_secret()
     row = Token(
@@ -76,7 +75,7 @@ async def issue(
 
 
 async def find(session: AsyncSession, purposes: Collection[str], token: str) -> Token:
-    """The usable token's row, untouched. Raises Gone: unknown, other purpose, used or expired."""
+    """Return the usable token's row. Raise Gone: unknown, other purpose, used or expired."""
     row = await find_even_used(session, purposes, token)
     if row.used_at is not None:
         raise Gone
@@ -84,7 +83,7 @@ async def find(session: AsyncSession, purposes: Collection[str], token: str) -> 
 
 
 async def find_even_used(session: AsyncSession, purposes: Collection[str], token: str) -> Token:
-    """The same, for what may be asked again after it was done."""
+    """Return the token's row even if it is used, for requests that may be repeated. Raise Gone."""
     row = await session.scalar(
         select(Token).where(
             Token.token_hash == hash_of(token),
@@ -98,7 +97,7 @@ async def find_even_used(session: AsyncSession, purposes: Collection[str], token
 
 
 async def redeem(session: AsyncSession, purpose: str, token: str) -> Token:
-    """Use the token up and return its row. Raises Gone as `find` does; of two, the slower."""
+    """Redeem the token and return its row. Raise Gone as `find` does, and for the slower of two."""
     now = utc_now()
     claimed = update(Token).where(
         Token.token_hash == hash_of(token),
@@ -113,7 +112,7 @@ async def redeem(session: AsyncSession, purpose: str, token: str) -> Token:
 
 
 async def use_up(session: AsyncSession, subscription_id: int) -> None:
-    """Use up all open tokens of the subscription."""
+    """Mark all open tokens of the subscription as used."""
     await session.execute(
         update(Token)
         .where(Token.subscription_id == subscription_id, Token.used_at.is_(None))
@@ -123,7 +122,7 @@ async def use_up(session: AsyncSession, subscription_id: int) -> None:
 
 
 async def revoke(session: AsyncSession, user_id: int, *purposes: str) -> None:
-    """Use up all open tokens of the user for these purposes."""
+    """Mark all open tokens of the user for these purposes as used."""
     await session.execute(
         update(Token)
         .where(Token.user_id == user_id, Token.purpose.in_(purposes), Token.used_at.is_(None))

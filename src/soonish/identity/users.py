@@ -1,4 +1,4 @@
-"""Reading and locking accounts' rows. Locks are taken in one order: users by id, then claims."""
+"""Read and lock accounts' rows. Locks are taken in one order: users by id, then claims."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from soonish.infra.db.types import Encrypted, UtcDateTime, utc_now
 
 
 def is_live(user: User) -> bool:
-    """True unless the user was deactivated, erased or merged into another."""
+    """Return True unless the user was deactivated, erased or merged into another."""
     return user.deactivated_at is None and user.erased_at is None
 
 
 async def find_by_address(session: AsyncSession, address: str) -> User | None:
-    """The row of a normalised address, whether or not it is an account."""
+    """Return the row of a normalised address, whether or not it is an account."""
     same = User.email_fingerprint == fingerprint_of(address)
     return await session.scalar(select(User).where(same))
 
@@ -73,13 +73,13 @@ def _upsert(*, sqlite: bool) -> ExecutableReturnsRows:
 
 
 async def lock_user(session: AsyncSession, user_id: int) -> User | None:
-    """The user's newest row, locked until the transaction ends."""
+    """Return the user's newest row, locked until the transaction ends."""
     row = select(User).where(User.id == user_id).with_for_update()
     return await session.scalar(row.execution_options(populate_existing=True))
 
 
 async def lock_live_user(session: AsyncSession, user_id: int) -> User:
-    """The same. Raises Gone unless the user is live."""
+    """Return the user's locked row. Raise Gone unless the user is live."""
     user = await lock_user(session, user_id)
     if user is None or not is_live(user):
         raise Gone
@@ -87,10 +87,8 @@ async def lock_live_user(session: AsyncSession, user_id: int) -> User:
 
 
 async def require_live(session: AsyncSession, user_id: int) -> None:
-    """Whoever asked may have been erased since; until the transaction ends they are not.
-
-    Raises Unauthorized.
-    """
+    """Raise Unauthorized if the user is no longer live; block erasure until the transaction
+    ends."""
     live = select(User.id).where(
         User.id == user_id, User.deactivated_at.is_(None), User.erased_at.is_(None)
     )
@@ -105,7 +103,7 @@ async def find_registration(session: AsyncSession, workflow_id: str) -> Registra
 async def lock_open_registrations(
     session: AsyncSession, which: ColumnElement[bool]
 ) -> list[Registration]:
-    """The open ones among these, newest state, locked in the order of their ids."""
+    """Return the open registrations among these, newest state, locked in the order of their ids."""
     rows = (
         select(Registration)
         .where(which, Registration.completed_at.is_(None))

@@ -1,4 +1,4 @@
-"""`<home>/secrets.env`: the secrets that `soonish up` makes once for a machine of its own."""
+"""`<home>/secrets.env`: the secrets that `soonish up` generates once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _MAKERS: dict[str, Callable[[], str]] = {
 def ensure_secrets(home: Path, present: frozenset[str] = frozenset()) -> list[str]:
     """Write the secrets that neither the file nor `present` has; return their names.
 
-    `present` names the secrets that come from elsewhere (environment, `.env`). A value already in
-    the file is never changed: without it the stored addresses could not be read any more.
-    The file has mode 0600 from its first byte and appears whole or not at all.
+    `present` names the secrets that come from elsewhere (environment, `.env`). Values in the file
+    never change: without them the stored addresses would be unreadable. The file has mode 0600
+    from its first byte and is written atomically.
     """
     path = home / "secrets.env"
     text = path.read_text() if path.is_file() else ""
@@ -37,7 +37,7 @@ def ensure_secrets(home: Path, present: frozenset[str] = frozenset()) -> list[st
 
 
 def replace_secret(home: Path, name: str, value: str) -> None:
-    """Give a secret of the file another value; the file appears whole or not at all."""
+    """Replace a secret in the file, atomically."""
     path = home / "secrets.env"
     lines = path.read_text().splitlines() if path.is_file() else []
     kept = [line for line in lines if line.partition("=")[0].strip() != name]

@@ -1,4 +1,4 @@
-"""This process's connection to Temporal: made when first needed, kept, bounded in time."""
+"""The process's connection to Temporal: opened when first needed, with timeouts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _tls(settings: Settings) -> TLSConfig | bool:
 
 
 class Temporal:
-    """Gives the client; connects lazily, so a process starts and serves without Temporal."""
+    """Connects lazily, so that a process starts and serves without Temporal."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -38,9 +38,9 @@ class Temporal:
         self._connecting = asyncio.Lock()
 
     async def client(self) -> Client:
-        """The client, connected at first use; it then reconnects by itself.
+        """Return the client, connected at first use; it then reconnects by itself.
 
-        Raises RPCError or RuntimeError (TimeoutError is turned into it) while Temporal is away.
+        Raises RPCError or RuntimeError (also for a timeout) while Temporal is away.
         """
         async with self._connecting:
             if self._client is None:
@@ -60,7 +60,7 @@ class Temporal:
             raise RuntimeError("Temporal does not answer") from error
 
     async def describe(self, workflow_id: str) -> tuple[str, str] | None:
-        """(status, run id) of the workflow's latest run; None where Temporal does not know it.
+        """Return (status, run id) of the workflow's latest run; None if there is none.
 
         The status is Temporal's in lower case, such as `running`. Raises Unavailable while
         Temporal is away.

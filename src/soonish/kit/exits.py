@@ -1,4 +1,4 @@
-"""How a command ends: 0 done, 1 failed with one clear line on stderr, 2 wrong usage."""
+"""Exit codes of commands: 0 done, 1 failed with one clear line on stderr, 2 wrong usage."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _CLASS = re.compile(r"^<class '[^']*'>: ")  # SQLAlchemy puts it before asyncpg'
 
 @contextmanager
 def exiting_clearly() -> Generator[None]:
-    """Turn what may go wrong in a command into one line on stderr and exit code 1.
+    """Turn expected errors of a command into one line on stderr and exit code 1.
 
-    Anything unforeseen is raised as it is, with its traceback.
+    Unexpected errors are raised as they are, with a traceback.
     """
     try:
         yield
@@ -31,14 +31,14 @@ def exiting_clearly() -> Generator[None]:
 
 
 def explain(error: Exception) -> str | None:
-    """One line for a person about this error; None for one that is a mistake of ours."""
+    """Return one line that explains this error; None for a bug of ours."""
     from pydantic import ValidationError
     from sqlalchemy.exc import DBAPIError
 
     from soonish.errors import SoonishError
 
     if isinstance(error, SoonishError):
-        return one_line(error.detail)
+        return single_line(error.detail)
     if isinstance(error, ValidationError):
         return "; ".join(_field(one["loc"], one["msg"]) for one in error.errors())
     if isinstance(error, DBAPIError):
@@ -46,8 +46,8 @@ def explain(error: Exception) -> str | None:
     return _about_system(error)
 
 
-def one_line(text: object) -> str:
-    """The text in one line, not too long for one."""
+def single_line(text: object) -> str:
+    """Return the text as one line, shortened to 1,000 characters."""
     return " ".join(str(text).split())[:1000]
 
 
@@ -57,9 +57,9 @@ def _field(place: tuple[int | str, ...], message: str) -> str:
 
 
 def _cause(error: BaseException | None) -> str:
-    """The first line of a driver's error: what follows may quote data."""
+    """Return the first line of a driver's error: the others may quote data."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return one_line(_CLASS.sub("", first)).rstrip(".")
+    return single_line(_CLASS.sub("", first)).rstrip(".")
 
 
 def _about_system(error: Exception) -> str | None:

@@ -1,10 +1,10 @@
-"""Addresses as somebody may see them who must not know them."""
+"""Mask addresses for people who must not know them."""
 
 from __future__ import annotations
 
 
 def mask_address(address: str | None) -> str | None:
-    """`anna@example.com` -> `a***@e***.com`; None stays None, other text keeps its first letter."""
+    """Mask `anna@example.com` as `a***@e***.com`; other text keeps its first letter."""
     if not address:
         return None
     local, at, domain = address.rpartition("@")

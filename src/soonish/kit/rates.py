@@ -1,4 +1,4 @@
-"""A sending rate, and how a setting spells one."""
+"""A sending rate, and its spelling in a setting."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True)
 class Rate:
-    """A message every `interval` in the long run, up to `burst` of them at once."""
+    """One message per `interval` in the long run, and up to `burst` of them at once."""
 
     interval: timedelta
     burst: int
 
     def after_send(self, not_before: datetime | None, now: datetime) -> datetime:
-        """`not_before` of a channel that is sent to at `now`, which it allows."""
+        """Return the channel's new `not_before` after a permitted send at `now`."""
         full = now - self.interval * (self.burst - 1)
         return (full if not_before is None else max(not_before, full)) + self.interval
 
 
 def parse_rate(entry: str) -> tuple[str, Rate | None]:
-    """`discord=6/3` is six a minute with a burst of three (1 if not said), `json=0` no limit.
+    """Parse `discord=6/3`: six a minute with a burst of three (default 1); `json=0` is no limit.
 
     Raises ValueError that names the entry.
     """

@@ -1,10 +1,7 @@
-"""What every request and answer of the API shares: strict input, UTC instants, paged lists."""
+"""Shared types of the API's requests and responses: strict input, UTC instants, paged lists."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import unicodedata
 from datetime import UTC, datetime
 from functools import cache
@@ -21,7 +18,6 @@ from pydantic import (
     StringConstraints,
 )
 
-from soonish.errors import InvalidInput
 from soonish.i18n import _
 
 T = TypeVar("T")
@@ -50,7 +46,7 @@ def _to_utc(value: datetime) -> datetime:
 
 
 def one_line_only(value: str) -> str:
-    """Refuse line breaks and other control characters: titles end up in mail headers."""
+    """Refuse line breaks and other control characters, as titles end up in mail headers."""
     if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in value):
         raise ValueError(_("must be one line without control characters"))
     return value
@@ -67,12 +63,12 @@ def _tag(value: str) -> str:
 
 @cache
 def known_timezones() -> frozenset[str]:
-    """The names of IANA's zones; what a machine calls its own zone means another one elsewhere."""
+    """Return IANA's zone names, without those that mean a machine's own zone."""
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def as_z(value: datetime) -> str:
-    """ISO 8601 in UTC with `Z`, as every answer writes a time."""
+    """Format an instant as ISO 8601 in UTC with `Z`, as in every response."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -88,7 +84,7 @@ Tag = Annotated[OneLine, StringConstraints(min_length=1), AfterValidator(_tag)]
 
 
 class Input(BaseModel):
-    """A request body: unknown fields are refused, text is stripped of surrounding space."""
+    """A request body, which refuses unknown fields and strips surrounding space."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -98,25 +94,7 @@ class Output(BaseModel):
 
 
 class Page(BaseModel, Generic[T]):
-    """One page of a list; ask again with `cursor=next_cursor` for what follows."""
+    """One page of a list; `cursor=next_cursor` requests the next one."""
 
     items: list[T]
     next_cursor: str | None = None
-
-
-def encode_cursor(*values: Any) -> str:
-    """Pack the sort key of a page's last row (numbers, texts, datetimes)."""
-    plain = [as_z(v) if isinstance(v, datetime) else v for v in values]
-    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str, size: int) -> list[Any]:
-    """Unpack what encode_cursor made. Raises InvalidInput for anything else."""
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        values = json.loads(base64.urlsafe_b64decode(padded))
-    except (ValueError, binascii.Error, UnicodeDecodeError):
-        values = None
-    if not isinstance(values, list) or len(values) != size:
-        raise InvalidInput("cursor", "is not one of ours; use next_cursor of the page before")
-    return values

@@ -1,4 +1,4 @@
-"""Is every part well? Each is judged within 500 ms."""
+"""Check the health of every part of the installation, each within 500 ms."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class TemporalConnection(BaseModel):
     latency_ms: float
 
 
-async def check(runtime: Runtime) -> HealthReport:
-    """Look at database, Temporal, workers, mail, outbox and Redis (where it is used) at once."""
+async def check_health(runtime: Runtime) -> HealthReport:
+    """Check database, Temporal, workers, mail, outbox and Redis (if used) concurrently."""
     checks: dict[str, Callable[[Runtime], Awaitable[tuple[bool, str]]]] = {
         "database": _database,
         "temporal": _temporal,
@@ -58,15 +58,15 @@ async def check(runtime: Runtime) -> HealthReport:
     }
     if runtime.settings.redis_url:
         checks["limits"] = _limits
-    judged = await asyncio.gather(*(_judge(one, runtime) for one in checks.values()))
-    found = dict(zip(checks, judged, strict=True))
+    results = await asyncio.gather(*(_run_check(one, runtime) for one in checks.values()))
+    found = dict(zip(checks, results, strict=True))
     status = "ok" if all(part.ok for part in found.values()) else "degraded"
     return HealthReport(
         status=status, parts=found, integrations=await _integrations(runtime, found)
     )
 
 
-async def _judge(
+async def _run_check(
     one: Callable[[Runtime], Awaitable[tuple[bool, str]]], runtime: Runtime
 ) -> HealthPart:
     started = time.perf_counter()
@@ -96,7 +96,7 @@ async def _temporal(runtime: Runtime) -> tuple[bool, str]:
 
 
 async def server_version(runtime: Runtime) -> str:
-    """Temporal's version. Raises RPCError or RuntimeError while it is away."""
+    """Return Temporal's version. Raises RPCError or RuntimeError while it is away."""
     client = await runtime.temporal.client()
     answer = await client.workflow_service.get_system_info(
         GetSystemInfoRequest(), timeout=timedelta(seconds=LIMIT_SECONDS)
@@ -148,7 +148,7 @@ async def _integrations(runtime: Runtime, found: dict[str, HealthPart]) -> Integ
 
 
 async def temporal_connection(runtime: Runtime) -> TemporalConnection:
-    """Whether Temporal answers, within 500 ms."""
+    """Return whether Temporal answers within 500 ms."""
     started = time.perf_counter()
     version = None
     try:

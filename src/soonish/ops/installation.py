@@ -1,4 +1,4 @@
-"""What every process of an installation must agree on, and which workers are alive."""
+"""Check that all processes share the fingerprint key, and keep the leases of live workers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sqlalchemy import delete, select
 from soonish.config import Settings
 from soonish.errors import ConfigurationError
 from soonish.infra.db import crypto, sql
-from soonish.infra.db.errors import DATABASE_ERRORS, name_of
+from soonish.infra.db.errors import DATABASE_ERRORS, error_name
 from soonish.infra.db.models.installation import Installation, Lease
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
 
 WORKER_LEASE = timedelta(seconds=30)
-_BEAT_SECONDS = 10.0
+_RENEW_SECONDS = 10.0
 log = structlog.get_logger()
 
 
 async def check_installation(settings: Settings) -> None:
-    """As `check_fingerprint_key`, for who has no open database yet."""
+    """Open the database and call `check_fingerprint_key`."""
     crypto.configure(settings)
     db = Database(settings)
     try:
@@ -34,7 +34,7 @@ async def check_installation(settings: Settings) -> None:
 
 
 async def check_fingerprint_key(db: Database) -> None:
-    """Raise ConfigurationError where FINGERPRINT_KEY is not the one this database was made with."""
+    """Raise ConfigurationError if FINGERPRINT_KEY is not the one this database was made with."""
     expected = crypto.fingerprint("check", "soonish")
     stored = await _fingerprint_check(db)
     if stored is None:
@@ -54,7 +54,7 @@ async def _fingerprint_check(db: Database) -> str | None:
 
 
 async def _keep_fingerprint_check(db: Database, value: str) -> None:
-    """The first process of an installation writes it; whoever is second changes nothing."""
+    """Store the check value, unless another process did so first."""
     async with db.write() as session:
         made = sql.insert(session, Installation).values(name="fingerprint_check", value=value)
         await session.execute(made.on_conflict_do_nothing())
@@ -64,17 +64,17 @@ def worker_name() -> str:
     return f"worker:{socket.gethostname()}:{os.getpid()}"[:64]
 
 
-async def beat(db: Database) -> None:
-    """Keep this worker's lease, until cancelled: health counts the leases that are good."""
+async def keep_worker_lease(db: Database) -> None:
+    """Renew this worker's lease until cancelled: health counts the valid leases."""
     while True:
         try:
-            await _renew(db)
+            await _renew_lease(db)
         except DATABASE_ERRORS as error:
-            log.warning("the worker's lease was not renewed", error=name_of(error))
-        await asyncio.sleep(_BEAT_SECONDS)
+            log.warning("the worker's lease was not renewed", error=error_name(error))
+        await asyncio.sleep(_RENEW_SECONDS)
 
 
-async def _renew(db: Database) -> None:
+async def _renew_lease(db: Database) -> None:
     until = utc_now() + WORKER_LEASE
     async with db.write() as session:
         statement = sql.insert(session, Lease).values(
@@ -89,7 +89,7 @@ async def _renew(db: Database) -> None:
         )
 
 
-async def sign_off(db: Database) -> None:
-    """This worker ends: health must not count it any longer."""
+async def release_worker_lease(db: Database) -> None:
+    """Release this worker's lease, so that health no longer counts it."""
     async with db.write() as session:
         await session.execute(delete(Lease).where(Lease.name == worker_name()))

@@ -1,7 +1,7 @@
-"""Rotation of the encryption key, in steps that can each be repeated (DESIGN 11).
+"""Rotate the encryption key, in steps that can each be repeated (docs/architecture.md#secrets).
 
-add -> promote -> reencrypt -> drop. Where the keys are in secrets.env the steps write that file,
-and running processes follow it. Elsewhere they check, and say what to change in the environment.
+add -> promote -> reencrypt -> drop. If the keys are in secrets.env, the steps write that file and
+running processes follow it. Otherwise they check, and the environment is changed by hand.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from soonish.infra.db.types import Encrypted
 from soonish.infra.secrets_file import replace_secret
 from soonish.ops import key_watch
 
-TARGET = "encryption_key_target"  # the id of the key that a rotation leads to
+TARGET = "encryption_key_target"  # stores the id of the new key
 BATCH = 200
-PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns (DESIGN 3)
+PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns
 
 
-class Rotation:
-    """`wait` is for how many seconds a step waits for the other processes."""
+class KeyRotation:
+    """A rotation whose steps wait up to `wait` seconds for the other processes."""
 
     def __init__(self, db: Database, settings: Settings, wait: float = 60.0) -> None:
         self._db = db
@@ -43,33 +43,37 @@ class Rotation:
         )
 
     async def add(self) -> str:
-        """A new key, last, so that it only decrypts. Returns it where it must be set by hand,
-        else nothing. A second time while a rotation is under way it changes nothing."""
+        """Append a new key, so that it only decrypts; return it if it must be set by hand.
+
+        During a rotation a second call changes nothing.
+        """
         if len(self.keys) > 1:
             if await self._target() is None:
-                await self._aim_at(crypto.key_id(self.keys[-1]))
+                await self._set_target(crypto.key_id(self.keys[-1]))
             return ""
         made = Fernet.generate_key().decode()
         if not self.by_file:
             return made
         await self._write([*self.keys, made])
-        await self._aim_at(crypto.key_id(made))
+        await self._set_target(crypto.key_id(made))
         return ""
 
     async def promote(self) -> None:
-        """The new key first, once every process can read with it.
+        """Put the new key first, once every process can decrypt with it.
 
-        Raises Conflict: there is no new key, or these processes do not know it.
+        Raises Conflict if there is no new key, or a process does not know it.
         """
         target = await self._require_target()
-        await self._until(lambda known: target in known, "does not know the new key")
+        await self._wait_for_processes(lambda known: target in known, "does not know the new key")
         if self.by_file and crypto.key_id(self.keys[0]) != target:
             await self._write(sorted(self.keys, key=lambda key: crypto.key_id(key) != target))
         if self.by_file:
-            await self._until(_encrypts_with(target), "does not encrypt with the new key")
+            await self._wait_for_processes(
+                _encrypts_with(target), "does not encrypt with the new key"
+            )
 
     async def reencrypt(self) -> int:
-        """Write anew what an older key encrypted; how many values. Raises Conflict as promote."""
+        """Re-encrypt values of older keys; return their number. Raises Conflict as promote."""
         await self._require_promoted()
         total = 0
         for table, column in encrypted_columns():
@@ -77,19 +81,19 @@ class Rotation:
         return total
 
     async def drop(self) -> int:
-        """Forget all keys but the first; how many. Raises Conflict while a row needs another."""
+        """Drop all keys but the first; return their number. Raises Conflict if one is needed."""
         if len(self.keys) < 2:
             return 0
         await self._require_promoted()
-        if left := await self.needing_older_keys():
+        if left := await self.count_needing_older_keys():
             raise Conflict(f"{left} values still need an older key: run reencrypt first.")
         dropped = len(self.keys) - 1
         if self.by_file:
             await self._write(self.keys[:1])
         return dropped
 
-    async def needing_older_keys(self) -> int:
-        """How many values the first key cannot read."""
+    async def count_needing_older_keys(self) -> int:
+        """Count the values that the first key cannot decrypt."""
         total = 0
         for table, column in encrypted_columns():
             after = 0
@@ -104,12 +108,12 @@ class Rotation:
         return await self._target() or crypto.key_id(self.keys[-1])
 
     async def _require_promoted(self) -> None:
-        """Every process writes with the first key, so that nothing older comes after this."""
+        """Wait until every process encrypts with the first key. Raises Conflict if one does not."""
         first = crypto.key_id(self.keys[0])
         target = await self._target() if self.by_file and len(self.keys) > 1 else first
         if target not in (None, first):
             raise Conflict("The new key is not the first one yet: run promote first.")
-        await self._until(_encrypts_with(first), "does not encrypt with the new key")
+        await self._wait_for_processes(_encrypts_with(first), "does not encrypt with the new key")
 
     async def _reencrypt(self, table: Table, column: Column[Any]) -> int:
         total, after = 0, 0
@@ -133,7 +137,7 @@ class Rotation:
     async def _write_anew(
         self, table: Table, column: Column[Any], rows: list[tuple[int, str]]
     ) -> int:
-        """Only where it is still what was read: whoever changed it meanwhile used the new key."""
+        """Write values that have not changed since; changed ones are encrypted with the new key."""
         ring, raw = crypto.keyring(), type_coerce(column, Text)
         query = (
             update(table)
@@ -149,8 +153,8 @@ class Rotation:
             done: Any = await connection.execute(query, values)
         return int(done.rowcount) if done.rowcount >= 0 else len(rows)
 
-    async def _until(self, is_ready: Callable[[list[str]], bool], what: str) -> None:
-        """Wait until every living process is ready. Raises Conflict, which names the others."""
+    async def _wait_for_processes(self, is_ready: Callable[[list[str]], bool], what: str) -> None:
+        """Wait until every live process is ready. Raises Conflict that names the others."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait
         while late := sorted(
@@ -164,7 +168,7 @@ class Rotation:
             await asyncio.sleep(0.2)
 
     async def _write(self, wanted: list[str]) -> None:
-        """The whole file at once, or as it was."""
+        """Write the keys to secrets.env and use them."""
         await asyncio.to_thread(replace_secret, self._home, key_watch.NAME, ",".join(wanted))
         self.keys = wanted
         crypto.replace_keys(wanted)
@@ -176,7 +180,7 @@ class Rotation:
             found = await session.scalar(query)
         return found if found in known else None
 
-    async def _aim_at(self, target: str) -> None:
+    async def _set_target(self, target: str) -> None:
         async with self._db.write() as session:
             made = sql.insert(session, Installation).values(name=TARGET, value=target)
             await session.execute(
@@ -185,7 +189,7 @@ class Rotation:
 
 
 def encrypted_columns() -> list[tuple[Table, Column[Any]]]:
-    """Every column that holds what the keys encrypted."""
+    """Return every encrypted column."""
     return [
         (table, column)
         for table in Base.metadata.sorted_tables

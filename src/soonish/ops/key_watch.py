@@ -1,6 +1,7 @@
-"""The encryption keys of a running process: it follows secrets.env, and says which ones it knows.
+"""Follow the encryption keys in secrets.env, and publish those that the process knows.
 
-What it knows is in a lease, so that a rotation can wait for every process (DESIGN 11).
+They are published in a lease, so that a rotation can wait for every process
+(docs/architecture.md#secrets).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy import delete, select
 
 from soonish.config import Settings, is_from_file, read_secrets_file
 from soonish.infra.db import crypto, sql
-from soonish.infra.db.errors import DATABASE_ERRORS, name_of
+from soonish.infra.db.errors import DATABASE_ERRORS, error_name
 from soonish.infra.db.models.installation import Lease
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
@@ -35,7 +36,7 @@ def split(value: str) -> list[str]:
 
 
 class KeyWatch:
-    """One per process that stays: API and workers."""
+    """Watches the keys of one long-lived process: the API or a worker."""
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
@@ -45,7 +46,7 @@ class KeyWatch:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Publish the keys before the block begins, follow them while it lasts."""
+        """Publish the keys before the block, and follow them during it."""
         if is_from_file(NAME):
             crypto.on_unknown_key = self.follow
         await self._look(publish=True)
@@ -58,10 +59,10 @@ class KeyWatch:
                 await task
             crypto.on_unknown_key = None
             with contextlib.suppress(*DATABASE_ERRORS):  # then the lease ends by itself
-                await self._sign_off()
+                await self._release_lease()
 
     def follow(self) -> bool:
-        """Take the keys of the file if they are others by now; whether they were."""
+        """Load the keys of the file if they changed; return whether they did."""
         if not is_from_file(NAME):
             return False
         try:
@@ -70,7 +71,7 @@ class KeyWatch:
                 return False
             crypto.replace_keys(keys)
         except (OSError, ValueError) as error:
-            log.error("the encryption keys in secrets.env cannot be used", error=name_of(error))
+            log.error("the encryption keys in secrets.env cannot be used", error=error_name(error))
             return False
         log.info("encryption keys changed", keys=crypto.keyring().key_ids)
         return True
@@ -90,7 +91,7 @@ class KeyWatch:
         try:
             await self._publish(known)
         except DATABASE_ERRORS as error:
-            log.warning("the known keys were not published", error=name_of(error))
+            log.warning("the known keys were not published", error=error_name(error))
 
     async def _publish(self, known: list[str]) -> None:
         values = {"holder": ",".join(known)[:120], "until": utc_now() + LEASE}
@@ -105,13 +106,13 @@ class KeyWatch:
             )
         self._published = known
 
-    async def _sign_off(self) -> None:
+    async def _release_lease(self) -> None:
         async with self._db.write() as session:
             await session.execute(delete(Lease).where(Lease.name == self._name))
 
 
 async def known_keys(db: Database) -> dict[str, list[str]]:
-    """The ids of the keys that each living process knows, the one it encrypts with first."""
+    """Return the ids of each live process's keys, starting with the one that encrypts."""
     live = select(Lease.name, Lease.holder).where(
         Lease.name.startswith(PREFIX), Lease.until > utc_now()
     )

@@ -1,4 +1,4 @@
-"""Structured logs: `timestamp level service message`, the request's context, and no secret."""
+"""Structured logs without secrets: `timestamp level service message` and the request's context."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s<>\"'`]+")
 
 
 class Redactor:
-    """The last processor before a line is rendered: masks addresses and URLs in every value.
+    """The last processor before a line is rendered, which masks addresses and URLs in all values.
 
-    A URL keeps its scheme, and its host where the host is our own; the rest of it may be a token.
+    A URL keeps its scheme, and its host if that is our own; the rest of it may be a token.
     """
 
     def __init__(self, own_url: str) -> None:
@@ -47,7 +47,7 @@ class Redactor:
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
         for key, value in event.items():
-            # The underscored ones are structlog's own, for the processors that follow.
+            # structlog's own keys, for later processors, start with an underscore.
             if not key.startswith("_"):
                 event[key] = self.redact(value)
         return event
@@ -77,10 +77,10 @@ class Redactor:
 
 
 def configure_logging(settings: Settings, service: str) -> None:
-    """Send structlog's and the standard library's logs to stderr in one form.
+    """Send structlog's and the standard library's logs to stderr in one format.
 
-    `service` (api, worker, up, ...) is on every line; level and form come from LOG_LEVEL and
-    LOG_FORMAT. Exceptions are printed without local variables: those hold secrets.
+    `service` (api, worker, up, ...) is on every line; level and format come from LOG_LEVEL and
+    LOG_FORMAT. Exceptions are printed without local variables, which may be secrets.
     """
     level = logging.getLevelNamesMapping().get(settings.log_level, logging.INFO)
     shared = _shared_processors(service)
@@ -88,7 +88,7 @@ def configure_logging(settings: Settings, service: str) -> None:
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,  # a logger must follow what is configured later
+        cache_logger_on_first_use=False,  # loggers must follow later configuration
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(settings, shared))
@@ -127,7 +127,7 @@ def _event_of_the_workflow(logger: WrappedLogger, name: str, event: EventDict) -
 
 
 def _temporal_ids(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """Temporal's loggers carry the workflow in a dict on the record; take its id from there."""
+    """Take the workflow's id from the dict that Temporal's loggers attach to the record."""
     record = event.get("_record")
     for attribute in ("temporal_workflow", "temporal_activity"):
         context: Any = getattr(record, attribute, None)
@@ -167,7 +167,7 @@ def _in_order(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
 def _quiet(level: int) -> None:
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-    # Below CRITICAL, and even there, Apprise prints the URLs that it was given.
+    # Apprise logs the URLs it gets, even at CRITICAL.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     for name in ("uvicorn", "uvicorn.access", "uvicorn.error"):
         logger = logging.getLogger(name)

@@ -1,4 +1,4 @@
-"""Prometheus metrics: requests of this process, and what the database says of all."""
+"""Prometheus metrics: this process's requests, and counts from the database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _outbox_age = Gauge("soonish_outbox_oldest_seconds", "Age of the oldest", regist
 
 
 async def render(runtime: Runtime) -> bytes:
-    """The metrics as Prometheus text; counts are read from the database at each scrape."""
+    """Render the metrics as Prometheus text; counts are read from the database at each scrape."""
     async with runtime.db.read() as session:
         states = await session.execute(
             select(Delivery.state, func.count()).group_by(Delivery.state)

@@ -1,4 +1,4 @@
-"""Who acts on a subscription: the signed-in user, or the holder of a mail's manage token."""
+"""Find who acts on a subscription: the signed-in user, or the holder of a mail's manage token."""
 
 from __future__ import annotations
 
@@ -29,8 +29,11 @@ async def get_acting_user(
     user: OptionalUser,
     manage_token: ManageToken = None,
 ) -> User:
-    """The user whose subscription to the event is meant. `Authorization` decides alone, then the
-    manage token, then the cookie. Unauthorized without any, NotFound for another event's token."""
+    """Return the user whose subscription to the event is meant.
+
+    `Authorization` takes precedence, then the manage token, then the cookie. Raise Unauthorized
+    without any, NotFound for another event's token.
+    """
     if manage_token is None or "authorization" in request.headers:
         if user is None:
             raise Unauthorized

@@ -1,4 +1,4 @@
-"""Where a request comes from: the peer, or what a trusted proxy says about it."""
+"""Client addresses: the peer, or what a trusted proxy says about it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from soonish.config import Settings
 
-# what a proxy on the same machine adds to the requests of others
+# added by a proxy on the same machine to the requests of others
 _FORWARDING = (
     "forwarded",
     "via",
@@ -21,7 +21,7 @@ _FORWARDING = (
 
 
 def client_address(connection: HTTPConnection, settings: Settings) -> str:
-    """The client's IP address; X-Forwarded-For counts only as far as TRUSTED_PROXIES wrote it."""
+    """Return the client's IP address, trusting X-Forwarded-For only from TRUSTED_PROXIES."""
     address = connection.client.host if connection.client else ""
     forwarded = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")
     while forwarded and _is_trusted(address, settings):
@@ -33,10 +33,10 @@ def client_address(connection: HTTPConnection, settings: Settings) -> str:
 
 
 def is_this_machine(connection: HTTPConnection) -> bool:
-    """Whether somebody on this machine asks for this machine, and no proxy stands between.
+    """Return True if this machine asks for itself without a proxy in between.
 
-    The name that is asked for counts too: a web site may have its own name lead to 127.0.0.1, and
-    the browser of somebody here would then let the site's scripts read the answer.
+    The requested name counts too: a web site may resolve its own name to 127.0.0.1, and the local
+    browser would then let the site's scripts read the answer.
     """
     peer = connection.client.host if connection.client else ""
     proxied = any(name in connection.headers for name in _FORWARDING)
@@ -45,7 +45,7 @@ def is_this_machine(connection: HTTPConnection) -> bool:
 
 
 def _host_name(header: str) -> str:
-    """The name in a Host header without its port, empty where it is none."""
+    """Return the name in a Host header without its port; empty if there is none."""
     try:
         return urlsplit(f"//{header}").hostname or ""
     except ValueError:
@@ -58,7 +58,7 @@ def _is_loopback(address: str) -> bool:
 
 
 def limit_key(address: str) -> str:
-    """What limits count by: an IPv4 address, the /64 network of an IPv6 one."""
+    """Return the key limits count by: an IPv4 address, or the /64 network of an IPv6 one."""
     parsed = _parse(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         mapped = parsed.ipv4_mapped

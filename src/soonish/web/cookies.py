@@ -1,5 +1,4 @@
-"""The cookies of accounts: who is signed in, which browser registered, which one is at the
-provider to sign in."""
+"""Account cookies: the session, the browser that registered, and the OpenID Connect attempt."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from soonish.config import Settings
-from soonish.domain.accounts.oidc import Attempt
+from soonish.domain.accounts.oidc import SignInAttempt
 
 SESSION = "soonish_session"
 REGISTER = "soonish_register"
@@ -58,7 +57,8 @@ def read_attempt(request: Request, settings: Settings) -> str | None:
 
 
 def _set(response: Response, settings: Settings, name: str, value: str, life: timedelta) -> None:
-    """A browser refuses a `__Host-` cookie that a sibling domain or plain http could plant."""
+    """Set a cookie, over https with `__Host-`, which sibling domains and plain http cannot
+    plant."""
     response.set_cookie(
         _name(name, settings),
         value,
@@ -81,16 +81,16 @@ def _is_https(settings: Settings) -> bool:
 SECONDS = 600  # for signing in at the provider
 
 
-def seal(settings: Settings, attempt: Attempt) -> str:
-    """The attempt as a signed text: nobody can make one up for another browser."""
+def seal(settings: Settings, attempt: SignInAttempt) -> str:
+    """Sign the attempt, so that nobody can forge one for another browser."""
     return _serializer(settings).dumps(asdict(attempt))
 
 
-def unseal(settings: Settings, sealed: str | None) -> Attempt | None:
-    """What was sealed within the last ten minutes; None for anything else."""
+def unseal(settings: Settings, sealed: str | None) -> SignInAttempt | None:
+    """Return an attempt sealed within the last ten minutes; None for anything else."""
     try:
         found = cast(dict[str, Any], _serializer(settings).loads(sealed or "", max_age=SECONDS))
-        return Attempt(**found)
+        return SignInAttempt(**found)
     except (BadData, TypeError):  # not ours, too old, or of another version
         return None
 

@@ -1,4 +1,4 @@
-"""Who is an administrator; for everybody else nothing of it exists."""
+"""Dependencies of routes: the database, settings, limits, and who is signed in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from soonish.domain.accounts.sign_in import Browser
 from soonish.domain.integrations.testing import Tester
 from soonish.domain.subscriptions.anonymous import Asker
 from soonish.errors import NotFound, Unauthorized
-from soonish.i18n import accepted
+from soonish.i18n import browser_language
 from soonish.identity.mail_limits import MailAllowance
 from soonish.infra.audit import origin
 from soonish.infra.db.models.accounts import User
@@ -28,7 +28,7 @@ from soonish.web.middleware.rate_limits import MeterDep
 
 
 async def require_admin(user: OptionalUser) -> User:
-    """Raises NotFound for everybody who is no administrator (CONTRACT)."""
+    """Return the administrator. Raise NotFound for everybody else."""
     if user is None or not user.is_admin:
         raise NotFound
     return user
@@ -62,7 +62,7 @@ TesterDep = Annotated[Tester, Depends(get_tester)]
 
 
 async def get_client(request: Request, settings: SettingsDep) -> str:
-    """What limits count the client by (accounts/clients.py)."""
+    """Return the key that limits count the client by (accounts/clients.py)."""
     return client_address.limit_key(client_address.client_address(request, settings))
 
 
@@ -74,7 +74,8 @@ async def get_login_guard(meter: MeterDep, client: ClientDep) -> LoginGuard:
 
 
 async def get_oidc(request: Request, settings: SettingsDep) -> Provider:
-    """One for the process: it keeps the metadata. Raises NotFound where none is configured."""
+    """Return the process's provider, which caches the metadata. Raise NotFound if none is
+    configured."""
     if not settings.oidc_issuer:
         raise NotFound
     state = request.app.state
@@ -92,11 +93,11 @@ async def get_browser(request: Request, settings: SettingsDep) -> Browser:
 
 
 async def get_language(request: Request) -> str | None:
-    """The offered language that the browser likes best; None where it says nothing of the kind."""
-    return accepted(request.headers.get("accept-language", ""))
+    """Return the supported language the browser prefers; None without a preference."""
+    return browser_language(request.headers.get("accept-language", ""))
 
 
-# These two are here for the OpenAPI document; get_access reads what is sent itself.
+# These two are only for the OpenAPI document; get_access reads the request itself.
 _bearer = OAuth2PasswordBearer("/api/auth/token", auto_error=False)
 _cookie = APIKeyCookie(name=cookies.SESSION, auto_error=False)
 
@@ -110,16 +111,16 @@ async def get_access(
     _header: Annotated[str | None, Depends(_bearer)] = None,
     _session: Annotated[str | None, Depends(_cookie)] = None,
 ) -> Access | None:
-    """Who asks, or None. An Authorization header alone decides when it is there.
+    """Return the request's access, or None. An Authorization header takes precedence.
 
-    Raises Unauthorized for a header that is not good, even beside a good cookie, Forbidden for an
-    API token that only reads on a request that does not, and TooManyRequests where the user asks
-    the API too often, however they are signed in.
+    Raise Unauthorized for an invalid header, even beside a valid cookie, Forbidden for a read-only
+    API token on a write, and TooManyRequests if the user exceeds the API's limit, however they are
+    signed in.
     """
     found = await find_access(request, settings, db)
     request.state.user = found.user if found else None  # for error pages, too
     if found is not None:
-        origin.act_as(found.user.id, found.token.id if isinstance(found, TokenAccess) else None)
+        origin.set_actor(found.user.id, found.token.id if isinstance(found, TokenAccess) else None)
     if found is not None and request.url.path.startswith("/api/"):
         await meter.require(API, str(found.user.id))
     if isinstance(found, TokenAccess):
@@ -129,7 +130,7 @@ async def get_access(
 
 
 async def find_access(request: Request, settings: Settings, db: Database) -> Access | None:
-    """Who asks, without any trace of it; raises Unauthorized as get_access."""
+    """Return the request's access without recording it. Raise Unauthorized as get_access does."""
     header = request.headers.get("authorization")
     if header is not None:
         return await _by_header(header, settings, db)
@@ -165,7 +166,7 @@ async def _by_api_token(token: str, db: Database) -> Access:
 
 
 async def _by_access_token(token: str, settings: Settings, db: Database) -> Access:
-    claims = access_tokens.read(settings, token)
+    claims = access_tokens.verify(settings, token)
     async with db.read() as session:
         found = await sessions.find_by_id(session, settings, claims.session_id, claims.user_id)
     if found is None:
@@ -181,14 +182,14 @@ async def _by_cookie(token: str | None, settings: Settings, db: Database) -> Acc
 
 
 async def require_access(found: Annotated[Access | None, Depends(get_access)]) -> Access:
-    """Raises Unauthorized where nobody is signed in."""
+    """Return the access. Raise Unauthorized if nobody is signed in."""
     if found is None:
         raise Unauthorized
     return found
 
 
 async def require_session(found: Annotated[Access, Depends(require_access)]) -> SessionAccess:
-    """For what an API token must not do. Raises Unauthorized, and Forbidden for such a token."""
+    """Return session access. Raise Unauthorized, or Forbidden for an API token."""
     return principal.require_session(found)
 
 

@@ -1,4 +1,4 @@
-"""Every error as its reader can use it: problem details, a fragment for HTMX, or a page."""
+"""Render errors for their reader: problem details, a fragment for HTMX, or a page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soonish.errors import (
@@ -23,12 +23,12 @@ from soonish.errors import (
     NotFound,
     SoonishError,
     TooLarge,
+    TooManyRequests,
     Unavailable,
 )
 from soonish.i18n import LazyText, _
-from soonish.infra.db.errors import is_passing
+from soonish.infra.db.errors import is_transient
 from soonish.web.middleware.methods import allowed_methods, page_above
-from soonish.web.problems import error_headers, problem_response
 from soonish.web.rendering.templating import is_htmx, redirect, render
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ def install_error_handlers(app: FastAPI) -> None:
 async def _handle(request: Request, error: Exception) -> Response:
     found = as_soonish_error(error)
     is_reload = found.status == 405 and request.method == "GET" and _wants_page(request)
-    if is_reload and (above := page_above(request)):  # of what a form was answered with
+    if is_reload and (above := page_above(request)):  # the response to a form
         return redirect(above)
     response = error_response(request, found)
     if isinstance(error, HTTPException) and error.headers:
@@ -70,7 +70,7 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def as_soonish_error(error: Exception) -> SoonishError:
-    """The error of our tree that says the same."""
+    """Return the equivalent error of our own tree."""
     if isinstance(error, SoonishError):
         return error
     if isinstance(error, RequestValidationError):
@@ -79,22 +79,22 @@ def as_soonish_error(error: Exception) -> SoonishError:
             return NotFound()
         return InvalidInput(errors=field_errors(errors))
     if isinstance(error, HTTPException):
-        if error.status_code == 400:  # FastAPI: a body that no parser can read
+        if error.status_code == 400:  # FastAPI: an unparsable body
             return InvalidInput("body", "cannot be read")
         made = _BY_STATUS.get(error.status_code, BadRequest)()
         made.status = error.status_code
         return made
-    if is_passing(error):
+    if is_transient(error):
         return Unavailable("The database does not answer just now. Please try again.")
     return SoonishError()
 
 
-# Pydantic speaks of items where a text is stripped before it is measured.
+# Pydantic speaks of items when a text is stripped before it is measured.
 _LENGTHS = {"too_short": "min_length", "too_long": "max_length"}
 
 
 def field_errors(entries: Iterable[Mapping[str, Any]]) -> list[FieldError]:
-    """Pydantic's errors as ours: dotted names, `body` for the whole, never the input itself."""
+    """Convert Pydantic's errors: dotted names, `body` for the whole, never the input itself."""
     first = list(islice(entries, MAX_FIELD_ERRORS))
     made = {_field_name(entry): _message(entry) for entry in reversed(first)}
     return [FieldError(name, message) for name, message in reversed(made.items())]
@@ -106,7 +106,7 @@ def _field_name(entry: Mapping[str, Any]) -> str:
     parts = [str(part) for part in entry["loc"]]
     if parts and parts[0] in ("body", "query", "header", "cookie"):
         parts = parts[1:]
-    # A union puts the names of its members into the path; our fields are never written so.
+    # A union adds the names of its members to the path; our field names never look like that.
     outer = [part for part in parts[:-1] if part.isdigit() or part.islower()]
     return ".".join(p for p in (*outer, *parts[-1:]) if "[" not in p) or "body"
 
@@ -130,26 +130,28 @@ def _length_message(entry: Mapping[str, Any]) -> LazyText:
 
 
 def error_response(request: Request, error: SoonishError) -> Response:
-    """`error` for whoever asked: the API, HTMX, a browser, or anything else (as the API)."""
+    """Render `error` for the client: the API, HTMX, a browser, or anything else (as the API)."""
     by_htmx = request.headers.get("hx-request") == "true"
     if not _wants_page(request):
-        return problem_response(error)
+        return _problem_response(error)
     stays = by_htmx and not _replaces_the_page(request)
     if error.status == 401 and not (stays and request.method == "POST"):
         return _to_login(request, by_htmx)
     template = "partials/error.html" if stays else "error.html"
     response = render(request, template, status=error.status, error=error)
-    response.headers.update(error_headers(error) | (_IN_PLACE if stays else {}))
+    response.headers.update(_error_headers(error) | (_IN_PLACE if stays else {}))
     return response
 
 
-# What is on the page stays, with what was typed there; the error stands above it.
+# The page keeps its content and typed values; the error appears above.
 _IN_PLACE = {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML", "HX-Reselect": "unset"}
 
 
 def _replaces_the_page(request: Request) -> bool:
-    """A boosted link to another page, or the history. A form, or a link that swaps a section of
-    its page, does not."""
+    """Return True for a boosted link to another page or the history.
+
+    A form, or a link that swaps a section of its page, does not replace the page.
+    """
     headers = request.headers
     link = "hx-boosted" in headers and request.method == "GET" and "hx-target" not in headers
     return link or "hx-history-restore-request" in headers
@@ -161,9 +163,9 @@ def _wants_page(request: Request) -> bool:
 
 
 def _to_login(request: Request, by_htmx: bool) -> Response:
-    """Somebody who is not signed in comes back to the page after signing in."""
+    """Redirect to sign-in, which returns to this page afterwards."""
     url = request.url
-    if is_htmx(request):  # a fragment is no page to come back to
+    if is_htmx(request):  # a fragment is no page to return to
         url = URL(request.headers.get("hx-current-url", "/dashboard"))
     back = url.path + (f"?{url.query}" if url.query else "")
     login = f"/login?next={quote(back)}" if request.method == "GET" else "/login"
@@ -171,10 +173,10 @@ def _to_login(request: Request, by_htmx: bool) -> Response:
 
 
 class UnexpectedErrorMiddleware:
-    """The last net: 500 without any detail, and one line in the log that names the place.
+    """The last safety net: a 500 without details, and a log line with the place in our code.
 
-    The error's text is not logged: it may hold an address or a URL. Starlette's own net would
-    raise it again, and the server would print all of it.
+    The error's text is not logged: it may contain an address or a URL. Starlette's own handler
+    would raise it again, and the server would print all of it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -202,7 +204,7 @@ class UnexpectedErrorMiddleware:
 
 
 def _place(error: Exception) -> str:
-    """`module:line` of our own code nearest to the error."""
+    """Return `module:line` of our own code nearest to the error."""
     place, trace = "", error.__traceback__
     while trace:
         module = trace.tb_frame.f_globals.get("__name__", "")
@@ -210,3 +212,34 @@ def _place(error: Exception) -> str:
             place = f"{module}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
+
+
+def _problem(error: SoonishError) -> dict[str, Any]:
+    """Return `{type, title, status, detail, code}`, for 422 also `errors[{field, message}]`."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if isinstance(error, InvalidInput):
+        document["errors"] = [{"field": e.field, "message": e.message} for e in error.errors]
+    return document
+
+
+def _error_headers(error: SoonishError) -> dict[str, str]:
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after)}
+    if error.code == "insufficient_scope":  # RFC 6750, 3.1
+        return {"WWW-Authenticate": f'Bearer error="{error.code}"'}
+    return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+
+
+def _problem_response(error: SoonishError) -> JSONResponse:
+    return JSONResponse(
+        _problem(error),
+        status_code=error.status,
+        headers=_error_headers(error),
+        media_type="application/problem+json",
+    )

@@ -1,4 +1,4 @@
-"""Puts the web foundation around an application: assets, guards and error answers."""
+"""Install the web foundation in an application: assets, guards and error responses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from soonish.web.rendering.assets import Assets
 
 
 def install_web(app: FastAPI, settings: Settings) -> None:
-    """Mount /assets and add the middleware and error handlers of this folder to `app`.
+    """Mount /assets and add this folder's middleware and error handlers to `app`.
 
     Middleware that is added later (request ids, access log) goes around these.
     """
@@ -34,7 +34,7 @@ def install_web(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(UnexpectedErrorMiddleware)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware,  # never with credentials: a cookie is for our own pages
+            CORSMiddleware,  # never with credentials: cookies are for our own pages
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],

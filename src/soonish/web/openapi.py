@@ -1,4 +1,4 @@
-"""The API's OpenAPI document tells errors as they are: problem details, by status."""
+"""The API's OpenAPI document, with errors as problem details by status."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 
 
 def describe_errors(app: FastAPI) -> None:
-    """Have `app.openapi()` say which errors each operation answers with, and in which form."""
+    """Add each operation's error responses to `app.openapi()`."""
     make = app.openapi
 
     def described() -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _add_errors(document: dict[str, Any]) -> None:
 
 
 def _errors_of(path: str, method: str, operation: dict[str, Any]) -> Iterator[tuple[int, str]]:
-    """Status and description of every error that the operation may answer with."""
+    """Yield status and description of every error the operation may return."""
     if operation.get("security") or path in _SIGN_IN:
         yield 401, "No or bad credentials"
     if method in _UNSAFE or operation.get("security"):

@@ -1,4 +1,4 @@
-"""Parameters of paths and queries that the whole API shares. Workers do without FastAPI."""
+"""Path and query parameters shared by the whole API. Workers do without FastAPI."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_PAGE = 200
 
 
 def _only_digits(value: Any) -> Any:
-    # Pydantic would read "1.0", "+1" and "1 " as 1: one thing would have many addresses.
+    # Pydantic would read "1.0", "+1" and "1 " as 1, giving one resource many addresses.
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
         raise ValueError("must be a number in digits")
     return value

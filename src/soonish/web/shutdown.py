@@ -1,4 +1,4 @@
-"""Hearing of the end of the process before the server waits for its open requests."""
+"""Detect shutdown before the server waits for its open requests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ENDING = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def on_signal(told: Callable[[], object]) -> Generator[None]:
-    """Within the block, call `told` as well when a signal asks the process to end.
+    """Within the block, also call `told` when a signal asks the process to end.
 
-    An ASGI server first waits for open responses and only then ends the lifespan, and a stream
-    is never over by itself. Elsewhere than in the main thread there is nothing to hear.
+    An ASGI server waits for open responses before it ends the lifespan, and a stream never ends by
+    itself. Outside the main thread there are no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

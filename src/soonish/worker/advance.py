@@ -1,7 +1,7 @@
-"""What an event's outbox rows ask for, done in one transaction (DESIGN 4).
+"""Process an event's outbox rows in one transaction (docs/architecture.md#outbox).
 
-`advance` is the only consumer of an event's stream: it takes up to 500 undone rows in id order,
-writes the notifications and ledger rows they ask for and marks them done.
+`Advance` is the only consumer of an event's stream: it takes up to 500 undone rows in id order,
+writes the notifications and ledger rows that they request, and marks them done.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
@@ -24,7 +24,7 @@ from soonish.domain.events.queries import status_of
 from soonish.domain.reminders import queries
 from soonish.domain.reminders import service as reminders
 from soonish.errors import InvalidInput, SoonishError
-from soonish.infra.db.errors import is_passing
+from soonish.infra.db.errors import is_transient
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.reminders import Reminder
@@ -34,14 +34,14 @@ from soonish.kit.schemas import as_z
 from soonish.worker import announcements
 from soonish.workflow_types import EventPlan, HandItem
 
-MAX_EXPANDED = 50_000  # no write transaction of SQLite over half a second (DESIGN 3)
+MAX_EXPANDED = 50_000  # no write transaction of SQLite over half a second
 log = structlog.get_logger()
 Handler = Callable[[AsyncSession, Event, Sequence[dict[str, Any]], datetime], Awaitable[None]]
 
 
 @dataclass
 class Advance:
-    """One call: the session is the caller's transaction."""
+    """One run; the session is the caller's transaction."""
 
     session: AsyncSession
     event: Event
@@ -49,15 +49,15 @@ class Advance:
     now: datetime
 
     async def run(self, by_hand: Sequence[HandItem]) -> EventPlan:
-        """Take what is undone and what was sent by hand; say what the workflow does next."""
+        """Process undone rows and signals sent by hand; return what the workflow does next."""
         await announcements.created(self.session, self.event, self.now)
         for item in by_hand:
             await self._take_by_hand(item)
         rows = await outbox.undone(self.session, self.event.temporal_workflow_id)
-        # now, not before: a row's event is at least as new as the row
+        # Refresh only now, so that the event is at least as new as the rows.
         await self.session.refresh(self.event)
         await self._drop_reminders()
-        taken = await self._one_transactions_worth(rows)
+        taken = await self._fit_one_transaction(rows)
         for kind, group in groupby(taken, key=lambda row: row.kind):
             await self._take(kind, list(group))
         await self.session.flush()
@@ -70,15 +70,15 @@ class Advance:
         return timedelta(days=self.settings.event_grace_days)
 
     async def _drop_reminders(self) -> None:
-        """Their schedules go as soon as the event is over; a remind-me has no anchor to lose."""
+        """Remove the reminders of a cancelled or past event, but keep remind-mes of a past one."""
         if self.event.cancelled_at:
             await reminders.drop_event(self.session, self.event.id)
         elif self.event.over_at <= self.now:
             mine = Reminder.event_id == self.event.id
             await queries.mark_removed(self.session, mine, now=self.now)
 
-    async def _one_transactions_worth(self, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
-        """So many of the rows that those for a whole audience write MAX_EXPANDED ledger rows."""
+    async def _fit_one_transaction(self, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
+        """Limit the rows so that they expand to MAX_EXPANDED ledger rows or fewer."""
         to_all = [n for n, row in enumerate(rows) if row.kind in announcements.TO_ALL]
         if len(to_all) < 2:
             return rows
@@ -98,18 +98,18 @@ class Advance:
             log.warning("a signal sent by hand is refused", **refused)
             await self.session.refresh(self.event)
         except Exception as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
             log.exception("a signal sent by hand cannot be done", kind=item.kind)
             await self.session.refresh(self.event)
 
     async def _take(self, kind: str, rows: list[OutboxRow]) -> None:
-        """A run of rows of one kind together; one by one if one of them cannot be done."""
-        handler = announcements.HANDLERS.get(kind, announcements.nothing)
+        """Process rows of one kind together, or one by one if that fails."""
+        handler = announcements.HANDLERS.get(kind, announcements.only_wake)
         try:
             await self._in_savepoint(handler, rows)
         except Exception as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
             await self._one_by_one(handler, rows)
 
@@ -118,7 +118,7 @@ class Advance:
             try:
                 await self._in_savepoint(handler, [row])
             except Exception as error:
-                if is_passing(error):
+                if is_transient(error):
                     raise
                 row.error = f"{type(error).__name__}: see the log of this time"
                 row.done_at = self.now
@@ -133,12 +133,12 @@ class Advance:
 async def plan(
     session: AsyncSession, event: Event, settings: Settings, now: datetime, *, more: bool
 ) -> EventPlan:
-    """What is open for the event, as read from the database."""
+    """Return what is left to do for the event, as read from the database."""
     close_at = event.over_at + timedelta(days=settings.event_grace_days)
     return EventPlan(
         exists=True,
         more=more,
-        sync_reminders=await _reminders_differ(session, event),
+        sync_reminders=await _has_unsynced_reminders(session, event),
         broadcasts=await completion.open_broadcasts(session, event.id, now),
         status=status_of(event, now),
         subscriber_count=await _count_subscribers(session, event.id),
@@ -148,18 +148,13 @@ async def plan(
     )
 
 
-async def _reminders_differ(session: AsyncSession, event: Event) -> bool:
-    unarmed = and_(
-        Reminder.armed_at.is_(None), Reminder.fired_at.is_(None), Reminder.expired_at.is_(None)
-    )
-    query = select(Reminder.id).where(
-        Reminder.event_id == event.id, or_(unarmed, Reminder.removed_at.is_not(None))
-    )
+async def _has_unsynced_reminders(session: AsyncSession, event: Event) -> bool:
+    query = select(Reminder.id).where(queries.is_unsynced(event.id))
     return await session.scalar(query.limit(1)) is not None
 
 
 async def _upcoming(session: AsyncSession, event_id: int) -> list[dict[str, Any]]:
-    """What the query `get_status` shows: the next 50 reminders."""
+    """Return the next 50 reminders, for the query `get_status`."""
     query = select(Reminder).where(
         Reminder.event_id == event_id, Reminder.fired_at.is_(None), Reminder.removed_at.is_(None)
     )

@@ -1,6 +1,6 @@
-"""What each kind of outbox row announces: the notification and its ledger rows.
+"""Write the notification and ledger rows that each kind of outbox row requests.
 
-Every handler takes the payloads of a run of rows of its kind, and may be called again with the
+Every handler takes the payloads of consecutive rows of its kind, and may be called again with the
 same ones: notifications have a deterministic `dedup_key`, ledger rows a unique target.
 """
 
@@ -24,32 +24,40 @@ from soonish.domain.subscriptions import service as subscriptions
 from soonish.errors import FieldError, InvalidInput
 from soonish.infra.db import sql
 from soonish.infra.db.models.events import Event, EventUpdate
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import (
+    FAREWELLS,
+    Delivery,
+    DeliveryState,
+    Notification,
+    NotificationKind,
+)
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.outbox import streams
 from soonish.kit.schemas import MAX_ID
 from soonish.workflow_types import HandItem
 
 Payloads = Sequence[dict[str, Any]]
-_MESSAGE = ("title", "body", "subscription_ids")  # what a message by hand may say (CONTRACT)
+_MESSAGE = ("title", "body", "subscription_ids")  # the payload of a message by hand
 
 
-async def nothing(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
-    """A wake: the plan that follows says what there is to do."""
+async def only_wake(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
+    """Do nothing for a wake: the plan that follows says what there is to do."""
 
 
 async def created(session: AsyncSession, event: Event, now: datetime) -> None:
-    """The organizer's creation notice, once per event."""
+    """Write the organizer's creation notice, once per event."""
     known = select(Notification.id).where(Notification.dedup_key == f"created:{event.id}")
     if await session.scalar(known) is not None:
         return
-    notification = await _ensure(session, event, "created", f"created:{event.id}", now)
+    notification = await _ensure(
+        session, event, NotificationKind.CREATED, f"created:{event.id}", now
+    )
     session.add(
         Delivery(
             notification_id=notification.id,
             user_id=event.owner_user_id,
             target_key=MAIL,
-            state=State.PENDING,
+            state=DeliveryState.PENDING,
             expires_at=now + expansion.MESSAGE_LIFETIME,
             created_at=now,
         )
@@ -59,47 +67,48 @@ async def created(session: AsyncSession, event: Event, now: datetime) -> None:
 
 
 async def added(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
-    """Welcome these subscriptions: one notification per event, a delivery each.
+    """Welcome new subscribers: one notification per event, with a delivery for each.
 
-    A `muted` one has a row too, suppressed: its address has had enough mails that strangers cause.
+    The delivery of a `muted` subscription is suppressed: its address is over the limit of mails
+    that strangers can cause.
     """
-    welcome = await _ensure(session, event, "welcome", f"welcome:{event.id}", now)
+    welcome = await _ensure(session, event, NotificationKind.WELCOME, f"welcome:{event.id}", now)
     chosen = Subscription.id.in_(sql.id_list(session, _ids(payloads, "subscription_id")))
-    await expansion.expand(session, welcome, chosen, _of(event), now=now)
+    await expansion.expand(session, welcome, chosen, _belongs_to(event), now=now)
     if muted := _ids([one for one in payloads if one.get("muted")], "subscription_id"):
         await expansion.mute(session, welcome, muted, now)
 
 
 async def removed(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
-    """Say goodbye: by the service's mail, since the person may have no channel any more."""
+    """Write the farewell, by service mail since the person may have no channel any more."""
     chosen = Subscription.id.in_(sql.id_list(session, _ids(payloads, "subscription_id")))
-    reasons = select(Subscription.end_reason).where(chosen, _of(event)).distinct()
-    for kind in {"removed", "unsubscribed"} & set((await session.scalars(reasons)).all()):
+    reasons = select(Subscription.end_reason).where(chosen, _belongs_to(event)).distinct()
+    for kind in set(FAREWELLS) & set((await session.scalars(reasons)).all()):
         farewell = await _ensure(session, event, kind, f"{kind}:{event.id}", now)
-        ended = and_(chosen, Subscription.end_reason == kind, _of(event))
+        ended = and_(chosen, Subscription.end_reason == kind, _belongs_to(event))
         await expansion.add_mail(session, farewell, ended, now=now)
     for payload in payloads:
         if payload.get("notify_others"):
-            await _tell_others(session, event, int(payload["subscription_id"]), now)
+            await _notify_others(session, event, int(payload["subscription_id"]), now)
 
 
-async def _tell_others(
+async def _notify_others(
     session: AsyncSession, event: Event, subscription_id: int, now: datetime
 ) -> None:
     notification = await _ensure(
         session,
         event,
-        "manual",
+        NotificationKind.MANUAL,
         f"removed-others:{subscription_id}",
         now,
         title=f"Somebody left {event.name}",
         body=f"The organizer of {event.name} removed a subscriber.",
     )
-    await expansion.expand(session, notification, _of(event), now=now)
+    await expansion.expand(session, notification, _belongs_to(event), now=now)
 
 
 async def updated(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
-    """Tell everybody what changed, old and new; by hand without `update_id`: only a wake."""
+    """Announce changes to all; a signal by hand without `update_id` only wakes the workflow."""
     for update_id in _ids(payloads, "update_id"):
         update = await session.get(EventUpdate, update_id)
         if update is None or update.event_id != event.id:
@@ -107,7 +116,7 @@ async def updated(session: AsyncSession, event: Event, payloads: Payloads, now: 
         notification = await _ensure(
             session,
             event,
-            "update",
+            NotificationKind.UPDATE,
             f"update:{update_id}",
             update.created_at,
             title=update.title,
@@ -118,7 +127,7 @@ async def updated(session: AsyncSession, event: Event, payloads: Payloads, now: 
 
 
 async def manual(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
-    """The organizer's own message, to all or to the chosen ones."""
+    """Expand the organizer's own message, to all or to selected subscribers."""
     for notification_id in _ids(payloads, "notification_id"):
         notification = await expansion.lock(session, notification_id)
         if notification is None or notification.event_id != event.id:
@@ -127,9 +136,11 @@ async def manual(session: AsyncSession, event: Event, payloads: Payloads, now: d
 
 
 async def cancelled(session: AsyncSession, event: Event, payloads: Payloads, now: datetime) -> None:
-    """Tell everybody; what was not sent of earlier notifications is not sent any more."""
+    """Announce the cancellation to all, and suppress unsent rows of earlier notifications."""
     key = f"cancelled:{event.id}"
-    notification = await _ensure(session, event, "cancelled", key, event.cancelled_at or now)
+    notification = await _ensure(
+        session, event, NotificationKind.CANCELLED, key, event.cancelled_at or now
+    )
     await expansion.suppress_open(session, event.id, notification.id, now)
     await _expand_as_of(session, event, notification, now)
 
@@ -140,7 +151,7 @@ HANDLERS = {
     streams.EVENT_UPDATED: updated,
     streams.SEND_MANUAL_NOTIFICATION: manual,
     streams.CANCEL_EVENT: cancelled,
-    streams.WAKE: nothing,
+    streams.WAKE: only_wake,
 }
 
 TO_ALL = (streams.EVENT_UPDATED, streams.SEND_MANUAL_NOTIFICATION, streams.CANCEL_EVENT)
@@ -149,7 +160,7 @@ TO_ALL = (streams.EVENT_UPDATED, streams.SEND_MANUAL_NOTIFICATION, streams.CANCE
 async def by_hand(
     session: AsyncSession, event: Event, item: HandItem, now: datetime, *, grace: timedelta
 ) -> None:
-    """A signal that did not come from the outbox; what is refused is logged by the caller."""
+    """Process a signal sent by hand, not from the outbox. The caller logs refusals."""
     if item.kind == streams.SEND_MANUAL_NOTIFICATION and "notification_id" not in item.payload:
         policy.require_open_for_messages(event, grace, now)
         await _manual_by_hand(session, event, item, now)
@@ -159,14 +170,14 @@ async def by_hand(
     elif item.kind == streams.PARTICIPANT_REMOVED:
         await _remove_by_hand(session, event, item, now)
     else:
-        handler = HANDLERS.get(item.kind, nothing)
+        handler = HANDLERS.get(item.kind, only_wake)
         await handler(session, event, [item.payload], now)
 
 
 async def _remove_by_hand(
     session: AsyncSession, event: Event, item: HandItem, now: datetime
 ) -> None:
-    """As an organizer's removal; one that has ended is told that it has, if it was not yet."""
+    """Remove as an organizer would; if the subscription has ended, make sure of its farewell."""
     for subscription_id in _ids([item.payload], "subscription_id"):
         this = policy.of_event(event, subscription_id)
         if not await subscriptions.end(session, "removed", now, this, by=None):
@@ -181,7 +192,7 @@ async def _manual_by_hand(
     notification = await _ensure(
         session,
         event,
-        "manual",
+        NotificationKind.MANUAL,
         f"hand:{item.key}",
         now,
         title=message.title,
@@ -189,12 +200,12 @@ async def _manual_by_hand(
         audience=message.subscription_ids,
     )
     if notification.expanded_at is None:
-        notifications.note(session, notification)
+        notifications.record_message(session, notification)
         await _expand_as_of(session, event, notification, now)
 
 
 def _message(payload: dict[str, Any]) -> ManualMessage:
-    """As over HTTP. Raises InvalidInput."""
+    """Validate the payload as over HTTP. Raises InvalidInput."""
     named = {name: payload[name] for name in _MESSAGE if name in payload}
     try:
         return ManualMessage.model_validate(named)
@@ -206,10 +217,10 @@ def _message(payload: dict[str, Any]) -> ManualMessage:
 async def _expand_as_of(
     session: AsyncSession, event: Event, notification: Notification, now: datetime
 ) -> None:
-    """The audience as of the request: whoever subscribed later has the newer facts already."""
+    """Expand for the audience at the request: later subscribers have the newer facts already."""
     if notification.expanded_at is not None:
         return
-    conditions = [_of(event), Subscription.created_at <= notification.created_at]
+    conditions = [_belongs_to(event), Subscription.created_at <= notification.created_at]
     if notification.audience is not None:
         ids = _numbers(notification.audience, "subscription_ids")
         conditions.append(Subscription.id.in_(sql.id_list(session, ids)))
@@ -220,12 +231,12 @@ async def _expand_as_of(
 async def _ensure(
     session: AsyncSession, event: Event, kind: str, key: str, at: datetime, **values: Any
 ) -> Notification:
-    return await expansion.ensure(
+    return await expansion.get_or_create(
         session, event_id=event.id, kind=kind, dedup_key=key, created_at=at, **values
     )
 
 
-def _of(event: Event) -> Any:
+def _belongs_to(event: Event) -> Any:
     return Subscription.event_id == event.id
 
 
@@ -234,7 +245,7 @@ def _ids(payloads: Payloads, name: str) -> list[int]:
 
 
 def _numbers(values: Any, name: str) -> list[int]:
-    """Ids as they come in a payload. Raises InvalidInput for anything else."""
+    """Read the ids of a payload. Raises InvalidInput for anything else."""
     try:
         ids = [int(value) for value in values]
     except (TypeError, ValueError):

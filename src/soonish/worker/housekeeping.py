@@ -1,6 +1,6 @@
 """Housekeeping by the leading worker: expire messages, switch off channels, end subscriptions.
 
-Needs the database only.
+It needs only the database.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, literal, select, update
+from sqlalchemy import Select, String, literal, select, update
 
 from soonish.delivery.channels import health
 from soonish.delivery.ledger import completion
-from soonish.delivery.ledger.owner_mail import mail_owners
+from soonish.delivery.ledger.account_mail import mail_owners
 from soonish.domain.subscriptions.confirmation import LIFETIME
-from soonish.infra.db.models.notifications import Delivery, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState
 from soonish.infra.db.models.subscriptions import PENDING_CONFIRMATION, Subscription
 from soonish.infra.db.session import Database
 
-AT_ONCE = 500  # notifications, and channels, of one turn
-CHANNELS = 50  # that one transaction switches off
-PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns (DESIGN 3)
-BATCH = 500  # subscriptions of one transaction
-BATCHES = 20  # of one turn
+AT_ONCE = 500  # notifications, and channels, per run
+CHANNELS = 50  # switched off per transaction
+PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns
+BATCH = 500  # subscriptions per transaction
+BATCHES = 20  # per run
 UNCONFIRMED = "unconfirmed"  # the end_reason
 log = structlog.get_logger()
 
 
 async def run(db: Database, now: datetime) -> None:
-    """One turn; what it leaves is the next one's."""
+    """Do one run; the next run does what is left."""
     expired = await expire_overdue(db, now)
     switched_off = await switch_off_long_failing(db, now)
     if expired or switched_off:
@@ -41,7 +41,7 @@ async def run(db: Database, now: datetime) -> None:
 
 
 async def expire_overdue(db: Database, now: datetime) -> int:
-    """Mark rows that wait past their `expires_at` and complete their notifications; how many."""
+    """Expire overdue rows and complete their notifications; return the number of rows."""
     expired = 0
     for notification_id in await _overdue(db, now):
         async with db.write() as session:
@@ -51,7 +51,7 @@ async def expire_overdue(db: Database, now: datetime) -> int:
 
 
 async def switch_off_long_failing(db: Database, now: datetime) -> int:
-    """As channel_health does, in several transactions; how many channels."""
+    """Switch off long failing channels in several transactions; return their number."""
     total = 0
     while total < AT_ONCE:
         async with db.read() as session:
@@ -70,7 +70,10 @@ async def switch_off_long_failing(db: Database, now: datetime) -> int:
 async def _overdue(db: Database, now: datetime) -> Sequence[int]:
     query = (
         select(Delivery.notification_id)
-        .where(Delivery.state.in_((State.PENDING, State.RETRYING)), Delivery.expires_at <= now)
+        .where(
+            Delivery.state.in_((DeliveryState.PENDING, DeliveryState.RETRYING)),
+            Delivery.expires_at <= now,
+        )
         .distinct()
         .order_by(Delivery.notification_id)
         .limit(AT_ONCE)
@@ -80,7 +83,7 @@ async def _overdue(db: Database, now: datetime) -> Sequence[int]:
 
 
 async def end_unconfirmed(db: Database, now: datetime) -> int:
-    """End what was asked for 7 days ago and never confirmed, telling nobody; how many."""
+    """End subscriptions not confirmed within 7 days, silently; return their number."""
     total = 0
     for _ in range(BATCHES):
         async with db.read() as session:
@@ -89,7 +92,7 @@ async def end_unconfirmed(db: Database, now: datetime) -> int:
         async with db.write() as session:
             result: Any = await session.execute(
                 update(Subscription)
-                # both again: on PostgreSQL somebody may confirm between the two SELECTs
+                # Check again: on PostgreSQL somebody may confirm between the two SELECTs.
                 .where(Subscription.id.in_(_unconfirmed(now, BATCH)), *_is_waiting())
                 .values(ended_at=now, end_reason=UNCONFIRMED)
                 .execution_options(synchronize_session=False)
@@ -109,6 +112,6 @@ def _unconfirmed(now: datetime, limit: int) -> Select[int]:
 
 
 def _is_waiting() -> tuple[Any, ...]:
-    # written out in the statement, so that SQLite sees that its partial index fits
-    waiting = literal(PENDING_CONFIRMATION, literal_execute=True)
+    # A literal, not a parameter, so that SQLite can use its partial index.
+    waiting = literal(PENDING_CONFIRMATION, String, literal_execute=True)
     return Subscription.ended_at.is_(None), Subscription.status == waiting

@@ -1,5 +1,8 @@
-"""Heartbeats for every activity that has a heartbeat timeout: a dead worker's work is soon
-another's, instead of waiting for the timeout of the whole attempt."""
+"""Interceptors that send heartbeats and log activities and workflows.
+
+Every activity with a heartbeat timeout sends heartbeats, so that a dead worker's work soon moves
+to another instead of waiting for the timeout of the whole attempt.
+"""
 
 from __future__ import annotations
 
@@ -22,34 +25,38 @@ HEARTBEAT_SECONDS = 2.0
 
 
 class HeartbeatInterceptor(Interceptor):
+    """Sends heartbeats for activities that have a heartbeat timeout."""
+
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        return _Beating(next)
+        return _HeartbeatingActivities(next)
 
 
-class _Beating(ActivityInboundInterceptor):
+class _HeartbeatingActivities(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         if not activity.info().heartbeat_timeout:
             return await super().execute_activity(input)
-        beating = asyncio.create_task(_beat())
+        heartbeats = asyncio.create_task(_send_heartbeats())
         try:
             return await super().execute_activity(input)
         finally:
-            beating.cancel()
+            heartbeats.cancel()
 
 
-async def _beat() -> None:
+async def _send_heartbeats() -> None:
     while True:
         activity.heartbeat()
         await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 log = structlog.get_logger()
-# Our formatter takes the ids from the record; nobody wants all of it in the message as well.
+# Our formatter takes the ids from the record, so keep them out of the message.
 workflow.logger.workflow_info_on_message = False
 activity.logger.activity_info_on_message = False
 
 
 class LogInterceptor(Interceptor):
+    """Logs the start and end of workflows and activities."""
+
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Activities(next)
 

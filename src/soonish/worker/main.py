@@ -1,4 +1,4 @@
-"""A worker process (`python -m soonish.worker`): workflows, activities, relay, reconcile."""
+"""Run a worker process (`python -m soonish.worker`): workflows, activities, relay, reconcile."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from soonish.config import Settings, load_settings
 from soonish.delivery.sending.deliverer import Deliverer
-from soonish.infra.db.errors import DATABASE_ERRORS, name_of
+from soonish.infra.db.errors import DATABASE_ERRORS, error_name
 from soonish.local.parent import notify_ready, watch_parent
 from soonish.ops import installation
 from soonish.ops.key_watch import KeyWatch
 from soonish.ops.logging import configure_logging
-from soonish.runtime import Runtime, make_runtime
+from soonish.runtime import Runtime, make_runtime, tune_garbage_collection
 from soonish.worker.activities.accounts import AccountActivities
 from soonish.worker.activities.broadcasts import BroadcastActivities
 from soonish.worker.activities.events import EventActivities
 from soonish.worker.activities.maintenance import RetentionActivities
 from soonish.worker.activities.reminders import ReminderActivities, ScheduleActivities
-from soonish.worker.garbage import collect_rarely
 from soonish.worker.interceptors import HeartbeatInterceptor, LogInterceptor
 from soonish.worker.reconcile import Reconcile
 from soonish.worker.workflows.account import SessionWorkflow, UserVerificationWorkflow
@@ -47,14 +46,14 @@ WORKFLOWS = [
     SessionWorkflow,
     MaintenanceWorkflow,
 ]
-GRACE = timedelta(seconds=8)  # what an attempt under way may still take at shutdown
-CACHED_WORKFLOWS = 300  # each takes about 150 KB; any other is replayed from its history
+GRACE = timedelta(seconds=8)  # the time that attempts in flight get at shutdown
+CACHED_WORKFLOWS = 300  # each takes about 150 KB; others are replayed from their history
 CLOSE_SECONDS = 1.0  # after that grace
 log = structlog.get_logger()
 
 
 def activities_of(runtime: Runtime) -> list[Any]:
-    """All activities, as bound methods of the objects that hold their dependencies."""
+    """Return all activities, as bound methods of the objects that hold their dependencies."""
     deliverer = Deliverer(
         runtime.db, runtime.settings, runtime.sender, runtime.mailer, runtime.slow_sends
     )
@@ -77,9 +76,9 @@ def _activity_methods(owner: object) -> list[Any]:
 
 
 def make_workers(client: Client, runtime: Runtime, queues: Collection[str] = ()) -> list[Worker]:
-    """One worker, or one for workflows and one for activities where their queues differ.
+    """Return one worker, or one for workflows and one for activities if their queues differ.
 
-    With `queues` only those that serve one of them.
+    `queues` limits them to those that serve one of these queues.
     """
     settings = runtime.settings
     activities = activities_of(runtime)
@@ -119,13 +118,13 @@ def _worker(
 
 
 async def run(settings: Settings, stop: asyncio.Event, queues: Collection[str] = ()) -> None:
-    """Work until `stop` is set, on these task queues (default: all); waits for Temporal."""
+    """Work until `stop` is set, on these task queues (default: all). Waits for Temporal."""
     runtime = make_runtime(settings, in_background=True)
     await installation.check_fingerprint_key(runtime.db)
     reconcile = Reconcile(runtime.db, runtime.temporal, runtime.relay, settings)
     background = [
         asyncio.create_task(runtime.relay.run()),
-        asyncio.create_task(installation.beat(runtime.db)),
+        asyncio.create_task(installation.keep_worker_lease(runtime.db)),
     ]
     try:
         async with KeyWatch(runtime.db, settings).running():
@@ -137,20 +136,20 @@ async def run(settings: Settings, stop: asyncio.Event, queues: Collection[str] =
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await _sign_off(runtime, reconcile)
+        await _release_leases(runtime, reconcile)
         await runtime.close(CLOSE_SECONDS)
 
 
-async def _sign_off(runtime: Runtime, reconcile: Reconcile) -> None:
+async def _release_leases(runtime: Runtime, reconcile: Reconcile) -> None:
     try:
-        await reconcile.resign()
-        await installation.sign_off(runtime.db)
+        await reconcile.step_down()
+        await installation.release_worker_lease(runtime.db)
     except DATABASE_ERRORS as error:
-        log.warning("the worker's leases stay until they end", error=name_of(error))
+        log.warning("the worker's leases stay until they end", error=error_name(error))
 
 
 async def _connected(runtime: Runtime, stop: asyncio.Event) -> Client | None:
-    """The client once Temporal answers for the namespace; None if asked to stop before."""
+    """Wait until Temporal answers for the namespace; return None if `stop` is set before."""
     tries = 0
     while not stop.is_set():
         try:
@@ -194,7 +193,7 @@ async def _main(queues: Collection[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     watch_parent()
-    collect_rarely()
+    tune_garbage_collection()
     await run(settings, stop, queues)
 
 

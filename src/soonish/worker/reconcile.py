@@ -1,6 +1,8 @@
-"""Reconcile: compares the database with Temporal and restarts what is missing (DESIGN 4).
+"""Compare the database with Temporal and restart missing workflows.
 
 The database is the truth. One process at a time leads, by a lease in the database.
+
+See docs/architecture.md#reconcile.
 """
 
 from __future__ import annotations
@@ -16,13 +18,23 @@ from typing import Any
 import structlog
 from sqlalchemy import Select, String, and_, cast, delete, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
 from temporalio.service import RPCError
 
 from soonish.config import Settings
 from soonish.delivery.ledger.routing import is_active
 from soonish.domain.reminders import schedules
 from soonish.infra.db import sql
-from soonish.infra.db.errors import DATABASE_ERRORS, name_of
+from soonish.infra.db.errors import DATABASE_ERRORS, error_name
 from soonish.infra.db.models.accounts import Registration, Session
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.installation import Lease
@@ -32,15 +44,17 @@ from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
 from soonish.infra.outbox.relay import Relay
-from soonish.infra.temporal import Temporal
-from soonish.worker import housekeeping, maintenance_schedule
-from soonish.worker import housekeeping as subscriptions
+from soonish.infra.temporal import RPC_TIMEOUT, Temporal
+from soonish.worker import housekeeping
+from soonish.workflow_types import MaintenanceInput
 
 EVERY_SECONDS = 30.0
-FOLLOW_SECONDS = 5.0  # how often the others look whether the leader is still there
-SETTLED = timedelta(seconds=60)  # broadcasts and reminders younger than this are under way
-STARTED = timedelta(seconds=5)  # younger rows' workflows are still the relay's to start
-MAINTENANCE = timedelta(minutes=1)
+FOLLOW_SECONDS = 5.0  # how often the other processes check that the leader is alive
+SETTLED = timedelta(seconds=60)  # broadcasts and reminders younger than this are in progress
+STARTED = timedelta(seconds=5)  # the relay still starts the workflows of younger rows
+HOUSEKEEPING_EVERY = timedelta(minutes=1)
+MAINTENANCE_ID = "soonish-maintenance"  # of the schedule of MaintenanceWorkflow
+MAINTENANCE_EVERY = timedelta(hours=6)
 LEASE = timedelta(seconds=45)
 LEASE_NAME = "reconcile"
 _NAME = Lease.name == LEASE_NAME
@@ -59,51 +73,52 @@ class Reconcile:
     relay: Relay
     settings: Settings
     holder: str = field(default_factory=_this_process)
-    _maintained_at: datetime | None = None
+    _housekept_at: datetime | None = None
 
     async def run(self) -> None:
-        """At start and every 30 s, until cancelled; an error is logged and the next turn tries.
+        """Reconcile at the start and every 30 s, until cancelled. Errors are logged and retried.
 
-        Who does not lead looks more often, so that a leader's death costs no more than its lease.
+        Processes that do not lead check more often, so that they take over when the lease ends.
         """
         while True:
             led = True
             try:
                 led = await self.once()
             except (*DATABASE_ERRORS, RPCError, RuntimeError) as error:
-                log.warning("reconcile will try again", error=name_of(error))
+                log.warning("reconcile will try again", error=error_name(error))
             await asyncio.sleep(EVERY_SECONDS if led else FOLLOW_SECONDS)
 
-    async def resign(self) -> None:
-        """Leave the lead to whoever starts next; nothing happens where another has it."""
+    async def step_down(self) -> None:
+        """Release the lease, if this process has it."""
         async with self.db.write() as session:
             await session.execute(delete(Lease).where(_NAME, Lease.holder == self.holder))
 
     async def once(self) -> bool:
-        """One comparison, if this process leads; whether it did."""
-        if not await self._lead():
+        """Reconcile once if this process leads; return whether it does."""
+        if not await self._acquire_lead():
             return False
         now = utc_now()
-        await self._maintain(now)
-        await self._events(now)
-        await self._streams("BroadcastWorkflow", await self._read(_notifications(now)))
-        await self._streams("AdhocReminderWorkflow", await self._read(_remind_mes(now)))
-        await self._streams("UserVerificationWorkflow", await self._read(_registrations(now)))
-        await self._streams("SessionWorkflow", await self._read(_sessions(now)))
+        await self._housekeep(now)
+        await self._restart_events(now)
+        await self._restart_missing("BroadcastWorkflow", await self._read(_notifications(now)))
+        await self._restart_missing("AdhocReminderWorkflow", await self._read(_remind_mes(now)))
+        await self._restart_missing(
+            "UserVerificationWorkflow", await self._read(_registrations(now))
+        )
+        await self._restart_missing("SessionWorkflow", await self._read(_sessions(now)))
         await self._overdue_reminders(now)
-        await maintenance_schedule.ensure(
+        await ensure_maintenance_schedule(
             await self.temporal.client(), self.settings.workflow_queue
         )
         return True
 
-    async def _maintain(self, now: datetime) -> None:
-        """First, because it needs no Temporal."""
-        if self._maintained_at is None or now - self._maintained_at >= MAINTENANCE:
+    async def _housekeep(self, now: datetime) -> None:
+        """Do the housekeeping if it is due; it comes first because it needs no Temporal."""
+        if self._housekept_at is None or now - self._housekept_at >= HOUSEKEEPING_EVERY:
             await housekeeping.run(self.db, now)
-            await subscriptions.run(self.db, now)
-            self._maintained_at = now
+            self._housekept_at = now
 
-    async def _lead(self) -> bool:
+    async def _acquire_lead(self) -> bool:
         holder, now = self.holder, utc_now()
         others = select(Lease.holder).where(_NAME, Lease.holder != holder, Lease.until >= now)
         if await self._read(others):
@@ -129,8 +144,8 @@ class Reconcile:
         query = f"WorkflowType = '{workflow_type}' AND ExecutionStatus = 'Running'"
         return {execution.id async for execution in client.list_workflows(query)}
 
-    async def _streams(self, workflow_type: str, wanted: Sequence[str]) -> list[str]:
-        """Wake those of the wanted workflows that do not run; which they were."""
+    async def _restart_missing(self, workflow_type: str, wanted: Sequence[str]) -> list[str]:
+        """Start those of the wanted workflows that are not running; return their ids."""
         if not wanted:
             return []
         running = await self._running(workflow_type)
@@ -145,8 +160,8 @@ class Reconcile:
         async with limit:
             await self.relay.wake(stream)
 
-    async def _events(self, now: datetime) -> None:
-        """Live events without a workflow: Temporal may have lost their schedules too."""
+    async def _restart_events(self, now: datetime) -> None:
+        """Restart missing workflows of live events, whose schedules may be lost as well."""
         wanted = await self._read(_live_events(now))
         running = await self._running("EventWorkflow") if wanted else set[str]()
         missing = [stream for stream in wanted if stream not in running]
@@ -160,7 +175,7 @@ class Reconcile:
         await asyncio.gather(*(self._wake(stream, limit) for stream in missing))
 
     async def _overdue_reminders(self, now: datetime) -> None:
-        """What should have fired a minute ago: started if it still helps, else put down."""
+        """Start reminders that should have fired a minute ago, or expire them if it is too late."""
         overdue = await self._read(
             select(Reminder)
             .where(
@@ -189,8 +204,25 @@ class Reconcile:
             )
 
 
+async def ensure_maintenance_schedule(client: Client, task_queue: str) -> None:
+    """Create the schedule of MaintenanceWorkflow if it is missing; its first run starts at once."""
+    made = Schedule(
+        action=ScheduleActionStartWorkflow(
+            "MaintenanceWorkflow", MaintenanceInput(), id=MAINTENANCE_ID, task_queue=task_queue
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=MAINTENANCE_EVERY)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=MAINTENANCE_EVERY),
+    )
+    try:
+        await client.create_schedule(
+            MAINTENANCE_ID, made, trigger_immediately=True, rpc_timeout=RPC_TIMEOUT
+        )
+    except ScheduleAlreadyRunningError:
+        return
+
+
 async def _disarm(session: AsyncSession, workflow_ids: Sequence[str]) -> None:
-    """Let `sync_reminders` make the schedules of these events again."""
+    """Have `sync_reminders` create the schedules of these events again."""
     events = select(Event.id).where(Event.temporal_workflow_id.in_(workflow_ids))
     await session.execute(
         update(Reminder)

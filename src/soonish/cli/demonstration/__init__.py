@@ -1,4 +1,4 @@
-"""What `soonish demo` does: finds or starts a system, and plays its people over HTTP."""
+"""The parts of `soonish demo`: find or start a system, and play its users over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the demo's people get their messages: caught mail, and a webhook on loopback."""
+"""The inboxes of the demo's users: caught mail, and a webhook on loopback."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _HREF = re.compile(r'href="([^"]+)"')
 
 
 class NotArrived(Exception):
-    """Something was not there in time; `str` says what."""
+    """Something did not arrive in time; `str` says what."""
 
 
 class Inbox(Protocol):
-    """One person's way to be told."""
+    """A channel one user is notified through."""
 
     @property
     def name(self) -> str: ...
 
     def titles(self) -> list[str]:
-        """What arrived, newest first."""
+        """Return what arrived, newest first."""
         ...
 
 
@@ -47,7 +47,7 @@ class MailInbox:
         return [subject for _, subject in self._entries()]
 
     def links(self, title: str, containing: str) -> list[str]:
-        """The links with this text in them, of the newest mail with this in its subject."""
+        """Return the links containing this text in the newest mail with this subject."""
         name = next(name for name, subject in self._entries() if title in subject)
         page = self._client.get(f"/dev/mail/{name}/html").raise_for_status().text
         found = [html.unescape(link) for link in _HREF.findall(page)]
@@ -59,7 +59,7 @@ class MailInbox:
 
 
 class HookInbox:
-    """A webhook of the demo's own; what was POSTed to it."""
+    """The demo's own webhook, with everything that was POSTed to it."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -86,7 +86,7 @@ def webhook() -> Generator[HookInbox]:
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """What arrived is printed by the demo's steps."""
+            """Stay silent: the demo's steps print what arrived."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -101,7 +101,7 @@ def webhook() -> Generator[HookInbox]:
 
 
 def wait_for(find: Callable[[], T], seconds: float, what: str) -> T:
-    """The first true result of `find`. Raises NotArrived after `seconds`."""
+    """Return the first true result of `find`. Raise NotArrived after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := find()):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The demo's steps. Each does one thing as a user would and waits until it arrived."""
+"""The demo's steps. Each does one thing as a user would and waits for its messages."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from soonish.cli.demonstration.inboxes import (
 )
 from soonish.cli.demonstration.system import system
 
-ARRIVES_WITHIN = 20.0  # seconds; usually it is a fraction of one
-REMINDER_IN = 6.0  # seconds from its choice to the personal reminder
-QUIET_SECONDS = 2.0  # how long nothing more may arrive after somebody left
+ARRIVES_WITHIN = 20.0  # seconds; usually a fraction of one
+REMINDER_IN = 6.0  # seconds until the chosen personal reminder fires
+QUIET_SECONDS = 2.0  # how long to watch that nothing more arrives after unsubscribing
 MIN_OFFSET = 60
 
 
 class StepFailed(Exception):
-    """A step did not do what it should."""
+    """A step failed."""
 
 
 @dataclass
 class Demo:
-    """The people, what they know, and what has been reported. Each has a browser of their own."""
+    """The users, their data and the report so far. Each user has a browser."""
 
     base_url: str
     hook: HookInbox
@@ -52,7 +52,7 @@ class Demo:
     # people
 
     def browser(self, who: str | None) -> httpx2.Client:
-        """This person's browser; None is a stranger's."""
+        """Return this user's browser; None is a stranger's."""
         if (name := who or "") not in self.browsers:
             self.browsers[name] = httpx2.Client(base_url=self.base_url, timeout=15)
         return self.browsers[name]
@@ -72,7 +72,10 @@ class Demo:
         return self.member_inbox or self.mail("member")
 
     def ask(self, who: str | None, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """One request as this person; its JSON. StepFailed unless it was answered with 2xx."""
+        """Send a request as this user and return its JSON.
+
+        Raise StepFailed unless it returns 2xx.
+        """
         if who in self.tokens:
             headers["Authorization"] = f"Bearer {self.tokens[who]}"
         answer = self.browser(who).request(method, path, json=body, headers=headers)
@@ -81,10 +84,10 @@ class Demo:
         is_json = answer.content and "json" in answer.headers.get("content-type", "")
         return answer.json() if is_json else None
 
-    # what arrived
+    # messages
 
     def arrives(self, title: str, *inboxes: Inbox, within: float | None = None) -> None:
-        """Wait until each inbox has the message, and say so."""
+        """Wait until each inbox has the message, and report it."""
         for inbox in inboxes:
             started = time.monotonic()
             found = wait_for(
@@ -100,7 +103,7 @@ class Demo:
             typer.echo(f"   {inbox:<44} “{title}” after {seconds:.2f} s")
 
     def step(self, name: str, do: Callable[[Demo], None]) -> None:
-        """Announce and do a step. Raises StepFailed with the step's name."""
+        """Announce and run a step. Raise StepFailed with the step's name."""
         self.report.append({"step": name, "arrived": [], "ok": False})
         if not self.as_json:
             typer.echo(f"{len(self.report)}. {name}")
@@ -114,7 +117,7 @@ class Demo:
 def run(url: str | None, *, patterns: bool, as_json: bool) -> None:
     """Play the demo against `url`, the system at BASE_URL, or a temporary one.
 
-    Exits with 1 and the step's name if something does not arrive in time.
+    Exit with 1 and the step's name if something does not arrive in time.
     """
     with system(url) as (address, about), webhook() as hook:
         if not as_json:
@@ -169,7 +172,7 @@ def create_event(demo: Demo) -> None:
 
 
 def subscribe_anonymously(demo: Demo) -> None:
-    """By an address alone; with ANONYMOUS_OPT_IN=double it is asked first."""
+    """Subscribe just an address; with ANONYMOUS_OPT_IN=double it confirms first."""
     body, inbox = {"email": demo.address("guest"), "name": "Guest"}, demo.mail("guest")
     demo.ask(None, "POST", f"{_event(demo)}/subscribe", body)
     demo.arrives("subscri", inbox)
@@ -180,7 +183,7 @@ def subscribe_anonymously(demo: Demo) -> None:
 
 
 def subscribe_by_tag(demo: Demo) -> None:
-    """By a webhook, where this system may call the demo's; else by mail."""
+    """Subscribe by a webhook if this system may call the demo's; else by mail."""
     body = {"name": "Demo hook", "apprise_url": demo.hook.apprise_url, "tag": f"d{demo.run_id}"}
     headers = {"Authorization": f"Bearer {demo.tokens['member']}"}
     answer = demo.browser("member").post("/api/integrations", json=body, headers=headers)
@@ -218,7 +221,7 @@ def change(demo: Demo) -> None:
 
 
 def remind(demo: Demo) -> None:
-    """An offset of the member's own that falls seconds ahead; nobody else gets it."""
+    """Choose a personal reminder that is due in seconds; nobody else gets it."""
     start = datetime.fromisoformat(demo.event["start_date"])
     now = datetime.now(UTC)
     offset = max(MIN_OFFSET, int((start - now).total_seconds() - REMINDER_IN))
@@ -241,7 +244,7 @@ def unsubscribe(demo: Demo) -> None:
 
 
 def cancel(demo: Demo) -> None:
-    """Everybody who is still there is told, and who left is not."""
+    """Cancel the event: remaining subscribers are notified, former ones are not."""
     inbox = demo.mail("guest")
     before = len(inbox.titles())
     demo.ask("organizer", "DELETE", _event(demo))
@@ -254,7 +257,7 @@ def cancel(demo: Demo) -> None:
 
 
 def see_ledger(demo: Demo) -> None:
-    """What the organizer sees: every delivery has come to its end."""
+    """Check in the organizer's view that every delivery is finished."""
 
     def settled() -> list[dict[str, Any]]:
         sent = demo.ask("organizer", "GET", f"{_event(demo)}/notifications")["items"]

@@ -1,4 +1,4 @@
-"""The system the demo talks to: one that runs, or one that is started for it and thrown away."""
+"""The system the demo talks to: a running one, or a temporary one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from soonish.config import load_settings
 from soonish.errors import Unavailable
 from soonish.local.supervisor import RUN_WITH_PARENT
 
-READY_SECONDS = 600.0  # the very first start builds Temporal
+READY_SECONDS = 600.0  # seconds; the very first start builds Temporal
 STOP_SECONDS = 20.0
 _PORTS = ("PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "MAIL_CATCHER_PORT")
 # However the demo ends, its system does: the leash becomes the program, given with its argv[0].
@@ -30,9 +30,9 @@ _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME", "VIRTUAL_ENV")
 
 @contextmanager
 def system(url: str | None) -> Generator[tuple[str, str]]:
-    """The address of a system that shows its caught mail, and a line about it.
+    """Yield the address of a system that shows its caught mail, and a line about it.
 
-    Raises Unavailable where `url` does not answer or sends its mail away.
+    Raise Unavailable if `url` does not answer or sends its mail away.
     """
     if url is not None:
         _check(url.rstrip("/"))
@@ -62,7 +62,7 @@ def _check(url: str) -> None:
 
 @contextmanager
 def _temporary() -> Generator[str]:
-    """`soonish up` in an empty home on free ports; ends with the block."""
+    """Run `soonish up` in an empty home on free ports for the duration of the block."""
     with tempfile.TemporaryDirectory(prefix="soonish-demo-", ignore_cleanup_errors=True) as home:
         environment = _environment(home)
         process = subprocess.Popen(  # noqa: S603 - our own program, no shell # nosec B603
@@ -73,7 +73,7 @@ def _temporary() -> Generator[str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,  # Ctrl-C reaches the demo, which then ends it in order
+            start_new_session=True,  # Ctrl-C reaches the demo, which then shuts it down properly
         )
         signal.signal(signal.SIGTERM, _leave)
         try:
@@ -101,7 +101,8 @@ def _environment(home: str) -> dict[str, str]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports below the ephemeral range, so that no outgoing connection takes one meanwhile."""
+    """Return ports below the ephemeral range, so that no outgoing connection takes one
+    meanwhile."""
     found: list[int] = []
     while len(found) < count:
         port = 20_000 + secrets.randbelow(12_000)
@@ -112,7 +113,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> None:
-    """Raises Unavailable with the end of its output if it does not get ready."""
+    """Raise Unavailable with the end of its output if it does not become ready."""
     lines: list[str] = []
     ready = threading.Event()
     threading.Thread(target=_read, args=(process, lines, ready), daemon=True).start()

@@ -1,4 +1,7 @@
-"""How a channel is doing, as pure functions (DESIGN 8). `channel_health` keeps it in its rows."""
+"""The circuit breaker of a channel, as pure functions; `health` stores its state.
+
+See docs/architecture.md#channel-health.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from soonish.delivery.transports.http.retry_after import asked_to_wait
+from soonish.delivery.transports.http.retry_after import bounded_wait
 from soonish.delivery.transports.outcome import Outcome, SendResult
 from soonish.kit.rates import Rate
 
 OPENS_AFTER = 5  # failures in a row
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
-PROBE = timedelta(seconds=30)  # within it a probe's answer is in the database, or its worker died
+PROBE = timedelta(seconds=30)  # without a result by then the probe's worker has died
 OFF_AFTER = timedelta(days=5)
 LONGEST_REASON = 200
 REFUSALS = frozenset((401, 403, 404, 410))
 
 
 class Effect(Enum):
-    """What an answer says about its channel, rather than about its message."""
+    """The effect of a send's result on its channel, rather than on its message."""
 
     WORKS = "works"
     FAILS = "fails"
@@ -31,7 +34,7 @@ class Effect(Enum):
 
 @dataclass(frozen=True)
 class ChannelHealth:
-    """Of one channel; as its rows have it."""
+    """The health of one channel, as its rows store it."""
 
     not_before: datetime | None = None
     fail_streak: int = 0
@@ -42,9 +45,9 @@ class ChannelHealth:
 
 @dataclass(frozen=True)
 class Permit:
-    """Whether a message may be sent now: if not, `until` is when to ask again.
+    """Permission to send a message now, or `until` when to ask again.
 
-    `probe`: it is the only one, and decides whether the circuit closes.
+    `probe`: the only message allowed; its result decides whether the circuit closes.
     """
 
     granted: bool
@@ -53,7 +56,10 @@ class Permit:
 
 
 def effect_of(result: SendResult) -> Effect:
-    """Passing failures and 401, 403, 404, 410 count against the channel; other refusals do not."""
+    """Return the effect of a result on its channel.
+
+    Transient failures and 401, 403, 404, 410 count against the channel; other refusals do not.
+    """
     if result.ok:
         return Effect.WORKS
     if result.outcome is Outcome.RATE_LIMITED:
@@ -68,7 +74,7 @@ def effect_of(result: SendResult) -> Effect:
 def acquire(
     health: ChannelHealth, rate: Rate | None, now: datetime
 ) -> tuple[ChannelHealth, Permit]:
-    """Leave for one message, and the channel's health with that message under way."""
+    """Ask to send one message; return the channel's health with that message in flight."""
     until = max((t for t in (health.open_until, health.not_before) if t), default=now)
     if until > now:
         return health, Permit(granted=False, until=until)
@@ -83,9 +89,9 @@ def acquire(
 def after(
     health: ChannelHealth, result: SendResult, now: datetime, *, probe: bool
 ) -> ChannelHealth:
-    """The health once this answer is known.
+    """Return the health after this result.
 
-    While the circuit is open only its probe's failure counts: the others began before it opened.
+    While the circuit is open only its probe's failure counts: other sends began before it opened.
     """
     effect = effect_of(result)
     if effect is Effect.WORKS:
@@ -93,7 +99,7 @@ def after(
             health, fail_streak=0, failing_since=None, open_until=None, last_failure=None
         )
     if effect is Effect.WAITS and result.retry_after is not None:
-        return _held_back(health, now + asked_to_wait(result.retry_after), probe=probe)
+        return _held_back(health, now + bounded_wait(result.retry_after), probe=probe)
     if effect not in (Effect.FAILS, Effect.REFUSES):
         return health
     if health.open_until is None or probe:
@@ -107,12 +113,12 @@ def after(
 
 
 def reason_of(result: SendResult) -> str | None:
-    """Why it did not arrive, as the rows keep it."""
+    """Return the reason of a failure, shortened to the size of its column."""
     return result.detail[:LONGEST_REASON] or None
 
 
 def _held_back(health: ChannelHealth, until: datetime, *, probe: bool) -> ChannelHealth:
-    """A probe that is asked to wait proved nothing; the next one comes when it may."""
+    """Wait as the service asked. A probe that was told to wait proves nothing: probe again then."""
     until = max(until, health.not_before or until)
     return replace(health, not_before=until, open_until=until if probe else health.open_until)
 
@@ -122,19 +128,20 @@ def _open_until(streak: int, now: datetime) -> datetime | None:
 
 
 def pause_after(streak: int) -> timedelta:
-    """How long the circuit stays open after so many failures in a row."""
+    """Return how long the circuit stays open after `streak` failures in a row."""
     doublings = min(streak - OPENS_AFTER, _LONG_STREAK - OPENS_AFTER)
     return min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE)
 
 
-# From here on the pause is the longest: over an hour without a success is no passing trouble.
+# The pause is longest from here on: an hour without a success is no transient failure.
 _LONG_STREAK = OPENS_AFTER + 7
 
 
 def is_open(open_until: datetime | None, now: datetime) -> bool:
+    """Return True while the circuit is open, so that nothing is sent."""
     return open_until is not None and open_until > now
 
 
 def is_over(health: ChannelHealth, now: datetime) -> bool:
-    """Whether the channel has failed for so long that it is switched off."""
+    """Return True if the channel has failed for long enough to be switched off."""
     return health.failing_since is not None and health.failing_since <= now - OFF_AFTER

@@ -1,7 +1,8 @@
-"""The health of channels in their rows, shared by all workers (DESIGN 8).
+"""Store the health of channels in their rows, shared by all workers.
 
-All integrations of one user with the same URL are one channel: they are read together and marked
-together. Rows are locked in the order of their ids, so that two workers never wait for each other.
+All integrations of one user with the same URL are one channel: they are read and updated
+together. Rows are locked in the order of their ids, so that workers never deadlock.
+See docs/architecture.md#channel-health.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from sqlalchemy import Case, Row, Select, Update, bindparam, case, literal, sele
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from soonish.delivery.channels import circuit as health
+from soonish.delivery.channels import circuit
 from soonish.delivery.channels.circuit import ChannelHealth, Permit
 from soonish.delivery.transports.outcome import SendResult
 from soonish.infra.db import sql
 from soonish.infra.db.models.integrations import Integration
+from soonish.infra.db.models.notifications import NotificationKind
 from soonish.infra.db.types import UtcDateTime
 from soonish.kit.rates import Rate
 
@@ -39,7 +41,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """The integrations of one user with one URL that are not deleted; `name` is the oldest's."""
+    """One user's integrations with the same URL, without deleted ones; `name` is the oldest's."""
 
     user_id: int
     name: str
@@ -49,8 +51,8 @@ class ChannelGroup:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The result of one send over a channel; `probe` as in Leave."""
+class ChannelResult:
+    """The result of one send over a channel; `probe` as in Permit."""
 
     integration_id: int
     result: SendResult
@@ -59,13 +61,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class OwnerNotice:
-    """Something to mail to a channel's owner, once for each `since`.
+    """A mail to a channel's owner, sent once for each `since`.
 
-    `kind`: `channel_failing` or `channel_off`; `problem` is the service's own words, if any.
+    `kind`: CHANNEL_FAILING or CHANNEL_OFF; `problem` quotes the service, if it said anything.
     """
 
     channel: ChannelGroup
-    kind: str
+    kind: NotificationKind
     since: datetime
     problem: str = ""
 
@@ -73,32 +75,33 @@ class OwnerNotice:
 async def acquire(
     session: AsyncSession, wanted: Mapping[int, tuple[int, Rate | None]], now: datetime
 ) -> dict[int, Permit]:
-    """Leave for each message of `wanted` (any key: integration id, rate), and note it as sent.
+    """Ask to send each message of `wanted`, which maps any key to (integration id, rate).
 
-    Two statements however many there are. A message over a deleted integration has no answer.
+    Takes two statements for any number of messages. Granted messages count as sent. A message
+    over a deleted integration gets no permit.
     """
     channels = await lock(session, {integration_id for integration_id, _ in wanted.values()})
     states = _healths(channels)
-    leaves: dict[int, Permit] = {}
+    permits: dict[int, Permit] = {}
     for key, (integration_id, rate) in wanted.items():
         if integration_id in channels:
             channel = channels[integration_id]
-            states[channel.ids], leaves[key] = health.acquire(states[channel.ids], rate, now)
+            states[channel.ids], permits[key] = circuit.acquire(states[channel.ids], rate, now)
     await _write(session, channels, states)
-    return leaves
+    return permits
 
 
-async def note_success(
+async def record_success(
     session: AsyncSession, integration_ids: Iterable[int], now: datetime
 ) -> None:
-    """A success clears all that was held against the channels; one statement."""
+    """Reset the failures of these channels after a success, in one statement."""
     these = {"p_ids": sql.ids_value(session, integration_ids), "p_now": now}
     await session.execute(_success(sqlite=sql.is_sqlite(session)), these)
 
 
 @cache
 def _success(*, sqlite: bool) -> Update:
-    """Made once: it runs for every batch of messages. Takes p_ids and p_now."""
+    """Build the statement once, as it runs for every batch. Parameters: p_ids and p_now."""
     return (
         update(Integration)
         .where(Integration.id.in_(_siblings(sql.ids(sqlite=sqlite)).with_for_update()))
@@ -113,12 +116,12 @@ def _success(*, sqlite: bool) -> Update:
     )
 
 
-async def note_failures(
-    session: AsyncSession, answers: Sequence[Answer], now: datetime
+async def record_failures(
+    session: AsyncSession, answers: Sequence[ChannelResult], now: datetime
 ) -> list[OwnerNotice]:
-    """Count failed sends against their channels; return what their owners must hear."""
-    telling = (health.Effect.FAILS, health.Effect.REFUSES, health.Effect.WAITS)
-    answers = [one for one in answers if health.effect_of(one.result) in telling]
+    """Count failed sends against their channels; return the notices for their owners."""
+    counted = (circuit.Effect.FAILS, circuit.Effect.REFUSES, circuit.Effect.WAITS)
+    answers = [one for one in answers if circuit.effect_of(one.result) in counted]
     if not answers:
         return []
     channels = await lock(session, {one.integration_id for one in answers})
@@ -129,19 +132,21 @@ async def note_failures(
             continue
         channel = channels[one.integration_id]
         before = states[channel.ids]
-        states[channel.ids] = health.after(before, one.result, now, probe=one.probe)
+        states[channel.ids] = circuit.after(before, one.result, now, probe=one.probe)
         if before.failing_since is None and states[channel.ids].failing_since is not None:
-            notices.append(OwnerNotice(channel, "channel_failing", now, one.result.detail))
+            notices.append(
+                OwnerNotice(channel, NotificationKind.CHANNEL_FAILING, now, one.result.detail)
+            )
     await _write(session, channels, states)
     for channel in set(channels.values()):
-        if channel.is_active and health.is_over(states[channel.ids], now):
+        if channel.is_active and circuit.is_over(states[channel.ids], now):
             since = states[channel.ids].failing_since or now
             notices.append(await _switch_off(session, channel, since))
     return notices
 
 
-async def forget(session: AsyncSession, integration_ids: Iterable[int]) -> None:
-    """A clean bill of health; what the service asked to wait for stands."""
+async def reset(session: AsyncSession, integration_ids: Iterable[int]) -> None:
+    """Forget past failures of these channels, but keep the wait that a service asked for."""
     await session.execute(
         update(Integration)
         .where(
@@ -153,13 +158,13 @@ async def forget(session: AsyncSession, integration_ids: Iterable[int]) -> None:
 
 
 async def any_long_failing(session: AsyncSession, now: datetime) -> bool:
-    """Whether switch_off_long_failing would find channels."""
+    """Return True if switch_off_long_failing would find channels."""
     return await session.scalar(_long_failing(now).limit(1)) is not None
 
 
 def _long_failing(now: datetime) -> Select[int]:
     return select(Integration.id).where(
-        Integration.failing_since <= now - health.OFF_AFTER,
+        Integration.failing_since <= now - circuit.OFF_AFTER,
         Integration.is_active.is_(True),
         Integration.deleted_at.is_(None),
     )
@@ -172,12 +177,12 @@ async def switch_off_long_failing(
     query = _long_failing(now).order_by(Integration.id).limit(limit)
     overdue = (await session.scalars(query)).all()
     channels = set((await lock(session, overdue)).values()) if overdue else set[ChannelGroup]()
-    over = [one for one in channels if one.is_active and health.is_over(one.health, now)]
+    over = [one for one in channels if one.is_active and circuit.is_over(one.health, now)]
     return [await _switch_off(session, one, one.health.failing_since or now) for one in over]
 
 
 async def lock(session: AsyncSession, integration_ids: Iterable[int]) -> dict[int, ChannelGroup]:
-    """The channels of these integrations by the ids of all of theirs, their rows locked."""
+    """Lock the channels of these integrations; return them by the ids of all their rows."""
     query = (
         select(
             Integration.id,
@@ -198,7 +203,7 @@ async def lock(session: AsyncSession, integration_ids: Iterable[int]) -> dict[in
 
 
 def _siblings(integration_ids: Select[Any]) -> Select[int]:
-    """The ids of all integrations of the same users with the same URLs, in order."""
+    """Select the ids of all integrations of the same users with the same URLs, in order."""
     asked = aliased(Integration)
     theirs = select(asked.user_id, asked.url_fingerprint).where(asked.id.in_(integration_ids))
     one = aliased(Integration)
@@ -235,7 +240,7 @@ async def _write(
     channels: Mapping[int, ChannelGroup],
     states: Mapping[tuple[int, ...], ChannelHealth],
 ) -> None:
-    """One statement for all channels that changed, with what changed."""
+    """Write the changed columns of all changed channels in one statement."""
     changed = {
         row_id: (channel.health, states[channel.ids])
         for row_id, channel in channels.items()
@@ -255,7 +260,7 @@ async def _write(
 def _by_id(
     column: InstrumentedAttribute[Any], changed: Mapping[int, tuple[ChannelHealth, ChannelHealth]]
 ) -> Case[Any] | None:
-    """The column's new values, None where it stays the same for all."""
+    """Return the column's new values by row id, None if no row changes it."""
     news = {
         row_id: (getattr(before, column.key), getattr(after, column.key))
         for row_id, (before, after) in changed.items()
@@ -276,4 +281,4 @@ async def _switch_off(
         .execution_options(synchronize_session=False)
     )
     log.warning("channel switched off", integration_id=channel.ids[0])
-    return OwnerNotice(channel, "channel_off", failing_since)
+    return OwnerNotice(channel, NotificationKind.CHANNEL_OFF, failing_since)

@@ -1,9 +1,9 @@
-"""How often a channel may be sent to (DESIGN 8).
+"""The sending rate of each kind of channel (docs/architecture.md#channel-health).
 
-A channel's `not_before` is the only state, shared by all workers through its row: the earliest
-instant of its next send. A Retry-After moves it, and so does every send to a service with a rate:
-it is the theoretical arrival time of a GCRA less the burst's tolerance, so that one comparison
-answers for both.
+The only state is a channel's `not_before`, the earliest instant of its next send, which all
+workers share through its row. A Retry-After moves it, and so does every send to a service with a
+rate: it is the theoretical arrival time of a GCRA less the burst's tolerance, so that one
+comparison covers both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from soonish.kit.rates import Rate, parse_rate
 
-# Kinds of channels that people chat in: their services allow each room a few messages a minute.
+# Chat services, which allow a few messages a minute in each room.
 _CHAT = """
     atalk bsky chanify cliq dingtalk discord feishu flock fluxer gchat groupme guilded humhub join
     kakaotalk kook lark line mastodon matrix misskey mmost nctalk onebot qq reddit revolt rocket
@@ -27,12 +27,12 @@ CHAT_RATE = Rate(timedelta(seconds=10), 3)
 
 
 class Rates:
-    """The rate of each kind of channel; built from entries of the setting CHANNEL_RATES."""
+    """The rate of each kind of channel, from the entries of the setting CHANNEL_RATES."""
 
     def __init__(self, entries: Sequence[str] = ()) -> None:
         self._rates: dict[str, Rate | None] = dict.fromkeys(CHAT, CHAT_RATE)
         self._rates |= dict(map(parse_rate, entries))
 
     def of(self, kind: str) -> Rate | None:
-        """None: as fast as it takes them."""
+        """Return the rate of this kind; None for no limit."""
         return self._rates.get(kind)

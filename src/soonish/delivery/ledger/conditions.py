@@ -1,4 +1,7 @@
-"""Which rows of the ledger may be claimed, and which may no longer be sent (DESIGN 8)."""
+"""SQL conditions: rows that may be claimed, and rows that may no longer be sent.
+
+See docs/architecture.md#ledger.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +13,37 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger.routing import is_active
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import (
+    FAREWELLS,
+    Delivery,
+    DeliveryState,
+    Notification,
+    NotificationKind,
+)
 from soonish.infra.db.models.subscriptions import Subscription
 
 Instant = datetime | BindParameter[datetime]
 MAX_CLAIMS = 10
-# kinds that go to people whose subscription has ended, and on cancelled events
-FAREWELLS = ("removed", "unsubscribed")
 
 
 def claimable(now: Instant) -> ColumnElement[bool]:
-    """Rows that may be sent now: untried, due again, or abandoned by a dead worker."""
+    """Match rows that may be sent now: untried, due again, or abandoned by a dead worker."""
     is_due = or_(Delivery.next_attempt_at.is_(None), Delivery.next_attempt_at <= now)
     return or_(
-        and_(Delivery.state == State.PENDING, Delivery.outcome.is_(None), is_due),
-        and_(Delivery.state == State.RETRYING, Delivery.next_attempt_at <= now),
-        and_(Delivery.state == State.SENDING, Delivery.lease_until < now),
+        and_(Delivery.state == DeliveryState.PENDING, Delivery.outcome.is_(None), is_due),
+        and_(Delivery.state == DeliveryState.RETRYING, Delivery.next_attempt_at <= now),
+        and_(Delivery.state == DeliveryState.SENDING, Delivery.lease_until < now),
     )
 
 
-def takeable(previous: Sequence[str], now: Instant) -> ColumnElement[bool]:
-    """Claimable, or claimed under one of the leases of `previous`."""
-    abandoned = and_(Delivery.state == State.SENDING, Delivery.lease_token.in_(previous))
+def claimable_by(previous: Sequence[str], now: Instant) -> ColumnElement[bool]:
+    """Match claimable rows and those leased by `previous`, earlier attempts of the claimer."""
+    abandoned = and_(Delivery.state == DeliveryState.SENDING, Delivery.lease_token.in_(previous))
     return or_(claimable(now), abandoned) if previous else claimable(now)
 
 
 def unsendable(now: Instant) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """(expired, suppressed): why a row may no longer be sent. Correlated with Delivery."""
+    """Return (expired, suppressed): rows that may no longer be sent. Correlated with Delivery."""
     expired = and_(Delivery.expires_at.is_not(None), Delivery.expires_at <= now)
     notice = Notification.id == Delivery.notification_id
     ended = and_(
@@ -46,7 +53,7 @@ def unsendable(now: Instant) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     )
     cancelled = exists().where(
         notice,
-        Notification.kind.not_in((*FAREWELLS, "cancelled")),
+        Notification.kind.not_in((*FAREWELLS, NotificationKind.CANCELLED)),
         Event.id == Notification.event_id,
         Event.cancelled_at.is_not(None),
     )

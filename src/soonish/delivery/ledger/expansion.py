@@ -1,4 +1,7 @@
-"""Writing the ledger's rows for an audience: one INSERT ... SELECT (DESIGN 5)."""
+"""Write the ledger's rows for an audience with one INSERT... SELECT.
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger import expansion
-from soonish.delivery.ledger.routing import targets_select
-from soonish.delivery.ledger.states import moving
+from soonish.delivery.ledger.routing import select_targets
+from soonish.delivery.ledger.states import transition
 from soonish.delivery.transports.outcome import Outcome
 from soonish.infra.db import sql
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import FAREWELLS, Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import Id, UtcDateTime
 from soonish.infra.outbox import service as outbox
@@ -38,13 +41,13 @@ _COLUMNS = [
 
 
 async def lock(session: AsyncSession, notification_id: int) -> Notification | None:
-    """The notification's row, locked: whoever adds, revives or completes rows takes it first."""
+    """Lock and return the notification's row. Adding, retrying or completing rows needs it."""
     query = select(Notification).where(Notification.id == notification_id).with_for_update()
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
-async def ensure(session: AsyncSession, **values: Any) -> Notification:
-    """The locked notification with this `dedup_key`, made from the values if there is none."""
+async def get_or_create(session: AsyncSession, **values: Any) -> Notification:
+    """Return the locked notification with this `dedup_key`, created from the values if new."""
     statement = sql.insert(session, Notification).values(**values).on_conflict_do_nothing()
     await session.execute(statement)
     query = select(Notification).where(Notification.dedup_key == values["dedup_key"])
@@ -60,10 +63,10 @@ async def expand(
     due_at: datetime | None = None,
     expires_at: datetime | None = None,
 ) -> int:
-    """Add a row per target of the active subscriptions that meet the conditions; how many."""
+    """Add a row per target of the matching active subscriptions; return their number."""
     expires_at = expires_at or now + MESSAGE_LIFETIME
     return await _insert(
-        session, notification, targets_select(*conditions), now, due_at, expires_at
+        session, notification, select_targets(*conditions), now, due_at, expires_at
     )
 
 
@@ -74,7 +77,7 @@ async def add_mail(
     now: datetime,
     expires_at: datetime | None = None,
 ) -> int:
-    """Add a mail row for subscriptions, ended ones too; how many."""
+    """Add a mail row for each matching subscription, even an ended one; return their number."""
     query = select(
         Subscription.id.label("subscription_id"),
         Subscription.user_id.label("user_id"),
@@ -104,7 +107,7 @@ async def _insert(
         target.c.outcome,
         literal(due_at, UtcDateTime()),
         literal(expires_at, UtcDateTime()),
-        literal(State.PENDING.value),
+        literal(DeliveryState.PENDING.value),
         literal(0),
         literal(0),
         literal(now, UtcDateTime()),
@@ -120,13 +123,13 @@ async def _insert(
 async def mute(
     session: AsyncSession, notification: Notification, subscription_ids: list[int], now: datetime
 ) -> None:
-    """Suppress what was not tried yet of these subscriptions: their addresses had enough mails."""
+    """Suppress untried rows of these subscriptions, whose addresses are over their mail limit."""
     await session.execute(
-        moving(
-            State.SUPPRESSED,
+        transition(
+            DeliveryState.SUPPRESSED,
             Delivery.notification_id == notification.id,
             Delivery.subscription_id.in_(sql.id_list(session, subscription_ids)),
-            Delivery.state == State.PENDING,
+            Delivery.state == DeliveryState.PENDING,
             outcome=Outcome.RATE_LIMITED,
             finished_at=now,
         )
@@ -136,17 +139,17 @@ async def mute(
 async def suppress_open(
     session: AsyncSession, event_id: int, except_id: int, now: datetime
 ) -> None:
-    """A cancellation takes back what was not sent of the event's earlier notifications."""
+    """Suppress unsent rows of the event's other notifications after a cancellation."""
     earlier = select(Notification.id).where(
         Notification.event_id == event_id,
         Notification.id != except_id,
-        Notification.kind.not_in(("removed", "unsubscribed")),
+        Notification.kind.not_in(FAREWELLS),
     )
     await session.execute(
-        moving(
-            State.SUPPRESSED,
+        transition(
+            DeliveryState.SUPPRESSED,
             Delivery.notification_id.in_(earlier),
-            Delivery.state != State.SENDING,  # those are their holder's
+            Delivery.state != DeliveryState.SENDING,  # those are their holder's
             finished_at=now,
             next_attempt_at=None,
         )
@@ -157,31 +160,33 @@ async def suppress_open(
             Notification.id.in_(earlier),
             Notification.completed_at.is_(None),
             ~select(Delivery.id)
-            .where(Delivery.notification_id == Notification.id, Delivery.state == State.SENDING)
+            .where(
+                Delivery.notification_id == Notification.id, Delivery.state == DeliveryState.SENDING
+            )
             .exists(),
         )
         .values(completed_at=now)
     )
 
 
-async def take(session: AsyncSession, notification_id: int, now: datetime) -> None:
-    """Mark the broadcast's outbox rows done; route again the users whom they name."""
+async def consume_outbox(session: AsyncSession, notification_id: int, now: datetime) -> None:
+    """Mark the broadcast's outbox rows done and reroute the users they name."""
     rows = await outbox.undone(session, streams.broadcast(notification_id))
     for user_id in {row.payload["user_id"] for row in rows if "user_id" in row.payload}:
-        await _route_again(session, notification_id, user_id, now)
+        await _reroute(session, notification_id, user_id, now)
     outbox.finish_rows(rows, now)
 
 
-async def _route_again(
+async def _reroute(
     session: AsyncSession, notification_id: int, user_id: int, now: datetime
 ) -> None:
-    """Rows that wait for a channel: to be claimed again, or replaced by what is reachable now."""
+    """Make rows that wait for a channel claimable, or replace them by reachable targets."""
     notification = await expansion.lock(session, notification_id)
     waiting = select(Delivery).where(
         and_(
             Delivery.notification_id == notification_id,
             Delivery.user_id == user_id,
-            Delivery.state == State.PENDING,
+            Delivery.state == DeliveryState.PENDING,
             Delivery.outcome.is_not(None),
             Delivery.expires_at > now,
         )
@@ -190,7 +195,7 @@ async def _route_again(
     if notification is None or not stuck:
         return
     mine = Subscription.id.in_([row.subscription_id for row in stuck if row.subscription_id])
-    targets = (await session.execute(targets_select(mine))).all()
+    targets = (await session.execute(select_targets(mine))).all()
     outcomes = {(row.subscription_id, row.target_key): row.outcome for row in targets}
     replaced: list[int] = []
     for row in stuck:
@@ -200,7 +205,9 @@ async def _route_again(
         else:
             replaced.append(row.id)
     await session.flush()
-    await session.execute(moving(State.SUPPRESSED, Delivery.id.in_(replaced), finished_at=now))
+    await session.execute(
+        transition(DeliveryState.SUPPRESSED, Delivery.id.in_(replaced), finished_at=now)
+    )
     expires_at = min(row.expires_at for row in stuck if row.expires_at)
     await expansion.expand(session, notification, mine, now=now, expires_at=expires_at)
     notification.completed_at = None

@@ -1,20 +1,20 @@
-"""The delivery ledger's state transitions (DESIGN 8).
+"""The delivery ledger's state transitions (docs/architecture.md#ledger).
 
 | from                       | to         | by                                               |
 |----------------------------|------------|--------------------------------------------------|
 | (new)                      | pending    | expansion, account mail                          |
-| (new)                      | suppressed | account mail to an address that had enough       |
+| (new)                      | suppressed | account mail to an address over its mail limit   |
 | pending, retrying, sending | sending    | claim (sending: its lease has ended)             |
 | sending                    | sent       | mark_sent                                        |
-| sending                    | retrying   | mark_not_sent; release, postpone once answered   |
+| sending                    | retrying   | mark_not_sent; release, postpone after a result  |
 | sending                    | pending    | release, postpone, mark_unreachable              |
-| sending                    | failed     | mark_not_sent; settle_unsendable (ten claims)    |
-| pending, retrying, sending | expired    | settle_unsendable, expire_overdue                |
-| pending, retrying, sending | suppressed | settle_unsendable, suppress_open, mute, reroute  |
-| failed                     | pending    | revive_failed                                    |
+| sending                    | failed     | mark_not_sent; finish_unsendable (ten claims)    |
+| pending, retrying, sending | expired    | finish_unsendable, expire_overdue                |
+| pending, retrying, sending | suppressed | finish_unsendable, suppress_open, mute, reroute  |
+| failed                     | pending    | retry_failed                                     |
 
-`transitions.moving` makes all of these UPDATEs and lets no other through. Every mark asks for the
-lease that claimed the row as well.
+`states.transition` builds all of these UPDATEs and allows no other. Every mark also requires the
+lease that claimed the row.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger import statements
-from soonish.delivery.ledger.conditions import MAX_CLAIMS, takeable, unsendable
-from soonish.delivery.ledger.retry import is_asked_to_wait, next_attempt_at
-from soonish.delivery.ledger.states import NO_LEASE, moving, over
+from soonish.delivery.ledger.conditions import MAX_CLAIMS, claimable_by, unsendable
+from soonish.delivery.ledger.retry import is_deferred, next_attempt_at
+from soonish.delivery.ledger.states import NO_LEASE, finished_values, transition
 from soonish.delivery.transports.outcome import Outcome, SendResult
 from soonish.infra.db import sql
-from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, DeliveryState
 from soonish.infra.db.types import UtcDateTime
 
 LEASE = timedelta(seconds=60)
@@ -43,7 +43,7 @@ MIN_LEASE_LEFT = timedelta(seconds=20)  # no send starts with less
 
 @dataclass(frozen=True)
 class Claimed:
-    """A row that is ours until its lease ends."""
+    """A row that this attempt holds until its lease ends."""
 
     id: int
     notification_id: int
@@ -54,17 +54,19 @@ class Claimed:
     created_at: datetime
 
 
-async def settle_unsendable(
+async def finish_unsendable(
     session: AsyncSession, which: ColumnElement[bool], now: datetime
 ) -> None:
-    """Mark those of the rows that may no longer be sent, in one statement a reason."""
+    """Finish those of the rows that may no longer be sent, in one statement per reason."""
     expired, suppressed = unsendable(now)
     for condition, state, outcome in (
-        (expired, State.EXPIRED, Outcome.EXPIRED),
-        (suppressed, State.SUPPRESSED, Outcome.UNSUBSCRIBED),
-        (Delivery.claims > MAX_CLAIMS, State.FAILED, Outcome.UNKNOWN),
+        (expired, DeliveryState.EXPIRED, Outcome.EXPIRED),
+        (suppressed, DeliveryState.SUPPRESSED, Outcome.UNSUBSCRIBED),
+        (Delivery.claims > MAX_CLAIMS, DeliveryState.FAILED, Outcome.UNKNOWN),
     ):
-        await session.execute(moving(state, which, condition, outcome=outcome, **over(now)))
+        await session.execute(
+            transition(state, which, condition, outcome=outcome, **finished_values(now))
+        )
 
 
 async def claim(
@@ -80,7 +82,7 @@ async def claim(
     claiming = (
         statements.claim()
         if not previous
-        else statements.make_claim(takeable(previous, statements.NOW))
+        else statements.make_claim(claimable_by(previous, statements.NOW))
     )
     taken = await session.execute(
         claiming,
@@ -96,14 +98,14 @@ async def claim(
     good = await still_sendable(session, [row.id for row in rows], lease_token, now)
     bad = [row.id for row in rows if row.id not in good]
     if bad:
-        await settle_unsendable(session, _held(session, bad, lease_token), now)
+        await finish_unsendable(session, _leased(session, bad, lease_token), now)
     return sorted((row for row in rows if row.id in good), key=lambda row: row.id)
 
 
 async def still_sendable(
     session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
 ) -> set[int]:
-    """Of these rows, those that are ours with enough lease left and may still be sent."""
+    """Return those of these rows that we hold, with enough lease left, and may still be sent."""
     found = await session.scalars(
         statements.still_sendable(sqlite=sql.is_sqlite(session)),
         {
@@ -119,14 +121,14 @@ async def still_sendable(
 async def release(
     session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
 ) -> None:
-    """Give back rows that were not tried; the next claim finds out why they were not sendable."""
+    """Return untried rows to the ledger; the next claim finishes those that are unsendable."""
     await postpone(session, dict.fromkeys(ids, now), lease_token)
 
 
 async def postpone(session: AsyncSession, until: Mapping[int, datetime], lease_token: str) -> None:
-    """Give back rows that were not tried, each to be claimed again at its instant.
+    """Return untried rows to the ledger, each to be claimed again at its instant.
 
-    Or when it expires, if that is sooner. Counts neither a try nor a claim.
+    A row that expires sooner becomes claimable then. Counts neither a try nor a claim.
     """
     instants = case(
         {row_id: literal(instant, UtcDateTime()) for row_id, instant in until.items()},
@@ -134,12 +136,15 @@ async def postpone(session: AsyncSession, until: Mapping[int, datetime], lease_t
     )
     is_over_first = Delivery.expires_at < instants
     untried = and_(Delivery.outcome.is_(None), Delivery.claims <= 1)
-    answered = Delivery.outcome.is_not(None)  # also by a Retry-After, which counts no attempt
-    for state, condition in ((State.RETRYING, answered), (State.PENDING, ~answered)):
+    answered = Delivery.outcome.is_not(None)  # even by a Retry-After, which counts as no attempt
+    for state, condition in (
+        (DeliveryState.RETRYING, answered),
+        (DeliveryState.PENDING, ~answered),
+    ):
         await session.execute(
-            moving(
+            transition(
                 state,
-                _held(session, until, lease_token),
+                _leased(session, until, lease_token),
                 condition,
                 next_attempt_at=case((is_over_first, Delivery.expires_at), else_=instants),
                 first_attempt_at=case((untried, None), else_=Delivery.first_attempt_at),
@@ -149,17 +154,17 @@ async def postpone(session: AsyncSession, until: Mapping[int, datetime], lease_t
         )
 
 
-def _held(session: AsyncSession, ids: Iterable[int], lease_token: str) -> ColumnElement[bool]:
+def _leased(session: AsyncSession, ids: Iterable[int], lease_token: str) -> ColumnElement[bool]:
     return and_(Delivery.id.in_(sql.id_list(session, ids)), Delivery.lease_token == lease_token)
 
 
 async def mark_sent(
     session: AsyncSession, ids: Sequence[int], lease_token: str, now: datetime
 ) -> int:
-    """Record what was accepted; how many rows were still ours."""
+    """Record accepted sends; return the number of rows that we still held."""
     sqlite = sql.is_sqlite(session)
     these = {"p_ids": sql.ids_value(session, ids), "p_token": lease_token, "p_now": now}
-    await session.execute(statements.note_late_success(sqlite=sqlite), these)
+    await session.execute(statements.record_late_success(sqlite=sqlite), these)
     result: Any = await session.execute(statements.mark_sent(sqlite=sqlite), these)
     return int(result.rowcount)
 
@@ -167,11 +172,11 @@ async def mark_sent(
 async def mark_unreachable(
     session: AsyncSession, ids: Sequence[int], lease_token: str, outcome: Outcome
 ) -> None:
-    """No channel leads to these targets now: pending again, and nobody's to claim."""
+    """Make rows without a usable channel pending again; nothing claims them until one is back."""
     await session.execute(
-        moving(
-            State.PENDING,
-            _held(session, ids, lease_token),
+        transition(
+            DeliveryState.PENDING,
+            _leased(session, ids, lease_token),
             outcome=outcome,
             claims=0,
             next_attempt_at=None,
@@ -182,11 +187,11 @@ async def mark_unreachable(
 
 async def mark_not_sent(
     session: AsyncSession, row: Claimed, lease_token: str, result: SendResult, now: datetime
-) -> State:
-    """Record a try that failed: retrying while there is a point in it, else failed."""
+) -> DeliveryState:
+    """Record a failed try; return RETRYING if another one may succeed, else FAILED."""
     again = next_attempt_at(row.attempts, result, now, seed=row.id)
     detail = storable(result.detail)[:300]
-    state = State.RETRYING if again else State.FAILED
+    state = DeliveryState.RETRYING if again else DeliveryState.FAILED
     marked: Any = await session.execute(
         statements.mark_not_sent(state),
         {
@@ -195,7 +200,7 @@ async def mark_not_sent(
             "p_now": now,
             "p_outcome": result.outcome,
             "p_detail": detail,
-            "p_tries": 0 if is_asked_to_wait(result) else 1,
+            "p_tries": 0 if is_deferred(result) else 1,
             "p_next": again,
         },
     )
@@ -214,5 +219,5 @@ async def mark_not_sent(
 
 
 def storable(text: str) -> str:
-    """Without what PostgreSQL cannot hold: a mark that fails would have its row sent again."""
+    """Remove what PostgreSQL cannot store: a failed write would cause the row to be sent again."""
     return text.replace("\0", "").encode(errors="replace").decode()

@@ -1,7 +1,7 @@
 """Route a subscription to its targets: as one SELECT, and as a pure function.
 
-The SELECT is what runs. `targets` is the same rule as a reference that the tests compare it with,
-and what the warnings of an answer are made of.
+The SELECT is what runs. `targets` is the same rule in Python: tests compare the two, and the
+warnings in API responses come from it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ MAIL = "mail"
 
 
 def is_active() -> ColumnElement[bool]:
-    """The condition under which a subscription is served."""
+    """Match subscriptions that get messages."""
     return and_(Subscription.ended_at.is_(None), Subscription.status == ACTIVE)
 
 
-def targets_select(*conditions: ColumnElement[bool]) -> CompoundSelect[Any]:
-    """SELECT subscription_id, user_id, target_key, integration_id, outcome.
+def select_targets(*conditions: ColumnElement[bool]) -> CompoundSelect[Any]:
+    """Select subscription_id, user_id, target_key, integration_id and outcome.
 
-    For each active subscription that meets the conditions: `mail` where it has no selectors,
-    each distinct URL its selectors reach, and `selector:{id}` with an outcome (channel_inactive
-    or channel_gone) for each selector that reaches nothing.
+    One row for each target of each matching active subscription: `mail` if it has no selectors,
+    each distinct URL that its selectors reach, and `selector:{id}` with an outcome
+    (channel_inactive or channel_gone) for each selector that reaches nothing.
     """
     return union_all(_by_mail(*conditions), _by_integration(*conditions), _unreached(*conditions))
 
@@ -127,10 +127,10 @@ def targets(
     selectors: Iterable[SubscriptionSelector],
     integrations: Iterable[Integration],
 ) -> set[Target]:
-    """Where a message to the subscription goes: each URL once, each unreached selector once.
+    """Return the subscription's targets: each URL once, each unreached selector once.
 
-    `selectors` are the subscription's; of `integrations` only those of its user count. Nothing
-    for a subscription that has ended or waits for approval.
+    `selectors` are the subscription's; of `integrations` only those of its user count. Empty for
+    a subscription that has ended or waits for approval.
     """
     if subscription.ended_at is not None or subscription.status != ACTIVE:
         return set()
@@ -148,7 +148,7 @@ def targets(
 
 
 def matching(selector: SubscriptionSelector, own: Iterable[Integration]) -> list[Integration]:
-    """The user's integrations that a selector means, usable or not."""
+    """Return the user's integrations that a selector names, usable or not."""
     return [
         one
         for one in own
@@ -162,7 +162,7 @@ def is_usable(integration: Integration) -> bool:
 
 
 def unreached_outcome(selector: SubscriptionSelector, own: Iterable[Integration]) -> Outcome | None:
-    """None where the selector reaches a channel, else why it does not."""
+    """Return the reason why a selector reaches no channel; None if it reaches one."""
     meant = matching(selector, own)
     if any(is_usable(one) for one in meant):
         return None

@@ -1,6 +1,6 @@
-"""The ledger's statements that run for every batch of rows, made once.
+"""Statements that run for every batch of the ledger's rows, built once.
 
-Making one anew costs more than running it. Their parameters begin with `p_`.
+Building one costs more than running it. Their parameters begin with `p_`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from sqlalchemy.sql.dml import ReturningUpdate, Update
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger.conditions import MAX_CLAIMS, claimable, unsendable
-from soonish.delivery.ledger.states import NO_LEASE, moving
+from soonish.delivery.ledger.states import NO_LEASE, transition
 from soonish.delivery.transports.outcome import Outcome
 from soonish.infra.db import sql
-from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, DeliveryState
 from soonish.infra.db.types import Id, UtcDateTime
 
 NOW = bindparam("p_now", type_=UtcDateTime())
@@ -35,25 +35,26 @@ _TOKEN = bindparam("p_token", type_=String())
 
 @cache
 def claim() -> ReturningUpdate[*tuple[Any, ...]]:
-    """See make_claim."""
+    """Return the claim of claimable rows, see make_claim."""
     return make_claim(claimable(NOW))
 
 
-def make_claim(takeable: ColumnElement[bool]) -> ReturningUpdate[*tuple[Any, ...]]:
-    """Takes p_notification_id, p_token, p_until, p_limit, p_now; answers Claimed's fields.
+def make_claim(claimable_by: ColumnElement[bool]) -> ReturningUpdate[*tuple[Any, ...]]:
+    """Build a claim that returns the fields of Claimed.
 
-    The choice is a CTE: PostgreSQL may run a subquery with FOR UPDATE again for every row that
-    it joins, and take more than the limit.
+    Parameters: p_notification_id, p_token, p_until, p_limit, p_now. The rows are chosen in a CTE:
+    PostgreSQL may run a subquery with FOR UPDATE again for every row that it joins, and take more
+    than the limit.
     """
     chosen = (
         select(Delivery.id)
-        .where(Delivery.notification_id == bindparam("p_notification_id", type_=Id), takeable)
+        .where(Delivery.notification_id == bindparam("p_notification_id", type_=Id), claimable_by)
         .limit(bindparam("p_limit", type_=Integer()))
         .with_for_update(skip_locked=True)
         .cte("chosen")
     )
-    return moving(
-        State.SENDING,
+    return transition(
+        DeliveryState.SENDING,
         Delivery.id.in_(select(chosen.c.id)),
         lease_token=_TOKEN,
         lease_until=bindparam("p_until", type_=UtcDateTime()),
@@ -71,13 +72,13 @@ def make_claim(takeable: ColumnElement[bool]) -> ReturningUpdate[*tuple[Any, ...
 
 
 def is_sendable(*, sqlite: bool) -> ColumnElement[bool]:
-    """Of the deliveries p_ids those that are ours with enough lease left and may still be sent.
+    """Match those of the deliveries p_ids that we hold long enough and may still be sent.
 
-    Takes p_ids, p_token, p_now, p_enough.
+    Parameters: p_ids, p_token, p_now, p_enough.
     """
     expired, suppressed = unsendable(NOW)
     return and_(
-        _held(sqlite),
+        _leased(sqlite),
         Delivery.lease_until >= bindparam("p_enough", type_=UtcDateTime()),
         Delivery.claims <= MAX_CLAIMS,
         ~func.coalesce(expired, False),
@@ -87,16 +88,16 @@ def is_sendable(*, sqlite: bool) -> ColumnElement[bool]:
 
 @cache
 def still_sendable(*, sqlite: bool) -> Select[int]:
-    """As is_sendable; answers the ids."""
+    """Select the ids of the rows that meet is_sendable, with the same parameters."""
     return select(Delivery.id).where(is_sendable(sqlite=sqlite))
 
 
 @cache
 def mark_sent(*, sqlite: bool) -> Update:
-    """Takes p_ids, p_token, p_now."""
-    return moving(
-        State.SENT,
-        _held(sqlite),
+    """Build the update of accepted rows. Parameters: p_ids, p_token, p_now."""
+    return transition(
+        DeliveryState.SENT,
+        _leased(sqlite),
         outcome=Outcome.OK,
         outcome_detail=None,
         attempts=Delivery.attempts + 1,
@@ -108,9 +109,12 @@ def mark_sent(*, sqlite: bool) -> Update:
 
 
 @cache
-def mark_not_sent(state: State) -> Update:
-    """Takes p_id, p_token, p_now, p_outcome, p_detail, p_tries (to add) and p_next (an instant)."""
-    return moving(
+def mark_not_sent(state: DeliveryState) -> Update:
+    """Build the update of a row whose try failed.
+
+    Parameters: p_id, p_token, p_now, p_outcome, p_detail, p_tries (to add), p_next (an instant).
+    """
+    return transition(
         state,
         Delivery.id == bindparam("p_id", type_=Id),
         Delivery.lease_token == _TOKEN,
@@ -119,20 +123,23 @@ def mark_not_sent(state: State) -> Update:
         attempts=Delivery.attempts + bindparam("p_tries", type_=Integer()),
         claims=0,
         next_attempt_at=bindparam("p_next", type_=UtcDateTime()),
-        finished_at=None if state is State.RETRYING else NOW,
+        finished_at=None if state is DeliveryState.RETRYING else NOW,
         **NO_LEASE,
     )
 
 
 @cache
-def note_late_success(*, sqlite: bool) -> Insert:
-    """Takes p_ids, p_token, p_now. A success after another answer is a try of its own."""
+def record_late_success(*, sqlite: bool) -> Insert:
+    """Insert an attempt for each success after an earlier result.
+
+    Parameters: p_ids, p_token, p_now.
+    """
     tries = select(
         Delivery.id, Delivery.attempts + 1, NOW.label("at"), literal(Outcome.OK.value)
-    ).where(_held(sqlite), Delivery.outcome.is_not(None))
+    ).where(_leased(sqlite), Delivery.outcome.is_not(None))
     columns = ["delivery_id", "attempt", "at", "outcome"]
     return sql.core_insert(DeliveryAttempt, sqlite=sqlite).from_select(columns, tries)
 
 
-def _held(sqlite: bool) -> ColumnElement[bool]:
+def _leased(sqlite: bool) -> ColumnElement[bool]:
     return and_(Delivery.id.in_(sql.ids(sqlite=sqlite)), Delivery.lease_token == _TOKEN)

@@ -1,6 +1,6 @@
-"""Which state of a delivery may follow which (DESIGN 8).
+"""The allowed transitions between the states of a delivery (docs/architecture.md#ledger).
 
-Every change of a state is an UPDATE made by `moving`, which asks for a state that may come before:
+Every change is an UPDATE built by `transition`, which requires a state that may come before:
 a transition that is not in the table changes no row.
 """
 
@@ -12,23 +12,23 @@ from typing import Any
 from sqlalchemy import Update, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from soonish.infra.db.models.notifications import OPEN_STATES, Delivery, State
+from soonish.infra.db.models.notifications import OPEN_STATES, Delivery, DeliveryState
 
 # to: from
-SOURCES: dict[State, tuple[State, ...]] = {
-    State.PENDING: (State.SENDING, State.FAILED),
-    State.SENDING: OPEN_STATES,
-    State.SENT: (State.SENDING,),
-    State.RETRYING: (State.SENDING,),
-    State.FAILED: (State.SENDING,),
-    State.EXPIRED: OPEN_STATES,
-    State.SUPPRESSED: OPEN_STATES,
+SOURCES: dict[DeliveryState, tuple[DeliveryState, ...]] = {
+    DeliveryState.PENDING: (DeliveryState.SENDING, DeliveryState.FAILED),
+    DeliveryState.SENDING: OPEN_STATES,
+    DeliveryState.SENT: (DeliveryState.SENDING,),
+    DeliveryState.RETRYING: (DeliveryState.SENDING,),
+    DeliveryState.FAILED: (DeliveryState.SENDING,),
+    DeliveryState.EXPIRED: OPEN_STATES,
+    DeliveryState.SUPPRESSED: OPEN_STATES,
 }
 NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None}
 
 
-def moving(to: State, *conditions: ColumnElement[bool], **values: Any) -> Update:
-    """The UPDATE that takes the rows that meet the conditions, and may go there, to a state."""
+def transition(to: DeliveryState, *conditions: ColumnElement[bool], **values: Any) -> Update:
+    """Build the UPDATE to a state, of matching rows that are in a state that may precede it."""
     return (
         update(Delivery)
         .where(Delivery.state.in_(SOURCES[to]), *conditions)
@@ -37,6 +37,6 @@ def moving(to: State, *conditions: ColumnElement[bool], **values: Any) -> Update
     )
 
 
-def over(now: datetime) -> dict[str, Any]:
-    """The values of a row that is done with."""
+def finished_values(now: datetime) -> dict[str, Any]:
+    """Return the column values of a finished row, except its state."""
     return {"finished_at": now, "next_attempt_at": None, **NO_LEASE}

@@ -1,4 +1,7 @@
-"""Sending what a notification's ledger rows ask for: claim, check, send, mark (DESIGN 5 and 8)."""
+"""Send a notification's ledger rows: claim, check, send, mark and 8).
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ from soonish.delivery.ledger.ledger import Claimed
 from soonish.delivery.ledger.routing import MAIL
 from soonish.delivery.sending import recipients
 from soonish.delivery.sending.in_flight import InFlight, SlowSends
-from soonish.delivery.sending.marks import Marks
-from soonish.delivery.sending.messages import Outgoing
+from soonish.delivery.sending.messages import MessageBuilder
 from soonish.delivery.sending.recipients import ChannelTarget, MailTarget
+from soonish.delivery.sending.results import ResultWriter
 from soonish.delivery.transports.mail.service import ServiceMail
 from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.outcome import Outcome, SendResult
@@ -35,9 +38,9 @@ from soonish.kit.rates import Rate
 from soonish.workflow_types import DeliveryReport
 
 LANES = 3  # while one sub-batch is sent, the next is claimed and the last one marked
-CHUNK = 50  # rows that are checked with one query just before they are sent
+CHUNK = 50  # rows checked with one query just before they are sent
 MAX_CHECK_AGE_SECONDS = 3.0
-FREE = Permit(granted=True)
+UNRESTRICTED = Permit(granted=True)
 _GONE = SendResult(Outcome.INVALID_TARGET, "there is no address any more")
 _NOT_WRITTEN = SendResult(Outcome.UNKNOWN, "the mail could not be written")
 log = structlog.get_logger(__name__)
@@ -51,8 +54,8 @@ class Run:
     lease_token: str
     previous: list[str]
     stopping: Callable[[], bool]
-    outgoing: Outgoing
-    marks: Marks
+    builder: MessageBuilder
+    results: ResultWriter
     sends: InFlight
 
 
@@ -78,36 +81,36 @@ class Deliverer:
         *,
         expected: int = 0,
     ) -> DeliveryReport:
-        """Send until nothing is claimable or `stopping()`; what was done, in rows.
+        """Send until nothing is claimable or `stopping()`; return counts of rows.
 
-        Sends that take long are not waited for: their rows stay claimed and are marked later.
-        `owner` is the same for every attempt of one activity, `attempt` counts from 1: rows that
-        an earlier attempt had claimed are taken over at once. `expected` is how many rows there
-        are to send, 0 where nobody knows.
+        It does not wait for slow sends: their rows stay claimed and are marked later. `owner` is
+        the same for every attempt of one activity, and `attempt` counts from 1: rows claimed by an
+        earlier attempt are taken over at once. `expected` is the number of rows to send, 0 if
+        unknown.
         """
         report = DeliveryReport()
-        outgoing = await self._outgoing(notification_id)
-        if outgoing is None:
+        builder = await self._message_builder(notification_id)
+        if builder is None:
             return report
         lease_token = f"{owner}:{attempt}"
         previous = [f"{owner}:{n}" for n in range(max(1, attempt - 10), attempt)]
         async with AsyncExitStack() as ending:
-            marks = await ending.enter_async_context(Marks(self.db, lease_token, report))
+            results = await ending.enter_async_context(ResultWriter(self.db, lease_token, report))
             sends = await ending.enter_async_context(InFlight())
-            run = Run(notification_id, lease_token, previous, stopping, outgoing, marks, sends)
+            run = Run(notification_id, lease_token, previous, stopping, builder, results, sends)
             lanes = 1 if 0 < expected <= CHUNK else LANES
-            await _all_ended(self._lane(run) for _ in range(lanes))
-            if await sends.are_slow() and not stopping():
-                await marks.written()
+            await _run_all(self._lane(run) for _ in range(lanes))
+            if await sends.has_stragglers() and not stopping():
+                await results.flush()
                 self.slow_sends.keep(sends, ending.pop_all())
         return report
 
-    async def _outgoing(self, notification_id: int) -> Outgoing | None:
+    async def _message_builder(self, notification_id: int) -> MessageBuilder | None:
         async with self.db.read() as session:
             notification = await session.get(Notification, notification_id)
             if notification is None:
                 return None
-            return await Outgoing.load(session, notification, self.settings)
+            return await MessageBuilder.load(session, notification, self.settings)
 
     async def _lane(self, run: Run) -> None:
         rows: list[Claimed] = []
@@ -147,128 +150,133 @@ class Deliverer:
             await ledger.release(session, ids, run.lease_token, utc_now())
 
     async def _send_chunk(self, run: Run, chunk: Sequence[Claimed]) -> None:
-        """Send what may still be sent; the other rows are given back to be settled."""
+        """Send rows that may still be sent, and return the others to the ledger."""
         by_mail = [row for row in chunk if row.target_key == MAIL]
         by_channel = [row for row in chunk if row.target_key != MAIL]
-        async with self.db.look() as on:
+        async with self.db.connect() as on:
             now = utc_now()
-            mailboxes = await recipients.ready_mailboxes(on, by_mail, run.lease_token, now)
-            channels = await recipients.ready_channels(on, by_channel, run.lease_token, now)
-        others = [row for row in chunk if row.id not in mailboxes and row.id not in channels]
+            mail_targets = await recipients.load_mail_targets(on, by_mail, run.lease_token, now)
+            channels = await recipients.load_channel_targets(on, by_channel, run.lease_token, now)
+        others = [row for row in chunk if row.id not in mail_targets and row.id not in channels]
         if others:
             await self._release(run, others)
-        leaves = await self._ask_for_leave(run, channels)
-        to_channels = self._start_sends(run, by_channel, channels, leaves)
-        good = [row for row in by_mail if row.id in mailboxes]
-        await _all_ended([self._send_mails(run, good, mailboxes), run.sends.mostly(to_channels)])
+        permits = await self._acquire_permits(run, channels)
+        to_channels = self._start_sends(run, by_channel, channels, permits)
+        good = [row for row in by_mail if row.id in mail_targets]
+        await _run_all(
+            [self._send_mails(run, good, mail_targets), run.sends.wait_for_most(to_channels)]
+        )
 
-    async def _ask_for_leave(
+    async def _acquire_permits(
         self, run: Run, channels: dict[int, ChannelTarget | None]
     ) -> dict[int, Permit]:
-        """By delivery id, for channels with a rate or trouble; who may not go now is put off."""
+        """Return permits by delivery id for channels with a rate or failures.
+
+        Rows that get none now are postponed.
+        """
         wanted = {
             row_id: (channel.integration_id, rate)
             for row_id, channel in channels.items()
-            if channel and ((rate := self._rates.of(channel.kind)) or channel.is_held)
+            if channel and ((rate := self._rates.of(channel.kind)) or channel.needs_permit)
         }
         if not wanted:
             return {}
         now = utc_now()
         async with self.db.write() as session:
-            leaves = await health.acquire(session, wanted, now)
-            until = {row_id: leave.until for row_id, leave in leaves.items() if leave.until}
+            permits = await health.acquire(session, wanted, now)
+            until = {row_id: permit.until for row_id, permit in permits.items() if permit.until}
             if until:
-                before = await recipients.waiting_before(session, until, now)
+                before = await recipients.count_waiting_before(session, until, now)
                 turns = {
-                    row_id: _turn(instant, wanted[row_id][1], before.get(row_id, 0))
+                    row_id: _turn_of(instant, wanted[row_id][1], before.get(row_id, 0))
                     for row_id, instant in until.items()
                 }
                 await ledger.postpone(session, turns, run.lease_token)
-        return leaves
+        return permits
 
     async def _send_mails(
-        self, run: Run, rows: Sequence[Claimed], mailboxes: dict[int, MailTarget]
+        self, run: Run, rows: Sequence[Claimed], mail_targets: dict[int, MailTarget]
     ) -> None:
         if not rows:
             return
         for row in rows:
-            if mailboxes[row.id].address is None:
-                run.marks.add(row, _GONE)
-        reachable = [row for row in rows if mailboxes[row.id].address is not None]
+            if mail_targets[row.id].address is None:
+                run.results.add(row, _GONE)
+        reachable = [row for row in rows if mail_targets[row.id].address is not None]
         try:
-            mails = await run.outgoing.mails(self.db, reachable, mailboxes)
+            mails = await run.builder.mails(self.db, reachable, mail_targets)
         except InvalidInput as error:
-            self._give_up(run, reachable, error)
+            self._fail_unwritable(run, reachable, error)
             return
         results = await self.mailer.send_batch(mails, start_within=MAX_CHECK_AGE_SECONDS)
         for row, result in zip(reachable, results, strict=True):
             if result is not NOT_STARTED:
-                run.marks.add(row, result)
+                run.results.add(row, result)
         late = [row for row, r in zip(reachable, results, strict=True) if r is NOT_STARTED]
         if late:
             await self._release(run, late)
 
-    def _give_up(self, run: Run, rows: Sequence[Claimed], error: InvalidInput) -> None:
-        """What cannot be written as a mail never will be: failed for all to see, not retried.
+    def _fail_unwritable(self, run: Run, rows: Sequence[Claimed], error: InvalidInput) -> None:
+        """Mark rows that cannot be rendered as a mail as failed, since no retry would help.
 
-        An error here would hold up everything else that the event has to say.
+        Raising the error would hold up the event's other notifications.
         """
         fields = [entry.field for entry in error.errors]
         log.error("mail_not_written", notification_id=run.notification_id, fields=fields)
         for row in rows:
-            run.marks.add(row, _NOT_WRITTEN)
+            run.results.add(row, _NOT_WRITTEN)
 
     def _start_sends(
         self,
         run: Run,
         rows: Sequence[Claimed],
         channels: dict[int, ChannelTarget | None],
-        leaves: dict[int, Permit],
+        permits: dict[int, Permit],
     ) -> list[asyncio.Future[SendResult]]:
-        """The sends of those rows that have a channel and leave."""
+        """Start the sends of rows that have a channel and a permit."""
         ready: list[tuple[Claimed, ChannelTarget, Permit, Message]] = []
         for row in rows:
             if row.id not in channels:
                 continue
-            channel, leave = channels[row.id], leaves.get(row.id, FREE)
+            channel, permit = channels[row.id], permits.get(row.id, UNRESTRICTED)
             if channel is None:
-                run.marks.unreachable(row, Outcome.CHANNEL_INACTIVE)
-            elif leave.granted:
-                ready.append((row, channel, leave, run.outgoing.message(row, channel.locale)))
+                run.results.add_unreachable(row, Outcome.CHANNEL_INACTIVE)
+            elif permit.granted:
+                ready.append((row, channel, permit, run.builder.message(row, channel.locale)))
         return [self._start_send(run, *one) for one in ready]
 
     def _start_send(
-        self, run: Run, row: Claimed, channel: ChannelTarget, leave: Permit, message: Message
+        self, run: Run, row: Claimed, channel: ChannelTarget, permit: Permit, message: Message
     ) -> asyncio.Future[SendResult]:
-        """A send that marks its row when it ends. No task each: there are thousands."""
+        """Start a send that records its result when it ends, without a task for each."""
         sending = self.sender.start(channel.url, message, start_within=MAX_CHECK_AGE_SECONDS)
-        sending.add_done_callback(partial(self._note, run, row, channel, leave))
+        sending.add_done_callback(partial(self._record, run, row, channel, permit))
         return sending
 
-    def _note(
+    def _record(
         self,
         run: Run,
         row: Claimed,
         channel: ChannelTarget,
-        leave: Permit,
+        permit: Permit,
         ended: asyncio.Future[SendResult],
     ) -> None:
-        """Mark the row; one whose turn came too late is given back to be checked again."""
+        """Record the result; return a row that started too late, to be checked again."""
         if ended.cancelled():
             return
         if ended.result() is NOT_STARTED:
             run.sends.add(self._release(run, [row]))
         else:
-            run.marks.add(row, ended.result(), channel.integration_id, probe=leave.probe)
+            run.results.add(row, ended.result(), channel.integration_id, probe=permit.probe)
 
 
-def _turn(until: datetime, rate: Rate | None, before: int) -> datetime:
-    """Rows that wait for a slow channel queue up, so that they do not all ask again at once."""
+def _turn_of(until: datetime, rate: Rate | None, before: int) -> datetime:
+    """Space out rows that wait for a channel with a rate, so that they do not retry at once."""
     return until if rate is None else until + rate.interval * before
 
 
-async def _all_ended(parts: Iterable[Coroutine[None, None, None]]) -> None:
-    """Let all end before one's error is raised: what the others sent must still be marked."""
+async def _run_all(parts: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run all to the end, then raise the first error: sends of the others must still be marked."""
     results = await asyncio.gather(*parts, return_exceptions=True)
     for error in results:
         if error is not None:

@@ -1,4 +1,4 @@
-"""The sends of one delivery run under way: a few slow ones hold up nobody else."""
+"""Sends in flight of one delivery run, so that a few slow ones hold up no others."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 import structlog
 
 PATIENCE_SECONDS = 0.5
-SLOW_SHARE = 10  # one in so many may be left behind
-MOST = 200  # under way at once
-STRAGGLER_SECONDS = 3.5  # by then a send has begun, or was given back (MAX_CHECK_AGE_SECONDS)
+SLOW_SHARE = 10  # wait_for_most leaves one in ten behind
+MAX_IN_FLIGHT = 200
+STRAGGLER_SECONDS = 3.5  # by then a send has started or was dropped (MAX_CHECK_AGE_SECONDS)
 
 
 class InFlight:
-    """Sends under way; on exit waits for all of them, or ends them if it is cancelled itself."""
+    """Sends in flight; waits for all of them on exit, or cancels them if it is cancelled."""
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Future[Any], float] = {}  # when it was started
@@ -35,20 +35,20 @@ class InFlight:
         traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, asyncio.CancelledError):
-            self.cut_off()
+            self.cancel()
         try:
-            await self._ended()
+            await self._wait_for_all()
         except asyncio.CancelledError:
-            self.cut_off()
-            await self._ended()
+            self.cancel()
+            await self._wait_for_all()
             raise
         if error is None:
             self._raise()
 
-    async def are_slow(self) -> bool:
-        """Back as soon as all sends have ended, or those that have not are stragglers (True).
+    async def has_stragglers(self) -> bool:
+        """Wait until all sends have ended (False) or only stragglers are left (True).
 
-        Raises the first error of any of them.
+        Raises the first error of any send.
         """
         while self._tasks:
             patience = max(self._tasks.values()) + STRAGGLER_SECONDS - time.monotonic()
@@ -59,16 +59,16 @@ class InFlight:
         return False
 
     def add(self, part: Coroutine[None, None, None]) -> None:
-        """Start something that is to have ended on exit as well."""
+        """Start a coroutine that must also end before exit."""
         task = asyncio.create_task(part)
         self._tasks[task] = time.monotonic()
-        task.add_done_callback(self._forget)
+        task.add_done_callback(self._discard)
 
-    async def mostly(self, parts: Iterable[asyncio.Future[Any]]) -> None:
-        """Back when nine in ten of these sends have ended, or after half a second.
+    async def wait_for_most(self, parts: Iterable[asyncio.Future[Any]]) -> None:
+        """Wait until nine in ten of these sends have ended, for half a second at most.
 
-        Waits for as long as MOST are under way. Raises the first error of any part, also of an
-        earlier call's, once the others of this call had their chance.
+        Then wait until fewer than MAX_IN_FLIGHT are left. Raises the first error of any send so
+        far, after this call's sends had their chance.
         """
         tasks = list(parts)
         self._tasks.update(dict.fromkeys(tasks, time.monotonic()))
@@ -80,27 +80,27 @@ class InFlight:
             left -= 1
             if left <= len(tasks) // SLOW_SHARE:
                 enough.set()
-            self._forget(task)
+            self._discard(task)
 
         for task in tasks:
             task.add_done_callback(ended)
         if tasks:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(enough.wait(), PATIENCE_SECONDS)
-        while len(self._tasks) >= MOST:
+        while len(self._tasks) >= MAX_IN_FLIGHT:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         self._raise()
 
-    def cut_off(self) -> None:
-        """Wait for none of them any more; what has started may still arrive."""
+    def cancel(self) -> None:
+        """Stop waiting for sends; those that have started may still arrive."""
         for task in self._tasks:
             task.cancel()
 
-    async def _ended(self) -> None:
+    async def _wait_for_all(self) -> None:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _forget(self, task: asyncio.Future[Any]) -> None:
+    def _discard(self, task: asyncio.Future[Any]) -> None:
         self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._errors.append(error)
@@ -114,31 +114,31 @@ log = structlog.get_logger(__name__)
 
 
 class SlowSends:
-    """Keeps slow sends until they have ended and are marked; one for the process."""
+    """Slow sends of the whole process, kept until they have ended and are marked."""
 
     def __init__(self) -> None:
         self._kept: dict[asyncio.Task[None], InFlight] = {}
 
     def keep(self, sends: InFlight, ending: AsyncExitStack) -> None:
-        """Have the stack closed in the background: it waits for the sends and writes marks."""
+        """Close the stack in the background: it waits for the sends and writes their results."""
         task = asyncio.create_task(ending.aclose())
         self._kept[task] = sends
-        task.add_done_callback(self._forget)
+        task.add_done_callback(self._discard)
 
     async def close(self, patience: float) -> None:
-        """Let them end for at most `patience` seconds, then cut them off.
+        """Wait for the sends for at most `patience` seconds, then cancel them.
 
-        The rows of those that are cut off stay claimed until their lease ends.
+        The rows of cancelled sends stay claimed until their lease ends.
         """
         until = time.monotonic() + patience
         while self._kept:
             left = until - time.monotonic()
             if left <= 0:
                 for sends in self._kept.values():
-                    sends.cut_off()
+                    sends.cancel()
             await asyncio.wait(self._kept, timeout=left if left > 0 else None)
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
+    def _discard(self, task: asyncio.Task[None]) -> None:
         self._kept.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("slow_sends_not_marked", error=type(error).__name__)

@@ -1,4 +1,4 @@
-"""One notification's messages, ready per recipient."""
+"""Build the messages of one notification for its recipients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from soonish.delivery.texts.rendering import (
 )
 from soonish.delivery.transports.mail.service import Mail
 from soonish.delivery.transports.message import Message
-from soonish.i18n import served
+from soonish.i18n import best_language
 from soonish.identity import links, tokens
 from soonish.identity.signed_tokens import Purpose, make_token
 from soonish.infra.db.models.notifications import Notification
@@ -30,8 +30,8 @@ from soonish.infra.db.session import Database
 
 
 @dataclass
-class Outgoing:
-    """Renders once per language; fills in what is each recipient's own."""
+class MessageBuilder:
+    """Builds messages: renders once per language, then fills in each recipient's values."""
 
     event_id: int | None
     content: Content
@@ -41,60 +41,60 @@ class Outgoing:
     @classmethod
     async def load(
         cls, session: AsyncSession, notification: Notification, settings: Settings
-    ) -> Outgoing:
+    ) -> MessageBuilder:
         content = await content_of(session, notification, settings.base_url)
         return cls(notification.event_id, content, settings)
 
     def message(self, row: Claimed, locale: str) -> Message:
-        """The message for a channel, with the id that every retry of this row carries."""
+        """Return the message for a channel; its id is the same for every retry of the row."""
         identity = message_id(row.id, row.created_at)
         return replace(self._rendering(locale).message, message_id=identity)
 
     async def mails(
-        self, db: Database, rows: Sequence[Claimed], mailboxes: dict[int, MailTarget]
+        self, db: Database, rows: Sequence[Claimed], mail_targets: dict[int, MailTarget]
     ) -> list[Mail]:
-        """A mail per row, in order; makes the tokens that the mails grant, if they grant any.
+        """Return a mail per row, in order, and issue the tokens that their links carry.
 
-        `mailboxes` are by delivery id.
+        `mail_targets` are by delivery id.
         """
         actions = await self._action_urls(db, rows)
-        return [self._mail(row, mailboxes[row.id], actions.get(row.id)) for row in rows]
+        return [self._mail(row, mail_targets[row.id], actions.get(row.id)) for row in rows]
 
     def _rendering(self, locale: str) -> Rendering:
-        locale = served(locale)
+        locale = best_language(locale)
         if locale not in self._renderings:
             self._renderings[locale] = Rendering(self.content, locale, self.settings)
         return self._renderings[locale]
 
-    def _mail(self, row: Claimed, mailbox: MailTarget, action_url: str | None) -> Mail:
-        rendering = self._rendering(mailbox.locale)
+    def _mail(self, row: Claimed, target: MailTarget, action_url: str | None) -> Mail:
+        rendering = self._rendering(target.locale)
         if row.subscription_id is None:
             template, values = rendering.plain_mail, {ACTION_SLOT: action_url or ""}
         else:
-            template, values = rendering.subscriber_mail, self._links(row, mailbox)
-        address = mailbox.address or ""
+            template, values = rendering.subscriber_mail, self._links(row, target)
+        address = target.address or ""
         identity = message_id(row.id, row.created_at)
         return Mail(to=address, template=template, message_id=identity, values=values)
 
-    def _links(self, row: Claimed, mailbox: MailTarget) -> dict[str, str]:
+    def _links(self, row: Claimed, target: MailTarget) -> dict[str, str]:
         base = self.settings.base_url
         return {
-            UNSUBSCRIBE_SLOT: f"{base}/u/{self._token('unsubscribe', row, mailbox)}",
-            MANAGE_SLOT: f"{base}/manage/{self._token('manage', row, mailbox)}",
+            UNSUBSCRIBE_SLOT: f"{base}/u/{self._token('unsubscribe', row, target)}",
+            MANAGE_SLOT: f"{base}/manage/{self._token('manage', row, target)}",
         }
 
-    def _token(self, purpose: Purpose, row: Claimed, mailbox: MailTarget) -> str:
+    def _token(self, purpose: Purpose, row: Claimed, target: MailTarget) -> str:
         return make_token(
             self.settings.secret_key,
             purpose,
             event_id=self.event_id or 0,
             user_id=row.user_id,
-            epoch=mailbox.epoch,
+            epoch=target.epoch,
             issued_at=row.created_at,
         )
 
     async def _action_urls(self, db: Database, rows: Sequence[Claimed]) -> dict[int, str]:
-        """The links of account mails by delivery id: a token each, made just before the send."""
+        """Return the links of account mails by delivery id, each with a token made just now."""
         if not self.content.extra.get("purpose"):
             return {}
         async with db.write() as session:

@@ -1,4 +1,4 @@
-"""Where claimed rows lead: addresses and Apprise URLs, decrypted just before the send."""
+"""Load the targets of claimed rows: addresses and Apprise URLs, decrypted just before the send."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from soonish.delivery.ledger.statements import NOW, is_sendable
 from soonish.infra.db import sql
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState
 
 
 @dataclass(frozen=True)
 class MailTarget:
-    """A user's address, None once they are erased; `epoch` goes into their links."""
+    """A user's address, None once they are erased; `epoch` goes into the tokens of their links."""
 
     address: str | None
     locale: str
@@ -31,40 +31,40 @@ class MailTarget:
 
 @dataclass(frozen=True)
 class ChannelTarget:
-    """`is_held`: its health says that leave must be asked for before a send."""
+    """A channel's URL. `needs_permit`: it fails or waits, so that a send needs a permit."""
 
     integration_id: int
     kind: str
     url: str
     locale: str
-    is_held: bool
+    needs_permit: bool
 
 
-async def ready_mailboxes(
+async def load_mail_targets(
     on: AsyncConnection, rows: Sequence[Claimed], lease_token: str, now: datetime
 ) -> dict[int, MailTarget]:
-    """By delivery id, the mailboxes of those rows that may still be sent."""
+    """Return the mail targets of rows that may still be sent, by delivery id."""
     if not rows:
         return {}
-    query = _mailboxes(sqlite=sql.is_sqlite(on))
-    found = await on.execute(query, _of(on, rows, lease_token, now))
+    query = _select_mail_targets(sqlite=sql.is_sqlite(on))
+    found = await on.execute(query, _parameters(on, rows, lease_token, now))
     return {
         delivery_id: MailTarget(address, locale or "en", epoch)
         for delivery_id, address, locale, epoch in found.all()
     }
 
 
-async def ready_channels(
+async def load_channel_targets(
     on: AsyncConnection, rows: Sequence[Claimed], lease_token: str, now: datetime
 ) -> dict[int, ChannelTarget | None]:
-    """By delivery id, the channels of those rows that may still be sent, None where none serves.
+    """Return the channels of rows that may still be sent, by delivery id; None if none serves.
 
     Any active integration of that user with that URL serves.
     """
     if not rows:
         return {}
-    query = _channels(sqlite=sql.is_sqlite(on))
-    found = await on.execute(query, _of(on, rows, lease_token, now))
+    query = _select_channel_targets(sqlite=sql.is_sqlite(on))
+    found = await on.execute(query, _parameters(on, rows, lease_token, now))
     return {
         delivery_id: ChannelTarget(integration_id, kind, url, locale or "en", bool(held))
         if url
@@ -73,17 +73,17 @@ async def ready_channels(
     }
 
 
-def _of(
+def _parameters(
     on: AsyncConnection, rows: Sequence[Claimed], lease_token: str, now: datetime
 ) -> dict[str, Any]:
     ids = sql.ids_value(on, [row.id for row in rows])
     return {"p_ids": ids, "p_token": lease_token, "p_now": now, "p_enough": now + MIN_LEASE_LEFT}
 
 
-async def waiting_before(
+async def count_waiting_before(
     session: AsyncSession, row_ids: Iterable[int], now: datetime
 ) -> dict[int, int]:
-    """How many other rows already wait for the same target of the same user, by delivery id."""
+    """Count the other rows that wait for the same target of the same user, by delivery id."""
     other = aliased(Delivery)
     query = (
         select(Delivery.id, func.count(other.id))
@@ -92,7 +92,7 @@ async def waiting_before(
             and_(
                 other.user_id == Delivery.user_id,
                 other.target_key == Delivery.target_key,
-                other.state.in_((State.PENDING, State.RETRYING)),
+                other.state.in_((DeliveryState.PENDING, DeliveryState.RETRYING)),
                 other.next_attempt_at > now,
             ),
         )
@@ -103,8 +103,8 @@ async def waiting_before(
 
 
 @cache
-def _mailboxes(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
-    """Takes what is_sendable takes."""
+def _select_mail_targets(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
+    """Build the query once. Parameters as is_sendable."""
     return (
         select(Delivery.id, User.email, User.locale, User.token_epoch)
         .join(User, User.id == Delivery.user_id)
@@ -113,8 +113,8 @@ def _mailboxes(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
 
 
 @cache
-def _channels(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
-    """Takes what is_sendable takes."""
+def _select_channel_targets(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
+    """Build the query once. Parameters as is_sendable."""
     serving = (
         select(
             Delivery.id.label("delivery_id"),

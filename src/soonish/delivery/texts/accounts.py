@@ -1,20 +1,20 @@
-"""Mails about an account, an address or a channel.
+"""The wording of mails about an account, an address or a channel.
 
-`Content.extra` carries what they say: `url` (else the slot `{{action_url}}` stays, for the
-activity that makes the token), `seconds` (how long the link works, else its life of DESIGN 11),
-and per kind `email`, `channel`, `problem`, `event`, `organizer`.
+Their values are in `Content.extra`: `url` (without it the slot `{{action_url}}` stays, to be
+filled with a token just before the send), `seconds` (how long the link works; the default is in
+docs/architecture.md#secrets), and per kind `email`, `channel`, `problem`, `event`, `organizer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from soonish.delivery.texts.blocks import Action, Paragraph, Rows
+from soonish.delivery.texts.blocks import NAME_LIMIT, Action, Draft, Paragraph, Rows
 from soonish.delivery.texts.content import Content
-from soonish.delivery.texts.draft import NAME_LIMIT, Draft
 from soonish.delivery.texts.humanize import duration_in_words
 from soonish.delivery.texts.safe_text import one_line
 from soonish.i18n import Language
+from soonish.infra.db.models.notifications import NotificationKind as Kind
 
 ACTION_SLOT = "{{action_url}}"
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
@@ -23,7 +23,7 @@ Wording = Callable[[Content, Language], Draft]
 
 
 def account_draft(content: Content, t: Language) -> Draft:
-    """The wording of one of ACCOUNT_KINDS; KeyError for any other kind."""
+    """Word one of ACCOUNT_KINDS. Raises KeyError for any other kind."""
     return ACCOUNT_KINDS[content.kind](content, t)
 
 
@@ -36,7 +36,7 @@ def _draft(
     paragraphs: tuple[str, ...],
     reason: str = "",
 ) -> Draft:
-    """One button, its paragraphs above it; the first is also the preheader."""
+    """Return a draft of paragraphs and one button; the first paragraph is also the preheader."""
     return Draft(
         title=title,
         preheader=paragraphs[0],
@@ -136,7 +136,7 @@ def _new_email(content: Content, t: Language) -> Draft:
 
 
 def _email_changed(content: Content, t: Language) -> Draft:
-    """To the old address; `email` is the new one, masked or in full as the caller decides."""
+    """Word the mail to the old address; `email` is the new one, masked or not by the caller."""
     new = one_line(content.extra.get("email"), 320)
     told = t.gettext("Your Soonish account now uses another address.")
     known = t.gettext("Your Soonish account now uses the address %(email)s.") % {"email": new}
@@ -297,27 +297,31 @@ def _test(content: Content, t: Language) -> Draft:
 
 
 ACCOUNT_KINDS: dict[str, Wording] = {
-    "verification": _verification,
-    "already_registered": _already_registered,
-    "magic_link": _magic_link,
-    "password_reset": _password_reset,
-    "password_needed": _password_needed,
-    "new_email": _new_email,
-    "email_changed": _email_changed,
-    "confirm_subscription": _confirm_subscription,
-    "invitation": _invitation,
-    "co_organizer": _co_organizer,
-    "new_owner": _new_owner,
-    "approval_wanted": _approval_wanted,
-    "rejected": _rejected,
-    "channel_failing": _channel_failing,
-    "channel_off": _channel_off,
-    "test": _test,
+    Kind.VERIFICATION: _verification,
+    Kind.ALREADY_REGISTERED: _already_registered,
+    Kind.MAGIC_LINK: _magic_link,
+    Kind.PASSWORD_RESET: _password_reset,
+    Kind.PASSWORD_NEEDED: _password_needed,
+    Kind.NEW_EMAIL: _new_email,
+    Kind.EMAIL_CHANGED: _email_changed,
+    Kind.CONFIRM_SUBSCRIPTION: _confirm_subscription,
+    Kind.INVITATION: _invitation,
+    Kind.CO_ORGANIZER: _co_organizer,
+    Kind.NEW_OWNER: _new_owner,
+    Kind.APPROVAL_WANTED: _approval_wanted,
+    Kind.REJECTED: _rejected,
+    Kind.CHANNEL_FAILING: _channel_failing,
+    Kind.CHANNEL_OFF: _channel_off,
+    Kind.TEST: _test,
 }
 
 
-# where on the organizer's page of the event their button leads
-FOR_ORGANIZERS = {"co_organizer": "", "new_owner": "", "approval_wanted": "/subscribers"}
+# the section of the organizer's event page that their button opens
+FOR_ORGANIZERS: dict[str, str] = {
+    Kind.CO_ORGANIZER: "",
+    Kind.NEW_OWNER: "",
+    Kind.APPROVAL_WANTED: "/subscribers",
+}
 
 
 def _works_once_for(content: Content, t: Language, default_seconds: int) -> str:

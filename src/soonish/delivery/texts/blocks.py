@@ -1,4 +1,4 @@
-"""A message as a short list of blocks, and its forms for chats: text, Markdown, simple HTML."""
+"""A message as a list of blocks, and its rendering for chats: text, Markdown, simple HTML."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from markupsafe import Markup, escape
 from soonish.delivery.texts.markdown import markdown_to_text, render_markdown
 from soonish.delivery.texts.safe_text import clean_text, defuse
 
+TITLE_LIMIT = 240  # characters; a name takes at most NAME_LIMIT of them
+NAME_LIMIT = 160
 _ADDRESS = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.[^\s@<>\"'.]+")
 _WEB = re.compile(r"https?://[^\s<>\"'{}]+")
 _WEB_PART = re.compile(r"(https?://[^\s<>\"'{}]+)")
@@ -22,7 +24,7 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>~|])")
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text, already harmless; may have several lines."""
+    """Plain text of one or more lines, already made harmless."""
 
     text: str
     heading: str = ""
@@ -37,7 +39,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class ChangeRows:
-    """What changed: label, old and new value in words."""
+    """Changed fields: label, old and new value in words."""
 
     rows: tuple[tuple[str, str, str], ...]
     old_label: str
@@ -62,15 +64,26 @@ class Action:
 Block = Paragraph | Rows | ChangeRows | MarkdownText | Action
 
 
+@dataclass(frozen=True)
+class Draft:
+    """Title, blocks without the action, the action, and the mail's preheader and reason."""
+
+    title: str
+    preheader: str
+    reason: str
+    blocks: tuple[Block, ...]
+    action: Action | None
+
+
 def link_target(value: str) -> str | None:
-    """The href for a value that is as a whole an email or web address, else None."""
+    """Return the href for a value that is an email or web address as a whole, else None."""
     if _ADDRESS.fullmatch(value):
         return "mailto:" + quote(value, safe="@+")
     return value if _WEB.fullmatch(value) else None
 
 
 def to_text(blocks: Sequence[Block]) -> str:
-    """Plain text, blocks apart by an empty line, no markup of ours."""
+    """Render plain text without markup, with an empty line between blocks."""
     return "\n\n".join(filter(None, map(_block_text, blocks)))
 
 
@@ -96,7 +109,7 @@ def _indent(value: str) -> str:
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
-    """CommonMark that chat services show well; values are escaped, addresses stand bare."""
+    """Render CommonMark that chat services show well, with escaped values and bare addresses."""
     return "\n\n".join(filter(None, map(_block_markdown, blocks)))
 
 
@@ -119,7 +132,7 @@ def _block_markdown(block: Block) -> str:
 
 
 def _escape(value: str) -> str:
-    """Backslashes before marks, except in web addresses: a chat would take them as a part."""
+    """Escape markup, except in web addresses, where chats would keep the backslashes."""
     pieces = _WEB_PART.split(value)
     return "".join(
         piece if index % 2 else _MARKUP.sub(r"\\\1", piece) for index, piece in enumerate(pieces)
@@ -127,12 +140,12 @@ def _escape(value: str) -> str:
 
 
 def _escape_lines(value: str) -> str:
-    """Also keep a line from becoming a heading, and keep the line ends."""
+    """Escape markup and headings, and keep line ends."""
     return _LINE_END.sub("  \n", _HEADING.sub(r"\1\\\2", _escape(value)))
 
 
 def to_html(blocks: Sequence[Block]) -> str:
-    """A fragment of simple tags (p, b, br, s, a), as chat services take them."""
+    """Render a fragment of the simple tags that chat services accept (p, b, br, s, a)."""
     return "\n".join(filter(None, map(_block_html, blocks)))
 
 
@@ -153,17 +166,17 @@ def _block_html(block: Block) -> str:
         case MarkdownText(source):
             return render_markdown(source)
         case Action(label, url):
-            # The address is written out: Apprise drops hrefs where it turns HTML into text.
+            # Write out the address: Apprise drops hrefs when it turns HTML into text.
             return Markup('<p>{}: <a href="{}">{}</a></p>').format(label, url, url)
 
 
 def with_breaks(value: str) -> Markup:
-    """`value` escaped, its line ends as <br>."""
+    """Escape `value` and turn line ends into <br>."""
     return Markup("<br>").join(escape(line) for line in value.split("\n"))
 
 
 def linked(value: str) -> Markup:
-    """`value` escaped, and a link where it is an address as a whole."""
+    """Escape `value`, and link it if it is an address as a whole."""
     target = link_target(value)
     if target is None:
         return with_breaks(value)

@@ -1,7 +1,7 @@
-"""Every text that Soonish sends: `compose` turns a Content into title, text, Markdown and HTML.
+"""Compose every message that Soonish sends: from a Content to title, text, Markdown and HTML.
 
-Pure: no clock, no database, no network. The sentences are in `event_texts` and `account_texts`;
-all of them go through gettext (`i18n`), with English in the code.
+Pure: no clock, no database, no network. The sentences are in `events` and `accounts`; all of
+them go through gettext (`i18n`), with English in the code.
 """
 
 from __future__ import annotations
@@ -9,9 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from soonish.delivery.texts.accounts import ACCOUNT_KINDS, account_draft
-from soonish.delivery.texts.blocks import Action, Block, to_html, to_markdown, to_text
+from soonish.delivery.texts.blocks import (
+    TITLE_LIMIT,
+    Action,
+    Block,
+    Draft,
+    to_html,
+    to_markdown,
+    to_text,
+)
 from soonish.delivery.texts.content import Content
-from soonish.delivery.texts.draft import TITLE_LIMIT, Draft
 from soonish.delivery.texts.events import EVENT_KINDS, event_draft
 from soonish.delivery.texts.humanize import date_in_words, describe_changes, duration_in_words
 from soonish.delivery.texts.safe_text import one_line
@@ -30,11 +37,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Composed:
-    """A message in every form. `title` is one plain line, `html` a safe fragment of simple tags.
+    """A message in every format. `title` is one plain line, `html` a safe fragment of simple tags.
 
-    `text`, `markdown` and `html` end with the action's link; `blocks` are what the mail is laid
-    out from, and `reason` is its "why you get this". `action_url` may be the slot
-    `{{action_url}}`, which then also stands in the three forms.
+    `text`, `markdown` and `html` end with the action's link. The mail's layout is built from
+    `blocks`, and `reason` is its "why you get this". `action_url` may be the slot
+    `{{action_url}}`, which is then in the three formats too.
     """
 
     title: str
@@ -49,9 +56,9 @@ class Composed:
 
 
 def compose(content: Content, locale: str = "en") -> Composed:
-    """The words of `content` in `locale` (unknown ones: English).
+    """Compose `content` in `locale`, or in English if the locale is unknown.
 
-    Raises ValueError for an unknown kind, or an event's kind without facts.
+    Raises ValueError for an unknown kind, or a kind of an event without facts.
     """
     draft = _draft(content, locale)
     action = draft.action

@@ -1,4 +1,4 @@
-"""What a message is about: plain data, made once per notification and stored as JSON."""
+"""The content of a message: plain data, made once per notification and stored as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Anchor = Literal["start", "end"]
 
 @dataclass(frozen=True)
 class EventFacts:
-    """What every text says about its event: UTC instants, and `url`, the public link."""
+    """Facts about an event that its texts state: instants in UTC, and `url`, the public link."""
 
     name: str
     start: datetime
@@ -22,14 +22,14 @@ class EventFacts:
     organizer_name: str | None
     description: str | None  # Markdown
     url: str
-    is_public: bool = True  # a private event's link works for those who are let in only
+    is_public: bool = True  # a private event's link works for admitted people only
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"start": _to_iso(self.start), "end": self.end and _to_iso(self.end)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EventFacts:
-        """The inverse of `to_json`. ValueError on a date that is not ISO 8601 with an offset."""
+        """Read what `to_json` made. Raises ValueError for a date without an offset."""
         end = data["end"]
         dates: dict[str, Any] = {
             "start": _from_iso(data["start"]),
@@ -49,12 +49,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Content:
-    """One notification, before it becomes words.
+    """One notification, before it is put into words.
 
     `title` and `body` (Markdown) are the organizer's, for `manual`; a `body` is also shown with a
-    cancellation. `distance_seconds` is the true time to the `anchor`, for reminders; `late` says
-    that the reminder was made more than 10 minutes late. `extra` holds what account mails need:
-    see `account_texts`.
+    cancellation. `distance_seconds` is the true time to the `anchor`, for reminders; `late` means
+    that the reminder fired more than 10 minutes late. `extra` holds the values of account mails,
+    see `accounts`.
     """
 
     kind: str
@@ -68,7 +68,7 @@ class Content:
     extra: dict[str, str] = field(default_factory=dict[str, str])
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of JSON values that `from_json` turns into an equal Content."""
+        """Return a dict of JSON values that `from_json` turns into an equal Content."""
         return asdict(self) | {
             "facts": self.facts and self.facts.to_json(),
             "changes": [asdict(change) for change in self.changes],
@@ -76,7 +76,7 @@ class Content:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Content:
-        """The inverse of `to_json`; fields that are missing take their defaults."""
+        """Read what `to_json` made; missing fields take their defaults."""
         facts = data.get("facts")
         parts: dict[str, Any] = {
             "facts": EventFacts.from_json(facts) if facts else None,

@@ -1,25 +1,34 @@
-"""What subscribers and organizers are told about an event (CONTRACT, Texts)."""
+"""The wording of messages about an event (docs/notification-patterns.md#what-is-sent)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from soonish.delivery.texts.blocks import Action, Block, ChangeRows, MarkdownText, Paragraph, Rows
+from soonish.delivery.texts.blocks import (
+    NAME_LIMIT,
+    Action,
+    Block,
+    ChangeRows,
+    Draft,
+    MarkdownText,
+    Paragraph,
+    Rows,
+)
 from soonish.delivery.texts.content import Content, EventFacts
-from soonish.delivery.texts.draft import NAME_LIMIT, Draft
 from soonish.delivery.texts.humanize import date_in_words, describe_changes, duration_in_words
 from soonish.delivery.texts.markdown import markdown_to_text
 from soonish.delivery.texts.safe_text import one_line, paragraph, shorten
 from soonish.i18n import Language
+from soonish.infra.db.models.notifications import NotificationKind as Kind
 
 _EXCERPT = 400  # characters of the description
-_LONG_OVER = -60  # seconds; a reminder this much after its anchor says so
+_CLEARLY_OVER = -60  # seconds; a reminder this long after its anchor says that it is over
 
 Wording = Callable[[Content, EventFacts, Language], Draft]
 
 
 def event_draft(content: Content, facts: EventFacts, t: Language) -> Draft:
-    """The wording of one of EVENT_KINDS; KeyError for any other kind."""
+    """Word one of EVENT_KINDS. Raises KeyError for any other kind."""
     return EVENT_KINDS[content.kind](content, facts, t)
 
 
@@ -59,8 +68,8 @@ def _update(content: Content, facts: EventFacts, t: Language) -> Draft:
     changes = describe_changes(content.changes, facts.timezone, str(t.locale))
     rows = ChangeRows(tuple(changes), t.gettext("was"), t.gettext("now"))
     heading = Paragraph(t.gettext("This is what has changed:"))
-    # The description's beginning is already there where it is what changed.
-    told = any(change.field == "description" for change in content.changes)
+    # A changed description is among the changes already.
+    is_described = any(change.field == "description" for change in content.changes)
     return Draft(
         title=t.gettext("%(name)s has changed") % _named(facts),
         preheader="; ".join(f"{label}: {shorten(new, 80)}" for label, _, new in changes),
@@ -68,7 +77,7 @@ def _update(content: Content, facts: EventFacts, t: Language) -> Draft:
         blocks=(
             *((heading, rows) if changes else ()),
             _details(facts, t, heading=t.gettext("Event")),
-            *(() if told else _about(facts, t)),
+            *(() if is_described else _about(facts, t)),
         ),
         action=_see_event(facts, t),
     )
@@ -124,7 +133,7 @@ def _reminder(content: Content, facts: EventFacts, t: Language) -> Draft:
 
 def _distance_title(seconds: int, anchor: str, facts: EventFacts, t: Language) -> str:
     ends = anchor == "end"
-    if seconds <= _LONG_OVER:
+    if seconds <= _CLEARLY_OVER:
         over = t.gettext("%(name)s has ended") if ends else t.gettext("%(name)s has started")
         return over % _named(facts)
     if seconds <= 0:
@@ -183,17 +192,17 @@ def _unsubscribed(content: Content, facts: EventFacts, t: Language) -> Draft:
 
 
 EVENT_KINDS: dict[str, Wording] = {
-    "created": _created,
-    "welcome": _welcome,
-    "update": _update,
-    "cancelled": _cancelled,
-    "manual": _manual,
-    "reminder_1day": _tomorrow,
-    "reminder_1hour": _in_one_hour,
-    "reminder": _reminder,
-    "countdown": _reminder,
-    "removed": _removed,
-    "unsubscribed": _unsubscribed,
+    Kind.CREATED: _created,
+    Kind.WELCOME: _welcome,
+    Kind.UPDATE: _update,
+    Kind.CANCELLED: _cancelled,
+    Kind.MANUAL: _manual,
+    Kind.REMINDER_1DAY: _tomorrow,
+    Kind.REMINDER_1HOUR: _in_one_hour,
+    Kind.REMINDER: _reminder,
+    Kind.COUNTDOWN: _reminder,
+    Kind.REMOVED: _removed,
+    Kind.UNSUBSCRIBED: _unsubscribed,
 }
 
 
@@ -228,7 +237,7 @@ def _detail_rows(facts: EventFacts, t: Language, when: str = "") -> tuple[tuple[
 
 
 def _about(facts: EventFacts, t: Language) -> tuple[Block, ...]:
-    """The beginning of the description, as plain text: half a list or link would look broken."""
+    """Return an excerpt of the description in plain text: half a list or link would look broken."""
     excerpt = paragraph(markdown_to_text(facts.description), _EXCERPT)
     return (Paragraph(excerpt, heading=t.gettext("About this event")),) if excerpt else ()
 

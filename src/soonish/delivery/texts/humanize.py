@@ -1,4 +1,4 @@
-"""Instants, durations and changed values as people say them."""
+"""Put instants, durations and changed values into words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXCERPT = 400  # characters of a description
 
 
 def duration_in_words(seconds: float, locale: str = "en") -> str:
-    """`9000` -> "2 hours 30 minutes"; from an hour on rounded to minutes, negative is zero."""
+    """Return `9000` as "2 hours 30 minutes"; rounds to minutes from an hour on, negative is 0."""
     t = language(locale)
     whole = max(0, round(seconds))
     if whole >= _HOUR:
@@ -38,9 +38,9 @@ def duration_in_words(seconds: float, locale: str = "en") -> str:
 
 
 def date_in_words(moment: datetime, timezone: str, locale: str = "en") -> str:
-    """An aware instant as "Saturday, 12 December 2026, 18:00 (Europe/Berlin)".
+    """Return an aware instant as "Saturday, 12 December 2026, 18:00 (Europe/Berlin)".
 
-    The hour that a change of clocks repeats also tells its UTC offset.
+    In the hour that a change of clocks repeats it also has the UTC offset.
     """
     t = language(locale)
     # Translators: a date pattern of Unicode's CLDR, with weekday, year and time of day.
@@ -51,7 +51,7 @@ def date_in_words(moment: datetime, timezone: str, locale: str = "en") -> str:
 
 
 def _local(moment: datetime, timezone: str) -> tuple[datetime, str]:
-    """An unknown zone, and an instant that a zone would push past year 9999, is told in UTC."""
+    """Convert to the zone; use UTC for an unknown zone or if the year would be past 9999."""
     try:
         return moment.astimezone(_zone(timezone)), timezone
     except (ValueError, OSError, OverflowError):
@@ -75,7 +75,7 @@ def _offset_if_ambiguous(local: datetime) -> str:
 def describe_changes(
     changes: Iterable[Change], timezone: str, locale: str = "en"
 ) -> list[tuple[str, str, str]]:
-    """Each change as (label, old value, new value) in words; dates in `timezone`, the event's."""
+    """Return each change as (label, old value, new value) in words, with dates in `timezone`."""
     t = language(locale)
     return [
         (

@@ -1,4 +1,4 @@
-"""A whole mail: an HTML document and a plain text, with the links that every mail carries."""
+"""Lay out a mail: an HTML document and a plain text, with the links that every mail has."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def mail_document(
     manage_slot: str | None = "{{manage_url}}",
     locale: str = "en",
 ) -> tuple[str, str]:
-    """(text, html) of the mail; its subject is `composed.title`.
+    """Return (text, html) of the mail; its subject is `composed.title`.
 
-    A slot (also `{{action_url}}`, where the action has no address yet) stands in both parts
-    exactly as given, to be replaced by an address per recipient; None leaves its link out.
+    A slot (also `{{action_url}}`, if the action has no address yet) is in both parts exactly as
+    given, to be replaced by an address per recipient; None leaves its link out.
     """
     values = {
         "composed": composed,
@@ -46,9 +46,9 @@ def mail_document(
 
 
 def fold_lines(text: str) -> str:
-    """`text` with no line over 900 bytes of UTF-8 (RFC 5322 allows 998 in a mail).
+    """Fold lines over 900 bytes of UTF-8 (RFC 5322 allows 998 in a mail).
 
-    Lines break at a space where there is one; never inside a slot, an entity or a tag's name.
+    Lines break at a space if possible, and never inside a slot, an entity or a tag's name.
     """
     lines = text.split("\n")
     if all(len(line) * 4 <= _LINE_BYTES for line in lines):

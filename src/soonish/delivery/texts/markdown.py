@@ -1,4 +1,4 @@
-"""Markdown that somebody typed, as safe HTML and as plain text; also used by the pages."""
+"""Render users' Markdown as safe HTML and as plain text, for messages and pages."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from markdown_it.token import Token
 
 from soonish.delivery.texts.safe_text import clean_text, defuse, shorten
 
-MAX_CHARACTERS = 50_000  # longer texts are cut: nobody reads them, and rendering takes time
+MAX_CHARACTERS = 50_000  # cut longer texts: nobody reads them, and rendering takes time
 _TAGS = {
     *("p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote"),
     *("ul", "ol", "li", "a", "h3", "h4", "h5", "h6"),
 }
 _ATTRIBUTES: dict[str, set[str]] = {"a": {"href", "title"}, "ol": {"start"}}
 _SCHEMES = {"http", "https", "mailto", "tel"}
-_SCHEME_PLACE = 16  # characters before a `://`: its scheme, and what ends the word before
+_SCHEME_PLACE = 16  # characters before a `://`: its scheme and the end of the word before
 
 
 @lru_cache(maxsize=128)  # a page that many look at
 def render_markdown(text: str | None) -> str:
-    """`text` as an HTML fragment that is safe to show.
+    """Render `text` as an HTML fragment that is safe to show.
 
-    HTML in it is shown as typed, pictures become links (nothing is loaded from elsewhere),
-    headings start at h3, links carry rel="nofollow noopener".
+    HTML in it is shown as typed, images become links (nothing is loaded from elsewhere),
+    headings start at h3, and links have rel="nofollow noopener".
     """
     html = _parser().render(_prepare(text))
     clean = nh3.clean(
@@ -44,7 +44,7 @@ def render_markdown(text: str | None) -> str:
 
 
 def markdown_to_text(text: str | None) -> str:
-    """`text` as people write it in a plain mail: no markup, `label (address)` for links."""
+    """Render `text` as in a plain mail: no markup, `label (address)` for links."""
     lines = _block_lines(_parser().parse(_prepare(text)))
     return defuse("\n".join(lines).strip())
 
@@ -66,8 +66,10 @@ def _parser() -> MarkdownIt:
 
 
 def _linkify(state: StateInline, silent: bool) -> bool:
-    """The library's rule for `https://...`. It searches all text before each `://` for the scheme:
-    one text full of them would keep a process busy for seconds. Here it sees the end of that text.
+    """Apply the library's rule for `https://...` to the end of the pending text only.
+
+    The rule searches all text before each `://` for the scheme, so that one text full of them
+    would keep a process busy for seconds.
     """
     before, state.pending = state.pending[:-_SCHEME_PLACE], state.pending[-_SCHEME_PLACE:]
     if silent:
@@ -82,7 +84,7 @@ def _linkify(state: StateInline, silent: bool) -> bool:
 
 
 def _lower_headings(tokens: Sequence[Token]) -> None:
-    """h1 and h2 belong to the page around the text."""
+    """Start headings at h3: h1 and h2 belong to the page around the text."""
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
@@ -94,7 +96,7 @@ def _image_as_link(self: Any, tokens: Sequence[Token], index: int, *_: Any) -> s
 
 
 def _block_lines(tokens: Sequence[Token]) -> list[str]:
-    """Walk the block tokens; `prefixes` is what each open list or quote puts before a line."""
+    """Walk the block tokens; `prefixes` has the text that each open list or quote puts first."""
     lines: list[str] = []
     prefixes: list[str] = []
     numbers: list[int] = []
@@ -145,7 +147,7 @@ def _drop_gap(lines: list[str]) -> None:
 
 
 def _add_lines(lines: list[str], prefixes: list[str], text: str) -> None:
-    """A list's marker stands before its first line only; the lines after it are indented."""
+    """Put a list's marker before its first line only, and indent the lines after it."""
     for line in text.split("\n"):
         lines.append(("".join(prefixes) + line).rstrip())
         prefixes[:] = [p if p == "> " else " " * len(p) for p in prefixes]

@@ -1,4 +1,4 @@
-"""From a notification's row to what is sent: rendered once, not once per recipient."""
+"""Render a notification once per language, not once per recipient."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from soonish.delivery.transports.message import Message
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.notifications import NotificationKind as Kind
 
 UNSUBSCRIBE_SLOT = "unsubscribe_url"
 MANAGE_SLOT = "manage_url"
@@ -31,7 +32,7 @@ def public_url(base_url: str, slug: str) -> str:
 
 
 def facts_of(event: Event, organizer_name: str | None, base_url: str) -> EventFacts:
-    """What every text says about the event, as it is now."""
+    """Return the facts about the event that its texts state, as they are now."""
     return EventFacts(
         name=event.name,
         start=event.start_date,
@@ -47,7 +48,7 @@ def facts_of(event: Event, organizer_name: str | None, base_url: str) -> EventFa
 
 
 async def content_of(session: AsyncSession, notification: Notification, base_url: str) -> Content:
-    """The notification's content, with the facts of its event as they are now."""
+    """Return the notification's content, with the facts of its event as they are now."""
     facts = None
     if notification.event_id is not None:
         query = select(Event, User.name).join(User, User.id == Event.owner_user_id)
@@ -59,17 +60,17 @@ async def content_of(session: AsyncSession, notification: Notification, base_url
         "body": notification.body,
     }
     content = replace(Content.from_json(own | (notification.content or {})), facts=facts)
-    if notification.kind == "created":
+    if notification.kind == Kind.CREATED:
         content.extra["url"] = f"{base_url}/events/{notification.event_id}"
     if (section := FOR_ORGANIZERS.get(notification.kind)) is not None:
         content.extra["url"] = f"{base_url}/events/{content.extra['event_id']}{section}"
-    if notification.kind in ("channel_failing", "channel_off"):
+    if notification.kind in (Kind.CHANNEL_FAILING, Kind.CHANNEL_OFF):
         content.extra["url"] = f"{base_url}/integrations"
     return content
 
 
 class Rendering:
-    """One notification in one language; mail templates are made when first needed."""
+    """One notification in one language; mail templates are built when first needed."""
 
     def __init__(self, content: Content, locale: str, settings: Settings) -> None:
         self._content = content
@@ -79,23 +80,26 @@ class Rendering:
 
     @cached_property
     def message(self) -> Message:
-        """For channels; an action's slot is never in an event's message."""
+        """The message for channels; an event's message never has an action's slot."""
         composed = self.composed
         return Message(composed.title, composed.text, composed.markdown, composed.html)
 
     @cached_property
     def subscriber_mail(self) -> MailTemplate:
-        """With the links to unsubscribe and to manage, and the RFC 8058 headers."""
+        """The mail with links to unsubscribe and to manage, and the headers of RFC 8058."""
         return self._template(with_links=True)
 
     @cached_property
     def plain_mail(self) -> MailTemplate:
-        """For accounts and organizers: nothing to unsubscribe from."""
+        """The mail for accounts and organizers, who have nothing to unsubscribe from."""
         return self._template(with_links=False)
 
     @cached_property
     def _for_subscribers(self) -> Composed:
-        """A private event's page is 404 without a sign-in: its mails lead to the manage page."""
+        """The message with links for subscribers.
+
+        A private event's page is 404 without a sign-in, so its mails link to the manage page.
+        """
         facts = self._content.facts
         if facts is None or facts.is_public:
             return self.composed
@@ -128,5 +132,5 @@ def _slot(name: str) -> str:
 
 
 def message_id(delivery_id: int, created_at: datetime) -> str:
-    """Stable over every retry of a row: the row's id and when it was made."""
+    """Return an id that is the same for every retry of a row."""
     return f"{delivery_id}.{int(created_at.timestamp())}"

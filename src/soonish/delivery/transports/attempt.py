@@ -1,4 +1,4 @@
-"""One attempt to deliver: its deadline, what it saw, and the watchdog that ends it."""
+"""A delivery attempt: its deadline, its observations, and the watchdog that ends it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BlockedTarget(PermissionError):
 
 @dataclass(eq=False)
 class Attempt:
-    """State of the attempt that a delivery thread is at work on; owned by that thread."""
+    """The state of a delivery thread's current attempt; owned by that thread."""
 
     allowed: Sequence[Network] = ()
     only: tuple[str, int] | None = None  # (host, port): service mail reaches nothing else
@@ -50,9 +50,9 @@ class Attempt:
         return left
 
     def watch(self, handle: socket.socket, *, owned: bool = False) -> None:
-        """Let the watchdog shut `handle` (a duplicate of the socket in use) at the deadline.
+        """Have the watchdog shut down `handle` (a duplicate of the socket in use) at the deadline.
 
-        An `owned` one is closed with the attempt, any other belongs to a kept connection.
+        An `owned` handle is closed with the attempt; any other belongs to a kept connection.
         """
         with self._lock:
             if self.expired:
@@ -62,7 +62,7 @@ class Attempt:
                 self._owned.append(handle)
 
     def expire(self) -> None:
-        """Called by the watchdog: wakes whatever waits on the attempt's sockets."""
+        """Shut down the attempt's sockets, which ends all waiting; called by the watchdog."""
         with self._lock:
             if not self._over:
                 self.expired = True
@@ -70,7 +70,7 @@ class Attempt:
                     _shut(handle)
 
     def finish(self) -> None:
-        """After this the watchdog leaves the attempt's sockets alone."""
+        """End the attempt: the watchdog leaves its sockets alone from now on."""
         with self._lock:
             self._over = True
             self._handles.clear()
@@ -96,7 +96,7 @@ _watchdog: threading.Thread | None = None
 
 
 def enter_delivery_thread() -> None:
-    """Mark the calling thread for good: the guard and the audit hook judge what it does."""
+    """Mark the calling thread for good: the guard and the audit hook check what it does."""
     _current.is_delivery = True
 
 
@@ -105,7 +105,7 @@ def in_delivery_thread() -> bool:
 
 
 def current() -> Attempt:
-    """The calling thread's attempt; raises BlockedTarget outside of one (fail closed)."""
+    """Return the calling thread's attempt. Raises BlockedTarget outside of one (fail closed)."""
     attempt = _current.attempt
     if attempt is None:
         raise BlockedTarget("no attempt is under way in this thread")
@@ -114,7 +114,7 @@ def current() -> Attempt:
 
 @contextlib.contextmanager
 def running(attempt: Attempt):
-    """Make `attempt` the thread's current one, under the watchdog, until the block ends."""
+    """Make `attempt` the thread's current one, watched by the watchdog, until the block ends."""
     _start_watchdog()
     ident = threading.get_ident()
     _current.attempt = attempt

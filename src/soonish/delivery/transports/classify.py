@@ -1,4 +1,7 @@
-"""From what an attempt saw to its outcome, by type and status, never by text (DESIGN 8)."""
+"""Classify an attempt's outcome by error type and status, never by text.
+
+See docs/architecture.md#ledger.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,15 @@ BLOCKED = SendResult(Outcome.BLOCKED_TARGET, _("The address is not open to deliv
 INVALID = SendResult(Outcome.INVALID_TARGET, _("The channel's URL cannot be used"))
 NOT_SENT = SendResult(Outcome.UNKNOWN, _("The service was not asked to send anything"))
 TIMED_OUT = SendResult(Outcome.TIMEOUT, _("No answer in time"), retryable=True)
-# What a send returns, as this very object, if it was not begun: too late, or shutting down.
+# Returned, as this very object, for a send that did not start: too late, or shutting down.
 NOT_STARTED = SendResult(Outcome.UNKNOWN, _("Not started in time"), retryable=True)
 DELIVERED = SendResult(Outcome.OK)
 
 
 def classify(attempt: Attempt, accepted: bool, wait: float | None = None) -> SendResult:
-    """The outcome of one attempt.
+    """Return the outcome of one attempt.
 
-    `accepted` is what the plugin returned, `wait` the seconds it wanted to sleep for.
+    `accepted` is the plugin's return value, `wait` the seconds it wanted to sleep.
     """
     if attempt.fault == "blocked":
         return BLOCKED
@@ -40,21 +43,21 @@ def classify(attempt: Attempt, accepted: bool, wait: float | None = None) -> Sen
     if attempt.fault in _FAULTS:
         outcome, detail = _FAULTS[attempt.fault]
         return SendResult(outcome, detail, retryable=True)
-    status = worst(attempt.statuses)
+    status = decisive_status(attempt.statuses)
     if attempt.is_smtp and status is not None:
         return by_reply(status)
     return by_status(status, attempt.retry_after)
 
 
-def worst(statuses: list[int]) -> int | None:
-    """The status that says most about a failure: the last one of 400 and above, else the last."""
+def decisive_status(statuses: list[int]) -> int | None:
+    """Return the last status of 400 and above, else the last of all."""
     failures = [s for s in statuses if s >= 400]
     found = failures or statuses
     return found[-1] if found else None
 
 
 def by_status(status: int | None, retry_after: float | None) -> SendResult:
-    """The outcome of a failure that came with this HTTP status."""
+    """Return the outcome of a failure with this HTTP status."""
     if status is None:
         return SendResult(Outcome.REJECTED, _("The service does not take this message"))
     if status == 429 or (status == 503 and retry_after is not None):
@@ -65,19 +68,19 @@ def by_status(status: int | None, retry_after: float | None) -> SendResult:
     if status < 400:
         return SendResult(Outcome.REJECTED, _("Redirects are not followed"), status)
     detail = _("The service answered %(status)s", status=status)
-    return SendResult(Outcome.REJECTED, detail, status, retryable=is_passing(status))
+    return SendResult(Outcome.REJECTED, detail, status, retryable=is_transient_status(status))
 
 
 def translatable(detail: str) -> str:
-    """A detail as it is kept (the ledger, the API), so that a page can say it in any language."""
+    """Make a stored detail (ledger, API) translatable, so that a page can show it translated."""
     found = _STATUS.search(detail)
     if found is None or isinstance(detail, LazyText):
         return detail
     return _(detail.replace(found[0], "%(status)s"), status=found[0])
 
 
-def is_passing(status: int) -> bool:
-    """True for HTTP statuses that another attempt may not meet again."""
+def is_transient_status(status: int) -> bool:
+    """Return True for HTTP statuses that another attempt may not get again."""
     return status in (408, 425, 429) or 500 <= status <= 599
 
 
@@ -88,6 +91,6 @@ def rate_limited(status: int, retry_after: float | None) -> SendResult:
 
 
 def by_reply(code: int) -> SendResult:
-    """The outcome of an SMTP refusal: 4yz is passing, 5yz is not (RFC 5321, 4.2.1)."""
+    """Return the outcome of an SMTP refusal: 4yz is transient, 5yz is not (RFC 5321, 4.2.1)."""
     detail = _("The mail server answered %(status)s", status=code)
     return SendResult(Outcome.REJECTED, detail, code, retryable=code < 500)

@@ -1,4 +1,4 @@
-"""A message as every channel can show it."""
+"""A message in the formats that channels can show."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Message:
-    """The same content in the forms channels ask for; `message_id` is stable over retries."""
+    """The same content in each format; retries keep the `message_id`."""
 
     title: str
     text: str  # plain text, no markup

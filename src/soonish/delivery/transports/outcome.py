@@ -1,4 +1,4 @@
-"""What became of one attempt to deliver one message to one target."""
+"""The outcome of one attempt to deliver one message to one target."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """The stable words of the ledger, the API and the pages (CONTRACT, enumerations)."""
+    """Outcomes, as stable values in the ledger, the API and the pages.
+
+    See docs/api.md#fixed-values.
+    """
 
     OK = "ok"
     TIMEOUT = "timeout"
@@ -25,10 +28,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class SendResult:
-    """One attempt: its outcome, a redacted `detail` for people, and what decides about a retry.
+    """The result of one attempt: its outcome, and a redacted `detail` for people.
 
-    `status` is the HTTP or SMTP reply code where there was one, `retry_after` the seconds the
-    other side asked for, `retryable` whether another attempt may succeed (DESIGN 8).
+    `status` is the HTTP or SMTP reply code if there was one, `retry_after` the seconds that the
+    service asked to wait, `retryable` whether another attempt may succeed.
     """
 
     outcome: Outcome

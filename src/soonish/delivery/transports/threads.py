@@ -1,7 +1,7 @@
-"""Threads that deliveries run in, shared out fairly between destinations.
+"""A thread pool for deliveries that is shared fairly between destinations.
 
-Few threads are best while the processor is the limit, many while everybody waits for slow
-targets (DESIGN 9: 8 against 200), so the number at work grows as long as the process is idle.
+Few threads are best while the CPU is the limit, many while they wait for slow targets, so the
+number of active threads grows as long as the process is idle.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from soonish.delivery.transports.attempt import enter_delivery_thread
 
 START_THREADS = 8
 _GROW_SECONDS = 0.02
-_IDLE_SHARE = 0.5  # of one processor: below it, threads are waiting rather than working
+_IDLE_SHARE = 0.5  # of one CPU: below it, threads are waiting rather than working
 _CALM_SECONDS = 2.0
 Job = Callable[[], None]
 
@@ -27,7 +27,7 @@ Job = Callable[[], None]
 class _Worker:
     """One thread and the lock it sleeps on."""
 
-    def __init__(self, pool: FairThreads, number: int) -> None:
+    def __init__(self, pool: FairThreadPool, number: int) -> None:
         self.gate = threading.Lock()
         self.gate.acquire()
         self.thread = threading.Thread(
@@ -36,8 +36,8 @@ class _Worker:
         self.thread.start()
 
 
-class FairThreads:
-    """Runs jobs by key (a destination), round robin, no key on more than a quarter of `limit`."""
+class FairThreadPool:
+    """Runs jobs round robin by key (a destination), each key on at most a quarter of `limit`."""
 
     def __init__(self, name: str, limit: int, per_key: int | None = None) -> None:
         self.name = name
@@ -68,13 +68,13 @@ class FairThreads:
                 if self._busy.get(key, 0) < self.per_key:
                     self._ready.append(key)
             queue.append(job)
-            # An idle thread may take nothing where as many as are allowed are at work, or hang.
+            # Idle threads take no job while the allowed number of threads is busy, or hangs.
             if self._running >= self._allowed or not self._wake_one():
                 self._backlog.set()
             return True
 
     def work(self, worker: _Worker) -> None:
-        """The life of one thread."""
+        """Run jobs in one thread until the pool is closed."""
         enter_delivery_thread()
         key: str | None = None
         while True:
@@ -95,7 +95,7 @@ class FairThreads:
             del job, taken
 
     def close(self) -> None:
-        """Let the threads finish what is queued, and end them."""
+        """Let the threads finish the queued jobs, and end them."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -104,7 +104,7 @@ class FairThreads:
         self._backlog.set()
 
     def join(self, seconds: float) -> None:
-        """Wait for the threads after close(), at most that long."""
+        """Wait for the threads after close(), for `seconds` at most."""
         until = time.monotonic() + seconds
         for worker in self._workers:
             worker.thread.join(max(0.0, until - time.monotonic()))
@@ -134,8 +134,10 @@ class FairThreads:
             self._ready.append(key)
 
     def _wake_one(self) -> bool:
-        """Wake the worker that slept last (its plugins and connections are warm), or make one.
-        False if all are at work."""
+        """Wake the worker that slept last (its plugins and connections are warm), or add one.
+
+        Returns False if all are busy.
+        """
         if self._idle:
             self._idle.pop().gate.release()
         elif len(self._workers) < self._allowed:
@@ -159,7 +161,7 @@ class FairThreads:
                 self._allowed = self._start
 
     def _step(self, waiting: bool) -> bool:
-        """Allow more threads if jobs queue although the process is idle. True if jobs queue."""
+        """Allow more threads if jobs wait while the process is idle; return True if jobs wait."""
         with self._lock:
             queued = bool(self._ready) and self._running >= self._allowed
             if queued and waiting and self._allowed < self.limit:
@@ -170,7 +172,7 @@ class FairThreads:
 
 
 class ResultQueue:
-    """Results from threads to one event loop, many per wake-up of the loop."""
+    """Passes results from threads to one event loop, many per wake-up of the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -179,7 +181,7 @@ class ResultQueue:
         self._scheduled = False
 
     def post(self, future: asyncio.Future[Any], result: Any) -> None:
-        """Set `future`'s result in its loop; from any thread."""
+        """Set `future`'s result in its loop, from any thread."""
         with self._lock:
             self._posted.append((future, result))
             if self._scheduled:
@@ -198,7 +200,7 @@ class ResultQueue:
 
 
 class ResultQueues:
-    """The mailbox of each running loop."""
+    """The result queue of each running event loop."""
 
     def __init__(self) -> None:
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ResultQueue] = (
@@ -207,7 +209,7 @@ class ResultQueues:
 
     def current(self) -> tuple[asyncio.AbstractEventLoop, ResultQueue]:
         loop = asyncio.get_running_loop()
-        mailbox = self._by_loop.get(loop)
-        if mailbox is None:
-            mailbox = self._by_loop[loop] = ResultQueue(loop)
-        return loop, mailbox
+        results = self._by_loop.get(loop)
+        if results is None:
+            results = self._by_loop[loop] = ResultQueue(loop)
+        return loop, results

@@ -1,4 +1,4 @@
-"""SQL of invitations: which one somebody holds, and its uses, counted without a race."""
+"""SQL of invitations: find the one that applies, and count its uses without a race."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def has_uses_left(invitation: Invitation) -> bool:
 async def by_token(
     session: AsyncSession, event_id: int, token: str, now: datetime
 ) -> Invitation | None:
-    """The event's invitation that shows it to the holder of this token.
+    """Return the event's valid invitation for this token, or None.
 
-    A link shows it while it lets somebody in; one that was mailed to an address until it is
-    revoked or expires, since its only use may be the reader's own.
+    A shared link must have a use left. An invitation mailed to an address works until it is revoked
+    or expires, since its only use may be the reader's own.
     """
     hashed = hash_of(token)
     mailed = select(Token.invitation_id).where(
@@ -44,8 +44,10 @@ async def by_token(
 async def of_user(
     session: AsyncSession, event_id: int, user_id: int, now: datetime
 ) -> Invitation | None:
-    """The invitation to the user's own address that shows them the event; of several first one
-    with uses left, then one that needs no approval."""
+    """Return the best valid invitation to the user's own address, or None.
+
+    Invitations with uses left come first, then those that need no approval.
+    """
     query = (
         select(Invitation)
         .where(Invitation.event_id == event_id, Invitation.user_id == user_id, _is_valid(now))
@@ -56,7 +58,7 @@ async def of_user(
 
 
 async def use(session: AsyncSession, invitation_id: int, now: datetime) -> bool:
-    """Count one use. False where it has none left by now, was revoked or has expired."""
+    """Count one use. Return False if none is left or the invitation was revoked or has expired."""
     query = (
         update(Invitation)
         .where(Invitation.id == invitation_id, _is_valid(now), _has_uses_left())
@@ -79,10 +81,10 @@ async def revoke_personal(
     )
 
 
-async def listed(
+async def list_of_event(
     session: AsyncSession, event_id: int, limit: int, before_id: int | None
 ) -> Sequence[tuple[Invitation, str | None]]:
-    """The event's invitations with the address of those that have one, newest first."""
+    """Return a page of the event's invitations with their addresses, newest first."""
     query = (
         select(Invitation, User.email)
         .join(User, User.id == Invitation.user_id, isouter=True)

@@ -1,4 +1,4 @@
-"""Invitations to an event: by address, each in a mail of its own, or as one link to pass on."""
+"""Invitations to an event: one per mailed address, or a single link to share."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, Invitation
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 MAIL_LIFETIME = timedelta(days=3)
 
 
 def _status_of(invitation: Invitation, now: datetime) -> str:
-    """`active`, `used_up`, `expired` or `revoked`."""
+    """Return `active`, `used_up`, `expired` or `revoked`."""
     if invitation.revoked_at:
         return "revoked"
     if invitation.expires_at and invitation.expires_at <= now:
@@ -45,8 +45,10 @@ async def invite(
     *,
     base_url: str,
 ) -> InvitationLink | Invited:
-    """By mail to the addresses, or a link to pass on where there are none; for the event's
-    organizers. Conflict where the event is over or cancelled."""
+    """Invite the addresses by mail, or create a link to share if there are none.
+
+    Only the event's organizers may do so. Raise Conflict if the event is over or cancelled.
+    """
     async with db.read() as session:
         await policy.require_organizer(session, event_id, organizer)
     muted = await allowance.take(wanted.emails or [])
@@ -62,7 +64,7 @@ async def invite(
 async def _create_link(
     session: AsyncSession, event: Event, organizer: User, wanted: InvitationInput, base_url: str
 ) -> InvitationLink:
-    """One invitation for whoever has its link; of its token only the hash is kept."""
+    """Create a shareable invitation; its token is stored only as a hash."""
     token = tokens.new_secret()
     invitation = _made(event, organizer, wanted, utc_now())
     invitation.token_hash = tokens.hash_of(token)
@@ -80,11 +82,11 @@ async def _create_by_mail(
     *,
     muted: Collection[str],
 ) -> list[tuple[Invitation, str | None]]:
-    """An invitation for each address, once for each, with its mail; InvalidInput `emails.N` for
-    what is no address.
+    """Create and mail one invitation per address.
 
-    One that an address has already is renewed as it is wanted now, and mailed again, but no more
-    than once an hour. Addresses whose fingerprint is among the `muted` are invited, but not mailed.
+    An address that already has a valid invitation gets it updated and mailed again, at most once an
+    hour. Addresses whose fingerprint is in `muted` are invited without a mail. Raise InvalidInput
+    `emails.N` for an invalid address.
     """
     made: list[tuple[Invitation, str | None]] = []
     for address in _addresses(wanted.emails or []):
@@ -100,24 +102,26 @@ async def _create_by_mail(
     return made
 
 
-async def list_of_event(
+async def list_invitations(
     session: AsyncSession, event_id: int, user: User, *, limit: int, cursor: str | None = None
 ) -> Page[InvitationOut]:
-    """The event's invitations for its organizers, newest first, with the addresses they were
-    mailed to; never with their links."""
+    """Return a page of the event's invitations for its organizers, newest first.
+
+    They come with the addresses they were mailed to, and never with their links.
+    """
     event = await policy.require_organizer(session, event_id, user)
-    rows = await invitation_queries.listed(session, event.id, limit + 1, id_cursor(cursor))
-    items = [_out(*one) for one in rows[:limit]]
-    following = encode_cursor(items[-1].id) if len(rows) > limit else None
-    return Page(items=items, next_cursor=following)
+    before = id_cursor(cursor)
+    rows = await invitation_queries.list_of_event(session, event.id, limit + 1, before)
+    shown, following = page(rows, limit, lambda row: row[0].id)
+    return Page(items=[_out(*one) for one in shown], next_cursor=following)
 
 
 async def revoke(
     session: AsyncSession, event_id: int, organizer: User, invitation_id: int, now: datetime
 ) -> None:
-    """Let nobody in by it any more; who is subscribed stays. A second time does nothing.
+    """Revoke the invitation; existing subscriptions stay. Revoking twice does nothing.
 
-    NotFound for another event's.
+    Raise NotFound for an invitation of another event.
     """
     event = await policy.require_organizer(session, event_id, organizer, lock="share")
     invitation = await invitation_queries.lock(session, event.id, invitation_id)
@@ -135,7 +139,10 @@ def _out(invitation: Invitation, address: str | None) -> InvitationOut:
 
 
 def _addresses(given: Sequence[str]) -> list[str]:
-    """Normalised, each once. Raises InvalidInput naming every wrong one."""
+    """Return the normalised addresses without duplicates.
+
+    Raise InvalidInput listing every bad one.
+    """
     found: dict[str, str] = {}
     errors: list[FieldError] = []
     for index, address in enumerate(given):
@@ -207,11 +214,5 @@ async def _mail(
 
 
 def _record(session: AsyncSession, action: str, invitation: Invitation, organizer: User) -> None:
-    record(
-        session,
-        action,
-        actor_id=organizer.id,
-        object_type="invitation",
-        object_id=invitation.id,
-        event_id=invitation.event_id,
-    )
+    on = ("invitation", invitation.id)
+    record(session, action, organizer.id, on=on, event_id=invitation.event_id)

@@ -1,4 +1,4 @@
-"""Who organizes an event: its owner, co-organizers, and how it changes hands."""
+"""The organizers of an event: its owner, co-organizers, and transfers of ownership."""
 
 from __future__ import annotations
 
@@ -23,25 +23,23 @@ from soonish.infra.db.session import Database
 from soonish.infra.db.sql import insert
 from soonish.infra.db.types import utc_now
 from soonish.infra.rate_limits.limits import TRANSFER
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 OWNER, CO_ORGANIZER = "owner", "co_organizer"
 MAX_CO_ORGANIZERS = 50
 MAIL_LIFETIME = timedelta(days=3)
 
 
-async def list_of_event(
+async def list_organizers(
     session: AsyncSession, event_id: int, user: User, *, limit: int, cursor: str | None = None
 ) -> Page[OrganizerOut]:
-    """The owner, then the co-organizers as they were added; for the event's owner."""
+    """Return the owner, then the co-organizers in the order they were added; for the owner."""
     event = await policy.require_owner(session, event_id, user)
     before, found = id_cursor(cursor), await _all(session, event)
     rest = [one for one in found if before is None or one.row_id > before]
-    return Page(
-        items=[OrganizerOut.of(one) for one in rest[:limit]],
-        next_cursor=encode_cursor(rest[limit - 1].row_id) if len(rest) > limit else None,
-    )
+    shown, following = page(rest, limit, lambda one: one.row_id)
+    return Page(items=[OrganizerOut.of(one) for one in shown], next_cursor=following)
 
 
 async def _all(session: AsyncSession, event: Event) -> list[Organizer]:
@@ -58,7 +56,7 @@ async def _all(session: AsyncSession, event: Event) -> list[Organizer]:
 
 
 async def user_ids(session: AsyncSession, event: Event) -> Sequence[int]:
-    """Whom to tell what concerns the organizers: the owner first."""
+    """Return the users who receive organizer mail, the owner first."""
     query = select(EventOrganizer.user_id).where(EventOrganizer.event_id == event.id)
     return [event.owner_user_id, *await session.scalars(query.order_by(EventOrganizer.id))]
 
@@ -66,11 +64,11 @@ async def user_ids(session: AsyncSession, event: Event) -> Sequence[int]:
 async def add(
     db: Database, allowance: MailAllowance, event_id: int, owner: User, address: str
 ) -> tuple[OrganizerOut, bool]:
-    """Make the address a co-organizer of the owner's event and tell it, unless it had enough
-    mails; whether that is new.
+    """Add the address as a co-organizer of the owner's event; return it and whether it is new.
 
-    Its rights need a sign-in, so an address without an account may be added too. InvalidInput for
-    what is no address, Conflict `already_owner` and `too_many_organizers`.
+    A new co-organizer is mailed unless the address reached its limit of mails. Their rights need a
+    sign-in, so an address without an account may be added too. Raise InvalidInput for an invalid
+    address, Conflict `already_owner` or `too_many_organizers`.
     """
     async with db.read() as session:
         await policy.require_owner(session, event_id, owner)
@@ -91,22 +89,15 @@ async def _add(
     if is_new:
         await _check_number(session, event)
         await _tell(session, event, user.id, "co_organizer", owner, muted=muted)
-        record(
-            session,
-            "organizer.add",
-            actor_id=owner.id,
-            object_type="user",
-            object_id=user.id,
-            event_id=event.id,
-        )
+        record(session, "organizer.add", owner.id, on=("user", user.id), event_id=event.id)
     row = (await session.scalars(_row(event.id, user.id))).one()
     return Organizer(user, row.role, row.created_at, row.id), is_new
 
 
 async def remove(session: AsyncSession, event_id: int, owner: User, user_id: int) -> None:
-    """Take a co-organizer's role away; nothing happens where they have none.
+    """Remove a co-organizer; do nothing if the user is none.
 
-    Conflict `already_owner` for the owner: an event without one could not be handed over.
+    Raise Conflict `already_owner` for the owner: without one, nobody could transfer the event.
     """
     event = await policy.require_owner(session, event_id, owner, lock="update")
     if user_id == event.owner_user_id:
@@ -116,23 +107,16 @@ async def remove(session: AsyncSession, event_id: int, owner: User, user_id: int
     if row is None:
         return
     await session.delete(row)
-    record(
-        session,
-        "organizer.remove",
-        actor_id=owner.id,
-        object_type="user",
-        object_id=user_id,
-        event_id=event.id,
-    )
+    record(session, "organizer.remove", owner.id, on=("user", user_id), event_id=event.id)
 
 
 async def transfer(
     db: Database, allowance: MailAllowance, event_id: int, owner: User, address: str
 ) -> None:
-    """Hand the event over to an account, which is told unless it had enough mails; the old owner
-    helps on.
+    """Transfer the event to another account; the old owner stays as a co-organizer.
 
-    InvalidInput for what is no address, or none of an account that could sign in.
+    The new owner is mailed unless the address reached its limit of mails. Raise InvalidInput for an
+    invalid address or one without an account that can sign in.
     """
     async with db.read() as session:
         await policy.require_owner(session, event_id, owner)
@@ -158,15 +142,8 @@ async def _transfer(
     await _insert(session, event, event.owner_user_id, heir.id, now)
     event.owner_user_id, event.updated_at = heir.id, now
     await _tell(session, event, heir.id, "new_owner", owner, muted=muted)
-    record(
-        session,
-        "event.transfer",
-        actor_id=owner.id,
-        object_type="event",
-        object_id=event.id,
-        event_id=event.id,
-        details={"new_owner_id": heir.id},
-    )
+    on = ("event", event.id)
+    record(session, "event.transfer", owner.id, on=on, event_id=event.id, new_owner_id=heir.id)
 
 
 async def _account(session: AsyncSession, address: str) -> User:

@@ -1,17 +1,17 @@
-"""Who may do what to an event, a subscription, a channel, a notification. Nothing else decides.
+"""The one place that decides who may do what with events, subscriptions and notifications.
 
-A function of a service or a query that takes a user asks here in its first line, so that routes,
-pages and commands need not; one that takes an `Event` works on what such a function returned.
+A function of a service or a query that takes a user authorises here in its first line, so that
+routes, pages and commands need not. One that takes an `Event` relies on such a function.
 
-On an event somebody is its owner, a co-organizer, a subscriber, an asker (who waits for approval),
-invited (by address, or with an invitation's token in hand) or an outsider:
+A user's relation to an event is one of: owner, co-organizer, subscriber, applicant (waiting for
+approval), invitee (by address, or holding an invitation's token) or outsider.
 
-- everybody sees a public event; a private one is NotFound but for the others than outsiders;
-- organizers (owner and co-organizers) change it, write to its subscribers and decide about them;
-- its owner alone cancels it, hands it over and chooses its organizers;
-- what somebody may see but not do is Forbidden, what they may not see is NotFound.
+- Everybody can see a public event. A private one is NotFound for outsiders.
+- Organizers (owner and co-organizers) edit it, message its subscribers and manage them.
+- Only the owner cancels it, transfers it and manages its organizers.
+- An action on something visible but not permitted is Forbidden; on something invisible, NotFound.
 
-The holder of a manage token is the subscriber for that one subscription (`subscriptions.acting`).
+The holder of a manage token acts as the subscriber for that one subscription (`web/acting.py`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Lock = Literal["update", "share"]
 
 
 class Owned(Protocol):
-    """An event, as a row or as the API shows it."""
+    """Anything with an owner: an event as a row or as the API returns it."""
 
     @property
     def owner_user_id(self) -> Any: ...
@@ -52,14 +52,14 @@ def is_owner(event: Owned, user: User | None) -> bool:
 
 
 async def is_organizer(session: AsyncSession, event: Event, user: User | None) -> bool:
-    """True for the owner and the co-organizers."""
+    """Return True for the owner and the co-organizers."""
     if user is None or is_owner(event, user):
         return user is not None
     return bool(await session.scalar(select(_co_organizes(event.id, user.id))))
 
 
 def organized_by(user_id: int) -> ColumnElement[bool]:
-    """The condition for the events of this organizer, their own and those they help with."""
+    """Return the condition for events this user owns or co-organizes."""
     helped = exists().where(EventOrganizer.event_id == Event.id, EventOrganizer.user_id == user_id)
     return or_(Event.owner_user_id == user_id, helped)
 
@@ -72,15 +72,16 @@ async def require_visible(
     lock: Lock | None = None,
     invitation: str | None = None,
 ) -> Event:
-    """The event, locked FOR UPDATE or FOR SHARE if asked.
+    """Return the event, locked FOR UPDATE or FOR SHARE if asked.
 
-    NotFound if neither `user` nor the holder of the `invitation`'s token may see it.
+    Raise NotFound if neither `user` nor the holder of the `invitation` token may see it.
     """
-    return await seen_by(session, await _find(session, event_id, lock), user, invitation)
+    found = await _find(session, event_id, lock)
+    return await require_visible_to(session, found, user, invitation)
 
 
 async def _find(session: AsyncSession, event_id: int, lock: Lock | None) -> Event | None:
-    """The event, read once for a session unless it is to be locked."""
+    """Return the event, read only once per session unless it is to be locked."""
     if lock is None:
         return await session.get(Event, event_id)
     return (await session.scalars(_locked(lock), {"p_id": event_id})).one_or_none()
@@ -96,15 +97,16 @@ def _locked(lock: Lock) -> Select[Event]:
 async def require_visible_slug(
     session: AsyncSession, slug: str, user: User | None, invitation: str | None = None
 ) -> Event:
-    """The event behind a public link. NotFound as in require_visible."""
+    """Return the event with this slug. Raise NotFound as require_visible does."""
     found = await session.scalars(select(Event).where(Event.slug == slug))
-    return await seen_by(session, found.one_or_none(), user, invitation)
+    return await require_visible_to(session, found.one_or_none(), user, invitation)
 
 
-async def seen_by(
+async def require_visible_to(
     session: AsyncSession, event: Event | None, user: User | None, invitation: str | None = None
 ) -> Event:
-    """`event` itself if `user`, or whoever holds the invitation, may see it, else NotFound."""
+    """Return `event` if the user or the holder of the invitation may see it, else raise
+    NotFound."""
     if event is None or not await _may_see(session, event, user, invitation):
         raise NotFound("There is no such event.")
     return event
@@ -113,7 +115,8 @@ async def seen_by(
 async def require_organizer(
     session: AsyncSession, event_id: int, user: User, *, lock: Lock | None = None
 ) -> Event:
-    """The event, if `user` organizes it; else NotFound, or Forbidden where they may see it."""
+    """Return the event if `user` organizes it; else raise NotFound, or Forbidden if it is
+    visible."""
     event = await require_visible(session, event_id, user, lock=lock)
     if not await is_organizer(session, event, user):
         raise Forbidden("Only the organizers of this event may do that.")
@@ -123,24 +126,24 @@ async def require_organizer(
 async def require_owner(
     session: AsyncSession, event_id: int, user: User, *, lock: Lock | None = None
 ) -> Event:
-    """The event, if it is the user's own; errors as require_organizer, also for co-organizers."""
+    """Return the event if `user` owns it; else raise as require_organizer does."""
     event = await require_visible(session, event_id, user, lock=lock)
     if not is_owner(event, user):
         raise Forbidden("Only the owner of this event may do that.")
     return event
 
 
-async def require_administered(
+async def require_admin(
     session: AsyncSession, event_id: int, actor: User, *, lock: Lock | None = None
 ) -> Event:
-    """Anybody's event, for an administrator. NotFound for others, and without such an event."""
+    """Return any event to an administrator. Raise NotFound for others and for a missing event."""
     event = await _find(session, event_id, lock)
     if event is None or not actor.is_admin:
         raise NotFound(f"There is no event {event_id}.")
     return event
 
 
-async def require_in_charge(
+async def require_organizer_or_admin(
     session: AsyncSession,
     event_id: int,
     actor: User,
@@ -148,15 +151,21 @@ async def require_in_charge(
     as_administrator: bool,
     lock: Lock | None = None,
 ) -> Event:
-    """As require_organizer, or as require_administered for who acts as an administrator."""
-    require = require_administered if as_administrator else require_organizer
+    """Return the event if the actor organizes it or acts as an administrator.
+
+    Raise as require_organizer or require_admin do.
+    """
+    require = require_admin if as_administrator else require_organizer
     return await require(session, event_id, actor, lock=lock)
 
 
 async def require_notification(
     session: AsyncSession, event_id: int, notification_id: int, user: User
 ) -> tuple[Event, Notification]:
-    """A notification with its event, for the organizers. NotFound also for another event's."""
+    """Return the notification and its event for an organizer.
+
+    Raise NotFound for another event's.
+    """
     event = await require_organizer(session, event_id, user)
     found = await session.get(Notification, notification_id)
     if found is None or found.event_id != event.id:
@@ -167,9 +176,11 @@ async def require_notification(
 async def require_own_subscription(
     session: AsyncSession, event_id: int, user: User, *, lock: bool = False
 ) -> Subscription:
-    """The user's subscription that has not ended, FOR UPDATE if asked. NotFound `not_subscribed`
-    without one, NotFound as well for an event they may not see."""
-    subscription = await subscription_queries.own(session, event_id, user.id, lock=lock)
+    """Return the user's current subscription, FOR UPDATE if asked.
+
+    Raise NotFound `not_subscribed` without one, and NotFound for an event they may not see.
+    """
+    subscription = await subscription_queries.find_own(session, event_id, user.id, lock=lock)
     if subscription is None:
         await require_visible(session, event_id, user)
         raise subscription_queries.not_subscribed()
@@ -177,7 +188,7 @@ async def require_own_subscription(
 
 
 def of_event(event: Event, subscription_id: int) -> ColumnElement[bool]:
-    """The condition for a subscription that the event's organizers know of and decide about."""
+    """Return the condition for a subscription the event's organizers can see and manage."""
     return and_(
         Subscription.id == subscription_id,
         Subscription.event_id == event.id,
@@ -187,8 +198,11 @@ def of_event(event: Event, subscription_id: int) -> ColumnElement[bool]:
 
 @dataclass(frozen=True)
 class Admission:
-    """What a new subscription becomes, `active` or `pending_approval`, and the invitation that
-    lets it in; None where none is needed. Without a status only the present one goes on."""
+    """The outcome of an admission check for a new subscription.
+
+    `status` is `active` or `pending_approval`, or None if only an existing subscription may
+    continue. `invitation` is the one to count a use of, None if none is needed.
+    """
 
     status: str | None = ACTIVE
     invitation: Invitation | None = None
@@ -197,28 +211,28 @@ class Admission:
 async def admit(
     session: AsyncSession, event: Event, user: User | None, invitation: str | None
 ) -> Admission:
-    """How somebody may subscribe to an event which they see.
+    """Decide how somebody may subscribe to an event they can see.
 
-    Conflict `invitation_used_up` where their invitation lets nobody in any more.
+    Raise Conflict `invitation_used_up` if their invitation has no uses left.
     """
     if event.is_public or await is_organizer(session, event, user):
         return Admission()
     found = await _invitation(session, event, user, invitation)
     if found is not None and invitation_queries.has_uses_left(found):
         return Admission(PENDING_APPROVAL if found.needs_approval else ACTIVE, found)
-    if user is not None and await subscription_queries.own(session, event.id, user.id):
+    if user is not None and await subscription_queries.find_own(session, event.id, user.id):
         return Admission(None)
-    raise used_up()
+    raise invitation_used_up()
 
 
-def used_up() -> Conflict:
+def invitation_used_up() -> Conflict:
     return Conflict("This invitation has been used already.", code="invitation_used_up")
 
 
 async def require_confirmable(
     session: AsyncSession, waiting: Subscription, user: User, *, lock: Lock | None
 ) -> Event:
-    """The event of a subscription that its address confirms: one it was let in to, or may see."""
+    """Return the event of a subscription to confirm: one it was admitted to, or that is visible."""
     if waiting.status != PENDING_CONFIRMATION or waiting.admitted_as is None:
         return await require_visible(session, waiting.event_id, user, lock=lock)
     event = await _find(session, waiting.event_id, lock)
@@ -228,14 +242,14 @@ async def require_confirmable(
 
 
 def require_open(event: Event, now: datetime) -> None:
-    """Conflict `event_cancelled` or `event_over` where an event takes no more changes."""
+    """Raise Conflict `event_cancelled` or `event_over` if the event can no longer change."""
     _require_not_cancelled(event)
     if event.over_at <= now:
         raise Conflict("This event is over.", code="event_over")
 
 
 def require_open_for_messages(event: Event, grace: timedelta, now: datetime) -> None:
-    """As require_open, but an event that is over still takes messages for `grace`."""
+    """Raise as require_open does, but accept messages for `grace` after the end of the event."""
     _require_not_cancelled(event)
     if event.over_at + grace <= now:
         raise Conflict("This event has been over for too long.", code="event_over")
@@ -251,13 +265,13 @@ async def _may_see(
 ) -> bool:
     if event.is_public or is_owner(event, user):
         return True
-    if user is not None and await session.scalar(select(_takes_part(event.id, user.id))):
+    if user is not None and await session.scalar(select(_participates(event.id, user.id))):
         return True
     return await _invitation(session, event, user, invitation) is not None
 
 
-def _takes_part(event_id: int, user_id: int) -> ColumnElement[bool]:
-    """Co-organizers, subscribers, and askers, who go on seeing what their invitation showed."""
+def _participates(event_id: int, user_id: int) -> ColumnElement[bool]:
+    """Match co-organizers, subscribers and applicants (who keep the view their invitation gave)."""
     asks = and_(
         Subscription.status == PENDING_APPROVAL, Subscription.admitted_as == PENDING_APPROVAL
     )
@@ -277,7 +291,7 @@ def _co_organizes(event_id: int, user_id: int) -> ColumnElement[bool]:
 async def _invitation(
     session: AsyncSession, event: Event, user: User | None, token: str | None
 ) -> Invitation | None:
-    """The one of the token, else one to the user's own address; the most generous of several."""
+    """Return the token's invitation, else the best one to the user's own address."""
     found = token and await invitation_queries.by_token(session, event.id, token, utc_now())
     if found or user is None:
         return found or None

@@ -1,4 +1,4 @@
-"""What the API takes and tells about organizers, ownership and invitations (CONTRACT, HTTP API)."""
+"""Request and response schemas of organizers, ownership and invitations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, model_validator
 from soonish.infra.db.models.accounts import User
 from soonish.kit.schemas import Input, Instant, Output, Text
 
-MAX_INVITED = 100  # addresses of one request
+MAX_INVITED = 100  # addresses per request
 MAX_USES = 1_000_000
 
 Address = Annotated[Text, StringConstraints(min_length=1, max_length=320)]
@@ -28,8 +28,8 @@ class TransferInput(Input):
 
 @dataclass(frozen=True)
 class Organizer:
-    """Somebody who organizes an event, since when, as `owner` or `co_organizer`; `row_id` 0 is
-    the owner's."""
+    """An organizer of an event with their role, `owner` or `co_organizer`; the owner's `row_id` is
+    0."""
 
     user: User
     role: str
@@ -38,7 +38,7 @@ class Organizer:
 
 
 class OrganizerOut(Output):
-    """`role`: owner or co_organizer. `name` is None where no account has been made yet."""
+    """`role`: owner or co_organizer. `name` is null until the address has an account."""
 
     user_id: int
     name: str | None
@@ -58,8 +58,8 @@ class OrganizerOut(Output):
 
 
 class InvitationInput(Input):
-    """By `emails`, a mail and an invitation each, used once unless `max_uses` says otherwise;
-    without them one link for whoever has it."""
+    """With `emails`, one mailed invitation each, for one use unless `max_uses` is set; without, a
+    link."""
 
     emails: Annotated[list[Address], Field(min_length=1, max_length=MAX_INVITED)] | None = None
     max_uses: Annotated[int, Field(strict=True, ge=1, le=MAX_USES)] | None = None
@@ -74,7 +74,8 @@ class InvitationInput(Input):
 
 
 class InvitationOut(Output):
-    """`status`: active, used_up, expired or revoked. `address`: whom it was mailed to."""
+    """`status`: active, used_up, expired or revoked. `address`: the recipient of a mailed
+    invitation."""
 
     id: int
     address: str | None
@@ -88,12 +89,12 @@ class InvitationOut(Output):
 
 
 class InvitationLink(InvitationOut):
-    """A new link; its `url` is shown this once."""
+    """A new link; its `url` is only shown once."""
 
     url: str
 
 
 class Invited(Output):
-    """The invitations that are mailed, in the order of the addresses."""
+    """The mailed invitations, in the order of the addresses."""
 
     items: list[InvitationOut]

@@ -1,4 +1,4 @@
-"""Find somebody's own subscription to an event."""
+"""Find a user's own subscription to an event."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ def not_subscribed() -> NotFound:
     return NotFound("You are not subscribed to this event.", code="not_subscribed")
 
 
-async def own(
+async def find_own(
     session: AsyncSession, event_id: int, user_id: int, *, lock: bool = False
 ) -> Subscription | None:
-    """The user's subscription to the event that has not ended, FOR UPDATE if asked. One that
-    waits for its confirmation is none yet."""
+    """Return the user's current, confirmed subscription, FOR UPDATE if asked, or None."""
     query = select(Subscription).where(
         Subscription.event_id == event_id,
         Subscription.user_id == user_id,

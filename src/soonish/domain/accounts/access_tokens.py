@@ -1,4 +1,7 @@
-"""JWT access tokens for API clients. They name a session; its row decides (DESIGN 12)."""
+"""JWT access tokens for API clients. They name a session; its row decides.
+
+See docs/architecture.md#accounts.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,8 @@ class JwtClaims:
     session_id: int
 
 
-def make(settings: Settings, row: Session) -> AccessToken:
-    """A token for the session, valid for ACCESS_TOKEN_EXPIRE_MINUTES and no longer than it."""
+def issue(settings: Settings, row: Session) -> AccessToken:
+    """Issue a token for the session, valid for ACCESS_TOKEN_EXPIRE_MINUTES at most."""
     now = utc_now().replace(microsecond=0)
     lifetime = timedelta(minutes=settings.access_token_expire_minutes)
     expires = min(now + lifetime, row.expires_at.replace(microsecond=0))
@@ -53,8 +56,8 @@ def make(settings: Settings, row: Session) -> AccessToken:
     return AccessToken(token, int((expires - now).total_seconds()))
 
 
-def read(settings: Settings, token: str) -> JwtClaims:
-    """What the token says. Raises Unauthorized unless it is one of ours, for this, in time."""
+def verify(settings: Settings, token: str) -> JwtClaims:
+    """Return the token's claims. Raise Unauthorized unless it is valid, ours and of this type."""
     try:
         claims = jwt.decode(
             token,
@@ -79,5 +82,5 @@ def _row_id(value: Any) -> int:
 
 
 def signing_key(settings: Settings) -> bytes:
-    """64 bytes that nothing else is signed with."""
+    """Derive the 64-byte key that signs access tokens and nothing else."""
     return hmac.new(settings.secret_key.encode(), b"soonish access token", hashlib.sha512).digest()

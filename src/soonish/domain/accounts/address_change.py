@@ -1,4 +1,7 @@
-"""An account moves to another address, and takes over what was subscribed there (DESIGN 12)."""
+"""Move an account to another address, together with that address's subscriptions.
+
+See docs/architecture.md#accounts.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,18 @@ from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
 
-_WAITS = {ACTIVE: 0, PENDING_APPROVAL: 1, PENDING_CONFIRMATION: 2}  # the longer, the less it is
-MERGED = "merged"  # the end_reason of a subscription that both had
+_WAITS: dict[str, int] = {
+    ACTIVE: 0,
+    PENDING_APPROVAL: 1,
+    PENDING_CONFIRMATION: 2,
+}  # distance from active
+MERGED = "merged"  # the end_reason of the duplicate when both were subscribed
 _TELL_OLD_ADDRESS_WITHIN = timedelta(days=7)
 
 
 async def claim_address(session: AsyncSession, user: User, address: str) -> None:
-    """Ask for proof that a normalised address is the user's; it takes effect with that proof."""
+    """Ask for proof that the user owns a normalised address; the change takes effect with that
+    proof."""
     target = await find_or_create_by_address(session, address)
     if target.id == user.id:
         return
@@ -45,9 +53,9 @@ async def claim_address(session: AsyncSession, user: User, address: str) -> None
 
 
 async def take_address(session: AsyncSession, token: str, base_url: str) -> User:
-    """Use up a NEW_EMAIL token, which proves the address: move its claimant there, return them.
+    """Redeem a NEW_EMAIL token: move its claimant to the proven address and return them.
 
-    Raises Gone, also where the claim is void or somebody's account has the address by now.
+    Raise Gone if the token or the claim is invalid, or another account owns the address by now.
     """
     found = await tokens.find(session, (Purpose.NEW_EMAIL,), token)
     claimant, target = await _lock_both(session, found)
@@ -55,7 +63,7 @@ async def take_address(session: AsyncSession, token: str, base_url: str) -> User
     if target.is_verified:
         raise Gone
     old, new, fingerprint = claimant.email, target.email, target.email_fingerprint
-    await _bury(session, target, claimant)
+    await _leave_tombstone(session, target, claimant)
     claimant.email, claimant.email_fingerprint = new, fingerprint
     await session.flush()
     await _move_subscriptions(session, target.id, claimant.id)
@@ -68,7 +76,7 @@ async def take_address(session: AsyncSession, token: str, base_url: str) -> User
 
 
 async def _lock_both(session: AsyncSession, token: Token) -> tuple[User, User]:
-    """The claimant and the address's row, locked in the order of their ids."""
+    """Lock the claimant and the address's row in the order of their ids."""
     found = await session.get(Registration, token.registration_id or 0)
     if found is None or found.claimant_user_id is None:
         raise Gone
@@ -81,16 +89,18 @@ async def _lock_both(session: AsyncSession, token: Token) -> tuple[User, User]:
     return users[claimant_id], users[token.user_id]
 
 
-async def _bury(session: AsyncSession, target: User, claimant: User) -> None:
-    """Leave a tombstone that says where the links in its mails lead now."""
+async def _leave_tombstone(session: AsyncSession, target: User, claimant: User) -> None:
+    """Turn the address's row into a tombstone that points to the account now responsible."""
     target.email = target.email_fingerprint = target.name = None
     target.erased_at, target.merged_into_id = utc_now(), claimant.id
     await session.flush()
 
 
 async def _move_subscriptions(session: AsyncSession, source_id: int, target_id: int) -> None:
-    """Where both are subscribed, the account's own subscription stays, unless it waits for what
-    the other one does not: its confirmation, or approval."""
+    """Move the subscriptions, ending one of each pair for the same event.
+
+    The account's own subscription is kept unless only the other one is confirmed or approved.
+    """
     for subscription in await _doubles(session, source_id, target_id):
         subscription.ended_at, subscription.end_reason = utc_now(), MERGED
         await drop_subscription(session, subscription.id)
@@ -120,12 +130,12 @@ async def _doubles(session: AsyncSession, source_id: int, target_id: int) -> lis
 
 
 def _loser(theirs: Subscription, own: Subscription) -> Subscription:
-    """Which of an account's two subscriptions to one event ends."""
+    """Return which of an account's two subscriptions to one event ends."""
     return own if _WAITS[own.status] > _WAITS[theirs.status] else theirs
 
 
 async def _move_roles(session: AsyncSession, source_id: int, target_id: int) -> None:
-    """What the address was invited to, and helps to organize, is the account's from now on."""
+    """Move the address's invitations and co-organizer roles to the account."""
     of_source = EventOrganizer.user_id == source_id
     owned = select(Event.id).where(Event.owner_user_id == target_id)
     helped = select(EventOrganizer.event_id).where(EventOrganizer.user_id == target_id)
@@ -144,7 +154,7 @@ async def _wake_event(session: AsyncSession, event_id: int) -> None:
 
 
 async def _end_old_access(session: AsyncSession, claimant: User, target: User) -> None:
-    """Nothing that was mailed or handed out to either before signs anybody in any more."""
+    """Invalidate all links, tokens and sessions issued to either of them before."""
     for user in (claimant, target):
         await registration.complete_all(session, user.id)
         await tokens.revoke(session, user.id, *SIGN_IN, Purpose.PASSWORD_RESET)
@@ -154,7 +164,7 @@ async def _end_old_access(session: AsyncSession, claimant: User, target: User) -
 
 
 async def _tell_old_address(session: AsyncSession, old: str, base_url: str) -> None:
-    """Over a row of its own, which is an anonymous address like any other from now on."""
+    """Mail the old address, which becomes an ordinary anonymous address again."""
     holder = await find_or_create_by_address(session, old)
     await add_account_mail(
         session,

@@ -1,9 +1,12 @@
-"""Personal API tokens: shown once, kept as SHA-256, for reading alone or for everything but the
-account itself. A new password or address ends them, as it ends the sessions."""
+"""Personal API tokens: shown once, stored as SHA-256, with the scope `read` or `write`.
+
+No token may manage the account itself. Changing the password or address revokes all of them.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,27 +19,27 @@ from soonish.identity.users import lock_live_user
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import ApiToken, User
 from soonish.infra.db.session import Database
+from soonish.infra.db.sql import newest_page
 from soonish.infra.db.types import utc_now
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.schemas import Page
 
-PREFIX = "soonish_"  # by which people, and scanners for leaked secrets, know one
-MAX_LIVE = 50  # of one account
+PREFIX = "soonish_"  # lets people and leak scanners recognise one
+MAX_LIVE = 50  # per account
 TOUCH_EVERY = timedelta(minutes=1)
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
-async def make(
+async def create(
     session: AsyncSession, user_id: int, *, name: str, scope: Scope, expires_at: datetime | None
 ) -> tuple[ApiToken, str]:
-    """A new token's row and its secret, which nobody can be shown again.
+    """Create a token; return its row and its secret, which cannot be shown again.
 
-    Raises InvalidInput (`expires_at` has passed), Conflict (MAX_LIVE are there).
+    Raise InvalidInput if `expires_at` has passed, Conflict if the user has MAX_LIVE already.
     """
     now = utc_now()
     if expires_at is not None and expires_at <= now:
         raise InvalidInput("expires_at", "must be in the future")
-    await lock_live_user(session, user_id)  # two requests count one after the other
+    await lock_live_user(session, user_id)  # concurrent requests count one after the other
     live = select(func.count()).where(_kept(user_id), _unexpired(now))
     if (await session.scalar(live) or 0) >= MAX_LIVE:
         raise Conflict(
@@ -53,7 +56,8 @@ async def make(
 
 
 async def find(session: AsyncSession, secret: str) -> TokenAccess | None:
-    """Whom the token acts for; None if it is unknown, expired or revoked, or its user gone."""
+    """Return the token and its user; None if it is unknown, expired or revoked, or the user is
+    gone."""
     good = (
         ApiToken.token_hash == hash_of(secret),
         ApiToken.revoked_at.is_(None),
@@ -67,18 +71,18 @@ async def find(session: AsyncSession, secret: str) -> TokenAccess | None:
 
 
 def check_scope(token: ApiToken, method: str) -> None:
-    """Raise Forbidden where a token that only reads is to change something."""
+    """Raise Forbidden if a read-only token is used for a write."""
     if token.scope != Scope.WRITE and method not in _SAFE_METHODS:
         raise Forbidden("This API token may only read.", code="insufficient_scope")
 
 
 def is_due(row: ApiToken) -> bool:
-    """True if `touch` would write: at most once a minute."""
+    """Return True if `touch` would write: at most once a minute."""
     return row.last_used_at is None or utc_now() - row.last_used_at >= TOUCH_EVERY
 
 
 async def touch(db: Database, token_id: int) -> None:
-    """Note that the token was used just now. A transaction of its own, after the answer."""
+    """Record that the token was just used, in a separate transaction after the response."""
     now = utc_now()
     due = or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at <= now - TOUCH_EVERY)
     async with db.write() as session:
@@ -88,26 +92,23 @@ async def touch(db: Database, token_id: int) -> None:
 async def list_own(
     session: AsyncSession, user_id: int, *, limit: int, cursor: str | None = None
 ) -> Page[ApiTokenOut]:
-    """A page of the user's tokens that were not revoked, newest first."""
+    """Return a page of the user's tokens that were not revoked, newest first."""
     kept = select(ApiToken).where(_kept(user_id))
-    if (before := id_cursor(cursor)) is not None:
-        kept = kept.where(ApiToken.id < before)
-    found = await session.scalars(kept.order_by(ApiToken.id.desc()).limit(limit + 1))
-    items = [ApiTokenOut.model_validate(row) for row in found]
-    following = encode_cursor(items[limit - 1].id) if len(items) > limit else None
-    return Page(items=items[:limit], next_cursor=following)
+    rows, following = await newest_page(session, kept, ApiToken, limit, cursor)
+    items = [ApiTokenOut.model_validate(row) for row in rows]
+    return Page(items=items, next_cursor=following)
 
 
-async def create(session: AsyncSession, user_id: int, wanted: ApiTokenInput) -> NewApiTokenOut:
-    """As `make`, with what is shown of the token this once."""
-    row, secret = await make(
+async def issue(session: AsyncSession, user_id: int, wanted: ApiTokenInput) -> NewApiTokenOut:
+    """Create a token as `create` does; return what the API shows of it this one time."""
+    row, secret = await create(
         session, user_id, name=wanted.name, scope=wanted.scope, expires_at=wanted.expires_at
     )
     return NewApiTokenOut(**ApiTokenOut.model_validate(row).model_dump(), token=secret)
 
 
 async def revoke(session: AsyncSession, user_id: int, token_id: int) -> bool:
-    """Revoke one token of the user; False if there is none with this id, or it was revoked."""
+    """Revoke one of the user's tokens. Return False if there is none or it was revoked already."""
     revoking = _revoke(and_(_kept(user_id), ApiToken.id == token_id)).returning(ApiToken.id)
     revoked = await session.scalar(revoking)
     if revoked is not None:
@@ -121,16 +122,9 @@ async def revoke_all(session: AsyncSession, user_id: int) -> None:
 
 
 def _record(
-    session: AsyncSession, action: str, user_id: int, token_id: int, **details: str
+    session: AsyncSession, action: str, user_id: int, token_id: int, **details: Any
 ) -> None:
-    audit.record(
-        session,
-        action,
-        actor_id=audit.actor() or user_id,
-        object_type="token",
-        object_id=token_id,
-        details=details or None,
-    )
+    audit.record(session, action, audit.actor() or user_id, on=("token", token_id), **details)
 
 
 def _kept(user_id: int) -> ColumnElement[bool]:

@@ -1,7 +1,7 @@
-"""Who may move an account to another address by the page of the link that was mailed there.
+"""Decide who may confirm an account's new address through the mailed link.
 
-Whoever reads that mail has shown that the address is theirs, not that the account is: somebody else
-may have asked for it, with a password of his own, and wait for a stranger to click.
+Reading the mail proves the address, not the account: somebody else may have requested the change
+for an account with a password of their own, and wait for a stranger to click.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PASSWORD_NEEDED = _("Enter the password of the account that is to move to this 
 
 
 @dataclass(frozen=True)
-class Claim:
+class AccountClaim:
     """The account that a link moves, and whether this browser is signed in to it."""
 
     claimant: User
@@ -39,15 +39,15 @@ class Claim:
 
 async def find_claim(
     db: Database, settings: Settings, browser: Browser, token: str
-) -> Claim | None:
-    """What the token moves; None for a token of another purpose or of none."""
+) -> AccountClaim | None:
+    """Return the account the token would move; None for a token of any other kind."""
     async with db.read() as session:
         claimant = await _claimant(session, token)
         if claimant is None:
             return None
         cookie = browser.session_token
         found = cookie and await sessions.find_by_token(session, settings, cookie)
-    return Claim(claimant, bool(found and found.user.id == claimant.id))
+    return AccountClaim(claimant, bool(found and found.user.id == claimant.id))
 
 
 async def _claimant(session: AsyncSession, token: str) -> User | None:
@@ -60,9 +60,11 @@ async def _claimant(session: AsyncSession, token: str) -> User | None:
     return await session.get(User, claimant_id) if claimant_id else None
 
 
-async def require_claimant(guard: LoginGuard, claim: Claim | None, password: str) -> None:
-    """Raises InvalidInput unless the browser is signed in to the account or has its password;
-    TooManyRequests."""
+async def require_claimant(guard: LoginGuard, claim: AccountClaim | None, password: str) -> None:
+    """Raise InvalidInput unless the browser is signed in to the account or sends its password.
+
+    Raise TooManyRequests after too many attempts.
+    """
     if claim is None or claim.is_signed_in:
         return
     hashed = claim.claimant.password_hash

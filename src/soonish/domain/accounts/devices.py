@@ -1,8 +1,8 @@
-"""What people call the browser that a User-Agent header names."""
+"""Name the browser and system of a User-Agent header for people."""
 
 from __future__ import annotations
 
-# The first that is in the header: Edge and Opera also say Chrome, Chrome also says Safari.
+# The first match wins: Edge and Opera also claim to be Chrome, and Chrome to be Safari.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -25,9 +25,9 @@ _SYSTEMS = (
 
 
 def device_name(user_agent: str | None) -> tuple[str, str]:
-    """(`Firefox`, `Linux`); of a program that is no browser its own name and an empty string.
+    """Return (browser, system), such as (`Firefox`, `Linux`).
 
-    Both empty where there was no header.
+    Other programs give their own name and an empty string; a missing header, two empty strings.
     """
     header = user_agent or ""
     browser = next((name for mark, name in _BROWSERS if mark in header), "")

@@ -1,4 +1,4 @@
-"""Logins at an OpenID Connect provider, and whose accounts they sign in to (DESIGN 12)."""
+"""OpenID Connect logins and the accounts they sign in to (docs/architecture.md#accounts)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _CLOSED = _("This account cannot be signed in to.")
 
 
 async def account_of(session: AsyncSession, identity: Identity) -> User:
-    """The account that this login signs in to, connected to it or made, and locked.
+    """Return the locked account for this login, connecting or creating it if necessary.
 
-    The subject decides wherever it is known, whatever its address is by now. Otherwise an address
-    decides that the provider calls verified: proof as good as a mailed link. Raises SignInRefused.
+    A known subject decides, whatever its address is now. Otherwise an address the provider calls
+    verified decides: that is as good a proof as a mailed link. Raise SignInRefused.
     """
     known = await _known(session, identity)
     if known is not None:
@@ -63,7 +63,7 @@ async def _require_live(session: AsyncSession, user_id: int) -> User:
 
 
 async def _connect(session: AsyncSession, identity: Identity, user_id: int) -> bool:
-    """False where the login is connected already."""
+    """Connect the login; return False if it is connected already."""
     row = sql.insert(session, OidcIdentity).values(
         user_id=user_id, issuer=identity.issuer, subject=identity.subject, created_at=utc_now()
     )
@@ -74,13 +74,13 @@ async def _connect(session: AsyncSession, identity: Identity, user_id: int) -> b
 
 
 async def list_of(session: AsyncSession, user_id: int) -> list[OidcIdentity]:
-    """The user's connected logins, oldest first."""
+    """Return the user's connected logins, oldest first."""
     mine = select(OidcIdentity).where(OidcIdentity.user_id == user_id).order_by(OidcIdentity.id)
     return list(await session.scalars(mine))
 
 
 async def disconnect(session: AsyncSession, user_id: int, identity_id: int) -> bool:
-    """Forget the login; False if the user has none with this id."""
+    """Remove the login. Return False if the user has none with this id."""
     mine = delete(OidcIdentity).where(
         OidcIdentity.user_id == user_id, OidcIdentity.id == identity_id
     )
@@ -91,4 +91,4 @@ async def disconnect(session: AsyncSession, user_id: int, identity_id: int) -> b
 
 
 def _record(session: AsyncSession, action: str, user_id: int, identity_id: int) -> None:
-    audit.record(session, action, actor_id=user_id, object_type="identity", object_id=identity_id)
+    audit.record(session, action, user_id, on=("identity", identity_id))

@@ -1,4 +1,4 @@
-"""How many wrong passwords a client may send, and how many an address gets (CONTRACT)."""
+"""Limits for wrong passwords, per client and per address."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from soonish.infra.rate_limits.limits import LOGIN_ADDRESS, LOGIN_CLIENT, Limit,
 
 @dataclass(frozen=True)
 class LoginGuard:
-    """Around each password check: `check` before it and again after it, `failed` when it was wrong.
+    """Limits password guessing.
 
-    The second check is what stops guesses that are sent all at once. Nothing tells whether an
-    address has an account: unknown ones are counted as well.
+    Call `require_attempts_left` before and after each verification, and `record_failure` for a
+    wrong password.
+
+    The second check stops guesses that are sent all at once. Unknown addresses count as well, so
+    nothing reveals whether an address has an account.
     """
 
     meter: Meter
     client: str
 
-    async def check(self, account: str | None) -> None:
-        """`account` is an address's fingerprint, None for what is none. Raises TooManyRequests."""
+    async def require_attempts_left(self, account: str | None) -> None:
+        """Raise TooManyRequests at the limit. `account` is an address's fingerprint, or None."""
         for limit, key in self._windows(account):
             await self.meter.require_room(limit, key)
 
-    async def failed(self, account: str | None) -> None:
-        """Count a wrong password. Raises TooManyRequests where others were faster."""
+    async def record_failure(self, account: str | None) -> None:
+        """Count a wrong password. Raise TooManyRequests if concurrent attempts reached the limit
+        first."""
         for limit, key in self._windows(account):
             await self.meter.require(limit, key)
 
@@ -36,7 +40,7 @@ class LoginGuard:
 
 
 def account_key(address: str) -> str | None:
-    """The fingerprint of an address as it was typed; None where it is no address."""
+    """Return the fingerprint of a typed address; None if it is not an address."""
     try:
         return fingerprint_of(normalise(address))
     except InvalidInput:

@@ -1,7 +1,7 @@
-"""Sign-in at an OpenID Connect provider: the code flow with PKCE, and what its answer proves.
+"""Sign-in with an OpenID Connect provider: the code flow with PKCE, and validating the response.
 
-Nothing here touches the database. What the provider says is believed only as far as its signed
-id_token, or its userinfo about the same subject, carries it (OpenID Connect Core 3.1.3.7).
+Nothing here touches the database. Only claims backed by the signed id_token, or by userinfo about
+the same subject, are trusted (OpenID Connect Core 3.1.3.7).
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from soonish.errors import SoonishError, Unavailable
 from soonish.i18n import _
 
 CALLBACK = "/auth/oidc/callback"
-# Signatures with the provider's private key. None of `none`, and none whose key we know as well.
+# Asymmetric signatures only: never `none`, and no key that we share with the provider.
 _CURVES = ("ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", *_CURVES]
 _SCOPE = "openid email profile"
-_LEEWAY = 60  # seconds that two clocks may differ
-_TIMEOUT = 10.0  # seconds, for all requests of one step
+_LEEWAY = 60  # seconds of clock skew
+_TIMEOUT = 10.0  # seconds for all requests of one step
 _METADATA_SECONDS = 600.0
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 log = structlog.get_logger(__name__)
 
 
 class SignInRefused(SoonishError):
-    """What came back from the provider signs nobody in."""
+    """The provider's response does not sign anybody in."""
 
     status = 403
     code = "sign_in_refused"
@@ -49,18 +49,18 @@ class SignInRefused(SoonishError):
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """What one browser must bring back: `state` in the address, the rest in its cookie."""
+class SignInAttempt:
+    """A sign-in attempt of one browser: `state` returns in the URL, the rest in a cookie."""
 
     state: str
     nonce: str
-    verifier: str  # of PKCE (RFC 7636)
+    verifier: str  # PKCE (RFC 7636)
     next: str
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who somebody is at the provider; `email` only if the provider says that it is verified."""
+    """A person at the provider; `email` only if the provider says it is verified."""
 
     issuer: str
     subject: str
@@ -68,27 +68,27 @@ class Identity:
     name: str | None
 
 
-def new_attempt(next: str) -> Attempt:
+def new_attempt(next: str) -> SignInAttempt:
     made = [secrets.token_urlsafe(32) for _ in range(3)]
-    return Attempt(state=made[0], nonce=made[1], verifier=made[2], next=next)
+    return SignInAttempt(state=made[0], nonce=made[1], verifier=made[2], next=next)
 
 
 def provider_name(settings: Settings) -> str:
-    """The issuer's host, as people read it on the button; empty where none is configured."""
+    """Return the issuer's host, for the sign-in button; empty if none is configured."""
     return (urlsplit(settings.oidc_issuer).hostname or "") if settings.oidc_issuer else ""
 
 
 class Provider:
-    """The provider that the operator chose, over HTTP. One object serves the whole process."""
+    """The configured provider, over HTTP. The process shares one instance."""
 
     def __init__(self, settings: Settings) -> None:
         self.name = provider_name(settings)
         self._settings = settings
         self._metadata: tuple[float, dict[str, Any]] | None = None
 
-    async def address(self, attempt: Attempt) -> str:
-        """Where the browser goes to sign in. Raises Unavailable."""
-        async with self._asking() as client:
+    async def address(self, attempt: SignInAttempt) -> str:
+        """Return the URL the browser signs in at. Raise Unavailable."""
+        async with self._client() as client:
             metadata = await self._discover(client)
             url, _state = client.create_authorization_url(
                 metadata["authorization_endpoint"],
@@ -98,12 +98,12 @@ class Provider:
             )
         return str(url)
 
-    async def identify(self, attempt: Attempt, code: str, issuer: str | None) -> Identity:
-        """Whom the code stands for; `issuer` as the callback named it (RFC 9207).
+    async def identify(self, attempt: SignInAttempt, code: str, issuer: str | None) -> Identity:
+        """Exchange the code for an identity; `issuer` is the one named by the callback (RFC 9207).
 
-        Raises SignInRefused, Unavailable.
+        Raise SignInRefused, Unavailable.
         """
-        async with self._asking() as client:
+        async with self._client() as client:
             metadata = await self._discover(client)
             if issuer is not None and issuer != metadata["issuer"]:
                 raise _refused("issuer_of_the_callback")
@@ -120,8 +120,8 @@ class Provider:
         return _identity(metadata["issuer"], claims)
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncGenerator[AsyncOAuth2Client]:
-        """A client for one step. Proxies and `.netrc` of the environment are not for it."""
+    async def _client(self) -> AsyncGenerator[AsyncOAuth2Client]:
+        """Open a client for one step, ignoring the environment's proxies and `.netrc`."""
         client = AsyncOAuth2Client(
             self._settings.oidc_client_id,
             self._settings.oidc_client_secret or None,
@@ -133,17 +133,17 @@ class Provider:
             timeout=_TIMEOUT,
         )
         try:
-            # Its base class is httpx2's or httpx's, which hides from pyright that it closes.
+            # Its base class is httpx2's or httpx's, so pyright cannot see that it closes.
             async with asyncio.timeout(_TIMEOUT), cast(Any, client):
                 yield client
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-            raise self._silent(error) from None
+            raise self._unavailable(error) from None
         except OAuthError as error:
             raise _refused(str(error.error)) from None
         except (JoseError, ValueError, KeyError, TypeError) as error:
             raise _refused(getattr(error, "error", "") or type(error).__name__) from None
 
-    def _silent(self, error: Exception) -> Unavailable:
+    def _unavailable(self, error: Exception) -> Unavailable:
         log.warning("the sign-in provider does not answer", error=type(error).__name__)
         return Unavailable(
             _(
@@ -153,7 +153,7 @@ class Provider:
         )
 
     async def _discover(self, client: AsyncOAuth2Client) -> dict[str, Any]:
-        """The provider's metadata (OpenID Connect Discovery 1.0), kept for ten minutes."""
+        """Return the provider's metadata (OpenID Connect Discovery 1.0), cached for ten minutes."""
         if self._metadata and time.monotonic() - self._metadata[0] < _METADATA_SECONDS:
             return self._metadata[1]
         issuer = self._settings.oidc_issuer.rstrip("/")
@@ -164,7 +164,7 @@ class Provider:
         return found
 
     def _auth_method(self, metadata: Mapping[str, Any]) -> str:
-        """How we prove to the token endpoint that we are the client."""
+        """Return how we authenticate as a client at the token endpoint."""
         if not self._settings.oidc_client_secret:
             return "none"
         known = metadata.get("token_endpoint_auth_methods_supported") or []
@@ -178,8 +178,9 @@ class Provider:
         token: Mapping[str, Any],
         nonce: str,
     ) -> dict[str, Any]:
-        """What the id_token says, once signature, issuer, audience, times and nonce are right."""
-        # Asked for each time: there is no old key to be deceived by, and sign-ins are rare.
+        """Return the id_token's claims after checking signature, issuer, audience, times and
+        nonce."""
+        # Fetched every time: that rules out stale keys, and sign-ins are rare.
         keys = KeySet.import_key_set(cast(Any, await _get_json(client, metadata["jwks_uri"])))
         found = jwt.decode(token["id_token"], keys, algorithms=ALGORITHMS)
         claims = CodeIDToken(
@@ -201,7 +202,7 @@ class Provider:
     async def _userinfo(
         self, client: AsyncOAuth2Client, metadata: Mapping[str, Any], subject: str
     ) -> dict[str, Any]:
-        """What the provider tells beside the id_token, if it is about the same person."""
+        """Return the userinfo claims if they are about the same subject."""
         found = await _get_json(client, metadata["userinfo_endpoint"], withhold_token=False)
         if found.get("sub") != subject:
             raise _refused("subject_of_userinfo")
@@ -220,7 +221,7 @@ async def _get_json(
 
 
 def _check_metadata(found: Mapping[str, Any], issuer: str, *, secure: bool) -> None:
-    """Who is asked must call itself so, and must not lead from https to http."""
+    """Check that the metadata names this issuer and never downgrades from https to http."""
     if str(found["issuer"]).rstrip("/") != issuer:
         raise _refused("issuer_of_the_metadata")
     endpoints = [str(found[name]) for name in _ENDPOINTS]
@@ -234,7 +235,7 @@ def _identity(issuer: str, claims: Mapping[str, Any]) -> Identity:
     if not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
         raise _refused("subject")  # at most 255 characters: OpenID Connect Core 2
     verified = claims.get("email_verified")
-    proven = verified is True or verified == "true"  # a text at some providers
+    proven = verified is True or verified == "true"  # a string at some providers
     return Identity(
         issuer=issuer,
         subject=subject,
@@ -244,6 +245,6 @@ def _identity(issuer: str, claims: Mapping[str, Any]) -> Identity:
 
 
 def _refused(reason: str) -> SignInRefused:
-    """`reason` is for the log: one word, nothing of what was sent."""
+    """Log the reason, a single word without any data from the response."""
     log.warning("an answer of the sign-in provider was refused", reason=reason)
     return SignInRefused()

@@ -1,4 +1,4 @@
-"""Accounts as the operator of the installation makes and finds them: the CLI's side."""
+"""Manage accounts as the operator of the installation, from the CLI."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from soonish.infra.db.models.accounts import User
 async def account_of(
     session: AsyncSession, address: str, *, name: str | None = None
 ) -> tuple[User, bool]:
-    """The account of this address, made if it is missing, and whether it was.
+    """Return the account of this address, created if missing, and whether it was created.
 
-    The operator vouches for the address: no mail is sent. Raises InvalidInput, and Gone where the
+    The operator vouches for the address, so no mail is sent. Raise InvalidInput, or Gone if the
     account was deactivated.
     """
     row = await find_or_create_by_address(session, address)
@@ -41,9 +41,9 @@ async def create_account(
     password_hash: str | None,
     admin: bool,
 ) -> tuple[User, bool]:
-    """Make an account, or an administrator of an existing one; whether it was made.
+    """Create an account, or make an existing one an administrator; return whether it was created.
 
-    Raises Conflict for an account that is there already, unless it becomes an administrator.
+    Raise Conflict if the account exists, unless it becomes an administrator.
     """
     user, made = await account_of(session, address, name=name)
     if not made and (password_hash or not admin):
@@ -58,13 +58,14 @@ async def create_account(
 
 
 async def _sign_in_again(session: AsyncSession, user: User) -> None:
-    """What was handed out before had fewer rights: nobody keeps it who should not have these."""
+    """Revoke sessions and tokens issued with fewer rights, so that nobody gains rights through
+    them."""
     await sessions.end_all(session, user.id)
     await api_tokens.revoke_all(session, user.id)
 
 
 async def require_account(session: AsyncSession, address: str) -> User:
-    """The live account of this address. Raises InvalidInput, NotFound."""
+    """Return the live account of this address. Raise InvalidInput, NotFound."""
     user = await find_by_address(session, normalise(address))
     if user is None or not user.is_verified or not is_live(user):
         raise NotFound(f"There is no account for {address}. `soonish user create` makes one.")
@@ -72,7 +73,7 @@ async def require_account(session: AsyncSession, address: str) -> User:
 
 
 async def require_user(session: AsyncSession, user_id: int) -> User:
-    """The live account with this id. Raises NotFound."""
+    """Return the live account with this id. Raise NotFound."""
     user = await session.get(User, user_id)
     if user is None or not is_live(user):
         raise NotFound(f"There is no user {user_id}.")

@@ -1,7 +1,7 @@
-"""Which passwords may be chosen: 12 to 128 characters of any kind, none that many people have, and
-none made of what everybody knows about the account (OWASP ASVS 5.0, 6.2).
+"""Password rules: 12 to 128 characters, neither common nor derived from the account's own data.
 
-There are no rules about digits or capitals: length and rarity are what counts.
+There are no rules about digits or capitals: length and rarity are what counts (OWASP ASVS 5.0,
+6.2).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from soonish.errors import InvalidInput
 from soonish.i18n import LazyText, _
 
-MIN_LENGTH, MAX_LENGTH = 12, 128  # characters, as NFC counts them
+MIN_LENGTH, MAX_LENGTH = 12, 128  # characters after NFC
 _LIST = Path(__file__).with_name("common_passwords.txt")
-_SHORTEST_WORD = 3  # of what is known about the account
+_SHORTEST_WORD = 3  # of the account's name and address
 
 
-def check(password: str, *about: str | None, field: str = "password") -> str:
-    """Return the password. Raises InvalidInput on `field` for one that may not be chosen.
+def validate_password(password: str, *about: str | None, field: str = "password") -> str:
+    """Return the password. Raise InvalidInput on `field` if it breaks a rule.
 
     `about`: the account's address and name.
     """
@@ -40,14 +40,15 @@ def check(password: str, *about: str | None, field: str = "password") -> str:
 
 
 def length_error(password: str) -> LazyText | None:
-    """What to say of a password that is too short or too long; None for any other."""
+    """Return the error for a password that is too short or too long, else None."""
     if MIN_LENGTH <= len(unicodedata.normalize("NFC", password)) <= MAX_LENGTH:
         return None
     return _("Use %(least)s to %(most)s characters.", least=MIN_LENGTH, most=MAX_LENGTH)
 
 
 def _forms(password: str) -> set[str]:
-    """What the password comes down to: as it is, without what stands around it, said once."""
+    """Return the variants to compare: as typed, without surrounding digits, and without
+    repetition."""
     plain = _plain(password)
     core = plain.strip("".join(c for c in plain if not c.isalpha()))
     return {plain, core, _unit(plain), _unit(core)}
@@ -58,12 +59,12 @@ def _plain(text: str) -> str:
 
 
 def _unit(text: str) -> str:
-    """The shortest part of which the text is a repetition; the text itself where it is none."""
+    """Return the shortest unit the text repeats, or the text itself."""
     return text[: (text + text).find(text, 1)] if text else text
 
 
 def _is_sequence(text: str) -> bool:
-    """`1234567890123` and `zyxwvutsrqpo`: each character is the next one, or the one before."""
+    """Return True for runs such as `1234567890123` and `zyxwvutsrqpo`."""
     steps = {(ord(b) - ord(a)) % (10 if text.isdigit() else 1 << 21) for a, b in pairwise(text)}
     return steps in ({1}, {9 if text.isdigit() else (1 << 21) - 1})
 

@@ -1,4 +1,4 @@
-"""Passwords: Argon2id; bcrypt hashes are accepted and upgraded (DESIGN 12).
+"""Passwords: Argon2id; bcrypt hashes are accepted and upgraded (docs/architecture.md#accounts).
 
 Hashing takes some 50 ms and 64 MiB on purpose: it runs in threads of its own, never in the event
 loop and never within a transaction.
@@ -17,21 +17,21 @@ from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
 
-_BCRYPT_BYTES = 72  # bcrypt has never read more; its library refuses more
+_BCRYPT_BYTES = 72  # bcrypt never reads more, and its library rejects more
 _argon2 = Argon2Hasher()
 _hashes = PasswordHash((_argon2, BcryptHasher()))
 _threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="passwords")
 
 
 async def hash_password(password: str) -> str:
-    """The Argon2id hash of the password."""
+    """Return the Argon2id hash of the password."""
     return await asyncio.get_running_loop().run_in_executor(_threads, _hash, password)
 
 
 async def verify_password(password: str, hashed: str | None) -> tuple[bool, str | None]:
-    """Whether the password fits, and the better hash to store instead, if there is one.
+    """Return whether the password matches, and a better hash to store if there is one.
 
-    Without a hash the answer is False, after the same work, so that time tells nothing.
+    Without a hash the answer is False after the same work, so timing reveals nothing.
     """
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_threads, _verify, password, hashed)
@@ -57,7 +57,7 @@ def _hash(password: str) -> str:
 
 
 def _normal(password: str) -> str:
-    """The same characters whichever keyboard composed them."""
+    """Normalise the password, so that every keyboard gives the same characters."""
     return unicodedata.normalize("NFC", password)
 
 

@@ -1,4 +1,4 @@
-"""Who asks, and by what: a session (cookie or access token) or a personal API token."""
+"""The authentication of a request: a session (cookie or access token) or a personal API token."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from soonish.infra.db.models.accounts import ApiToken, Session, User
 
 @dataclass(frozen=True)
 class Access:
-    """Somebody who may act as this user."""
+    """Authenticated access as this user."""
 
     user: User
 
 
 @dataclass(frozen=True)
 class SessionAccess(Access):
-    """Over a session, of which a cookie (else an access token) tells."""
+    """Access through a session, identified by a cookie or else an access token."""
 
     session: Session
     by_cookie: bool
@@ -25,13 +25,16 @@ class SessionAccess(Access):
 
 @dataclass(frozen=True)
 class TokenAccess(Access):
-    """A program with a personal API token."""
+    """Access through a personal API token."""
 
     token: ApiToken
 
 
 def require_session(access: Access) -> SessionAccess:
-    """Whoever holds an API token alone must not get hold of the account. Raises Forbidden."""
+    """Return session access.
+
+    Raise Forbidden for an API token, which must not manage the account.
+    """
     if not isinstance(access, SessionAccess):
         raise Forbidden(
             "An API token cannot do this: sign in with your password or a mailed link.",

@@ -1,4 +1,4 @@
-"""What account owners change about themselves: profile, password, address."""
+"""Changes that account owners make to themselves: profile, password, address."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ _PLAIN = ("name", "timezone", "locale")
 
 
 @dataclass(frozen=True)
-class Updated:
-    """`new_token`: the secret for the cookie of the session that replaced the asking one."""
+class UpdatedAccount:
+    """An updated account; `new_token` is the cookie secret of the session replacing the current
+    one."""
 
     user: User
     new_token: str | None
@@ -44,13 +45,12 @@ async def update(
     browser: Browser,
     access: Access,
     changes: ProfileInput,
-) -> Updated:
-    """Apply the fields that were set. A new address counts once it is proven (DESIGN 12).
+) -> UpdatedAccount:
+    """Apply the fields that were set. A new address counts once it is proven.
 
-    One that has had too many mails which others cause is asked nothing, and nobody told.
-
-    Raises InvalidInput, Conflict, TooManyRequests (wrong `current_password`, too many addresses),
-    and Forbidden where an API token asks for a new address or password.
+    An address that has reached its mail limit is silently not asked. Raise InvalidInput, Conflict,
+    TooManyRequests (wrong `current_password`, too many addresses), and Forbidden if an API token
+    changes the address or password.
     """
     wanted = changes.model_fields_set
     if not wanted <= set(_PLAIN):
@@ -70,12 +70,12 @@ async def update(
         if hashed is not None:
             signed_in = require_session(access)
             token = await _replace_password(session, settings, browser, signed_in, user, hashed)
-    return Updated(user, token)
+    return UpdatedAccount(user, token)
 
 
 async def _new_hash(guard: LoginGuard, access: Access, changes: ProfileInput) -> str:
     user = access.user
-    chosen = password_rules.check(changes.password, user.email, user.name)
+    chosen = password_rules.validate_password(changes.password, user.email, user.name)
     if user.password_hash is not None:
         try:
             await sign_in.check_password(
@@ -94,9 +94,9 @@ async def _replace_password(
     user: User,
     hashed: str,
 ) -> str | None:
-    """Set it, end the sessions, and give a browser a new one in place of its own.
+    """Set the password, end all sessions, and give a browser a new one.
 
-    An access token ends with the password it was got with; it stays where there was none before.
+    An access token ends with the password it was obtained with; it stays if there was none before.
     """
     if user.password_hash != access.user.password_hash:
         raise Conflict("The password was changed meanwhile.")

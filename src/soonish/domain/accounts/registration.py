@@ -1,4 +1,7 @@
-"""Registrations from their mail to their end: proven, or removed after 7 days (DESIGN 5)."""
+"""The life of a registration: mailed, then proven or removed after 7 days.
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ from soonish.infra.outbox import streams
 _TELL_OWNER_WITHIN = timedelta(days=1)
 
 
-async def begin(session: AsyncSession, workflow_id: str, base_url: str) -> None:
-    """Have the registration's mail sent, once: to prove the address, or to warn its owner."""
+async def send_mail(session: AsyncSession, workflow_id: str, base_url: str) -> None:
+    """Send the registration's mail once: to prove the address, or to warn its owner."""
     await outbox.finish(session, workflow_id)
     found = await find_registration(session, workflow_id)
     user = found and await lock_user(session, found.user_id)
@@ -63,12 +66,12 @@ async def _ask_for_proof(session: AsyncSession, registration: Registration) -> N
     )
 
 
-async def check(session: AsyncSession, workflow_id: str) -> float | None:
-    """Seconds until the registration must be looked at again, None if it has come to its end.
+async def expire_if_due(session: AsyncSession, workflow_id: str) -> float | None:
+    """Return the seconds until the next check, None once the registration has ended.
 
-    An expired one is removed, and with it a user row that nothing else needs.
+    An expired one is removed, with its user if nothing else refers to it.
     """
-    # First, so that what is marked done was committed before it is looked at.
+    # First, so that whatever is marked done was committed before it is read.
     await outbox.finish(session, workflow_id)
     registration = await find_registration(session, workflow_id)
     if registration is None or registration.completed_at is not None:
@@ -90,7 +93,7 @@ async def _remove_expired(session: AsyncSession, registration: Registration) -> 
 
 
 async def require_open(session: AsyncSession, registration_id: int) -> Registration:
-    """The open registration, locked until the transaction ends. Raises Gone."""
+    """Return the open registration, locked until the transaction ends. Raise Gone."""
     registration = await _lock(session, registration_id)
     if registration is None:
         raise Gone
@@ -98,7 +101,7 @@ async def require_open(session: AsyncSession, registration_id: int) -> Registrat
 
 
 async def complete_all(session: AsyncSession, user_id: int) -> None:
-    """Close every open claim on this user's address, and tell their workflows."""
+    """Close every open claim on this user's address, and signal their workflows."""
     for row in await lock_open_registrations(session, Registration.user_id == user_id):
         _complete(session, row)
 
@@ -123,9 +126,9 @@ def _complete(session: AsyncSession, registration: Registration) -> None:
 
 
 async def _remove_if_orphan(session: AsyncSession, user: User) -> None:
-    """Delete a (locked) user that never was more than an address somebody entered.
+    """Delete a (locked) user that was never more than an address somebody entered.
 
-    Whoever subscribes to, owns or was told anything but account mail stays.
+    A user who subscribed, owns something or received more than account mail stays.
     """
     if user.is_verified or user.is_admin or user.password_hash or not is_live(user):
         return

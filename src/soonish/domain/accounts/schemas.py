@@ -1,4 +1,4 @@
-"""What the accounts API takes and answers."""
+"""Request and response schemas of the accounts API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_NAME = 200
 
 
 class Scope(StrEnum):
-    """What an API token may do."""
+    """The rights of an API token."""
 
     READ = "read"
     WRITE = "write"
@@ -33,7 +33,7 @@ def _printable(value: str | None) -> str | None:
 
 
 def clean_name(value: str | None) -> str | None:
-    """A name that was typed elsewhere, as far as it could be one of ours."""
+    """Return an externally supplied name, if it meets our own rules."""
     plain = "".join(c if c.isprintable() else " " for c in value or "")
     return _one_line(plain[:MAX_NAME])
 
@@ -77,7 +77,7 @@ TokenName = Annotated[
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LanguageTag = Annotated[str, StringConstraints(max_length=16), AfterValidator(_known_locale)]
 AnyPassword = Annotated[Text, StringConstraints(max_length=1024)]
-# The length is judged by the rule that pages go by; `password_rules.check` asks for more.
+# Pages check the length with the same rule; `password_rules.validate_password` is stricter.
 NewPassword = Annotated[
     Text,
     AfterValidator(_of_right_length),
@@ -87,7 +87,7 @@ TokenText = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 
 
 class SecretInput(Input):
-    """A body with a password, which is taken as typed: with the space at its ends."""
+    """A body with a password, taken exactly as typed, surrounding spaces included."""
 
     model_config = ConfigDict(str_strip_whitespace=False)
 
@@ -118,7 +118,7 @@ class ResetInput(SecretInput):
 
 
 class ProfileInput(SecretInput):
-    """What is left out stays as it is; null takes a name, timezone or locale away."""
+    """Omitted fields stay unchanged; null clears name, timezone or locale."""
 
     name: Name = None
     timezone: Timezone | None = None
@@ -154,7 +154,7 @@ class UserOut(Output):
 
 
 class TokenOut(Output):
-    """OAuth2's token answer (RFC 6749, 5.1); `expires_in` is in seconds."""
+    """OAuth2's token response (RFC 6749, 5.1); `expires_in` is in seconds."""
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - RFC 6750's name, no password
@@ -169,7 +169,7 @@ class SignedInOut(TokenOut):
 
 
 class SessionOut(Output):
-    """`current`: the session of this very request."""
+    """`current`: the session of this request."""
 
     id: int
     user_agent: str | None
@@ -180,7 +180,7 @@ class SessionOut(Output):
 
 
 class ApiTokenInput(Input):
-    """`read` may only read; without `expires_at` it is good until it is revoked."""
+    """A `read` token cannot change anything; without `expires_at` it is valid until revoked."""
 
     name: TokenName
     scope: Scope
@@ -197,6 +197,6 @@ class ApiTokenOut(Output):
 
 
 class NewApiTokenOut(ApiTokenOut):
-    """`token` is shown this once."""
+    """`token` is only shown once."""
 
     token: str

@@ -1,4 +1,7 @@
-"""The rules of accounts (DESIGN 12): one row per address, and nothing changes before proof."""
+"""The rules of accounts: one row per address, and nothing changes before proof.
+
+See docs/architecture.md#accounts.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,9 @@ async def register(
     browser_token: str,
     locale: str | None = None,
 ) -> Registration:
-    """Note that somebody wants this address to be an account; its workflow sends the mail.
+    """Record a request to turn this address into an account; its workflow sends the mail.
 
-    The same statements for every address: what kind of mail it is, is decided in the workflow.
+    Every address takes the same statements: the workflow decides which mail to send.
     """
     user = await find_or_create_by_address(session, address, locale=locale)
     return await open_registration(
@@ -53,7 +56,7 @@ async def register(
 
 
 async def open_registration(session: AsyncSession, row: Registration) -> Registration:
-    """Add the row and have its UserVerificationWorkflow started."""
+    """Add the row and start its UserVerificationWorkflow."""
     row.workflow_id = streams.verification(row.user_id)
     row.expires_at = utc_now() + LIFETIMES[Purpose.VERIFICATION]
     session.add(row)
@@ -64,14 +67,14 @@ async def open_registration(session: AsyncSession, row: Registration) -> Registr
 
 
 async def send_magic_link(session: AsyncSession, address: str) -> None:
-    """Mail a link that signs in, if the address is known (an account's or a subscriber's)."""
+    """Mail a sign-in link if the address is known (an account's or a subscriber's)."""
     user = await find_by_address(session, address)
     if user is not None and is_live(user):
         await _mail_token(session, user, Purpose.MAGIC_LINK)
 
 
 async def send_password_reset(session: AsyncSession, address: str) -> None:
-    """Mail a link to a new password, if the address is an account's."""
+    """Mail a password reset link if the address has an account."""
     user = await find_by_address(session, address)
     if user is not None and is_live(user) and user.is_verified:
         await _mail_token(session, user, Purpose.PASSWORD_RESET)
@@ -89,7 +92,7 @@ async def _mail_token(session: AsyncSession, user: User, purpose: Purpose) -> No
 
 
 async def find_account(session: AsyncSession, address: str) -> User | None:
-    """The account that signs in with this address, as it was typed; None also if it is none."""
+    """Return the account that signs in with this typed address, or None."""
     try:
         user = await find_by_address(session, normalise(address))
     except InvalidInput:
@@ -100,9 +103,9 @@ async def find_account(session: AsyncSession, address: str) -> User | None:
 async def confirm_address(
     session: AsyncSession, purpose: str, token: str, *, password_hash: str | None = None
 ) -> User:
-    """Use up a token that proves its user's address: make it an account, and return it.
+    """Redeem a token that proves its user's address: make it an account and return it.
 
-    `password_hash` becomes its password where it has none. Raises Gone.
+    `password_hash` is set if the account has no password. Raise Gone.
     """
     user, row = await _lock_and_redeem(session, purpose, token)
     if row.registration_id is not None:
@@ -114,14 +117,14 @@ async def confirm_address(
 
 
 async def _lock_and_redeem(session: AsyncSession, purpose: str, token: str) -> tuple[User, Token]:
-    """In this order, so that two tokens of one user never wait for each other."""
+    """Lock the user first, so that two of their tokens never wait for each other."""
     found = await tokens.find(session, (purpose,), token)
     user = await lock_live_user(session, found.user_id)
     return user, await tokens.redeem(session, purpose, token)
 
 
 async def mark_verified(session: AsyncSession, user: User) -> None:
-    """The address is proven. Whoever else claimed it, with whatever password, is out."""
+    """Mark the address as proven and void all other claims on it, whatever their password."""
     if not user.is_verified:
         user.is_verified, user.verified_at = True, utc_now()
         record_change(session, "user.verify", user)
@@ -131,7 +134,7 @@ async def mark_verified(session: AsyncSession, user: User) -> None:
 async def set_password(
     session: AsyncSession, user: User, password_hash: str, *, keep_session: int | None = None
 ) -> None:
-    """Replace the password: every session (but one), API token and link that signs in ends."""
+    """Replace the password; end every session (but one), API token and sign-in link."""
     user.password_hash = password_hash
     record_change(session, "user.password", user)
     await sessions.end_all(session, user.id, but=keep_session)
@@ -140,7 +143,7 @@ async def set_password(
 
 
 async def reset_password(session: AsyncSession, token: str, password_hash: str) -> User:
-    """Use a reset token up. Raises Gone."""
+    """Redeem a reset token and set the password. Raise Gone."""
     user, _ = await _lock_and_redeem(session, Purpose.PASSWORD_RESET, token)
     await mark_verified(session, user)
     await set_password(session, user, password_hash)
@@ -148,12 +151,5 @@ async def reset_password(session: AsyncSession, token: str, password_hash: str) 
 
 
 def record_change(session: AsyncSession, action: str, user: User, **details: Any) -> None:
-    """Note in the audit log what was done to the account; by its owner, unless another asks."""
-    audit.record(
-        session,
-        action,
-        actor_id=audit.actor() or user.id,
-        object_type="user",
-        object_id=user.id,
-        details=details or None,
-    )
+    """Audit a change to the account, attributed to the current actor, else to its owner."""
+    audit.record(session, action, audit.actor() or user.id, on=("user", user.id), **details)

@@ -1,4 +1,7 @@
-"""Sessions: a row per signed-in browser or API client; the row is the only truth (DESIGN 12)."""
+"""Sessions: a row per signed-in browser or API client; the row is the only truth.
+
+See docs/architecture.md#accounts.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,19 @@ from soonish.identity.tokens import hash_of, new_secret
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import Session, User
 from soonish.infra.db.session import Database
+from soonish.infra.db.sql import newest_page
 from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.schemas import Page
 
 TOUCH_EVERY = timedelta(minutes=1)
 _USER_AGENT_LENGTH = 300
 
 
 def ends_at(row: Session, settings: Settings) -> datetime:
-    """When the session ends by itself: SESSION_IDLE_HOURS unseen, or its absolute limit."""
+    """Return when the session expires: after SESSION_IDLE_HOURS unseen, or at its absolute
+    limit."""
     idle = timedelta(hours=settings.session_idle_hours)
     return min(row.expires_at, row.last_seen_at + idle)
 
@@ -33,7 +37,7 @@ def ends_at(row: Session, settings: Settings) -> datetime:
 async def start(
     session: AsyncSession, settings: Settings, user_id: int, user_agent: str | None
 ) -> tuple[Session, str]:
-    """Open a session; return its row and the cookie's secret, of which only the hash is kept."""
+    """Open a session; return its row and the cookie's secret, which is stored only as a hash."""
     now, token = utc_now(), new_secret()
     row = Session(
         user_id=user_id,
@@ -52,14 +56,14 @@ async def start(
 async def find_by_token(
     session: AsyncSession, settings: Settings, token: str
 ) -> SessionAccess | None:
-    """The live session with this cookie; None if it is unknown or has ended."""
+    """Return the live session with this cookie; None if it is unknown or has ended."""
     return await _find(session, settings, Session.token_hash == hash_of(token), by_cookie=True)
 
 
 async def find_by_id(
     session: AsyncSession, settings: Settings, session_id: int, user_id: int
 ) -> SessionAccess | None:
-    """The live session that a JWT names; None if it has ended or is not that user's."""
+    """Return the live session named by a JWT; None if it has ended or belongs to another user."""
     mine = (Session.id == session_id) & (Session.user_id == user_id)
     return await _find(session, settings, mine, by_cookie=False)
 
@@ -81,12 +85,12 @@ async def _find(
 
 
 def is_due(row: Session) -> bool:
-    """True if `touch` would write: at most once a minute."""
+    """Return True if `touch` would write: at most once a minute."""
     return utc_now() - row.last_seen_at >= TOUCH_EVERY
 
 
 async def touch(db: Database, session_id: int) -> None:
-    """Note that the session was used just now. A transaction of its own, after the answer."""
+    """Record that the session was just used, in a separate transaction after the response."""
     now = utc_now()
     seen = _open(Session.id == session_id).where(Session.last_seen_at <= now - TOUCH_EVERY)
     async with db.write() as session:
@@ -101,7 +105,7 @@ async def list_own(
     limit: int,
     cursor: str | None = None,
 ) -> Page[SessionOut]:
-    """A page of the user's sessions that work now, newest first."""
+    """Return a page of the user's live sessions, newest first."""
     now = utc_now()
     live = select(Session).where(
         Session.user_id == access.user.id,
@@ -109,12 +113,9 @@ async def list_own(
         Session.expires_at > now,
         Session.last_seen_at > now - timedelta(hours=settings.session_idle_hours),
     )
-    if (before := id_cursor(cursor)) is not None:
-        live = live.where(Session.id < before)
-    found = await session.scalars(live.order_by(Session.id.desc()).limit(limit + 1))
-    items = [_out(row, settings, access.session.id) for row in found]
-    following = encode_cursor(items[limit - 1].id) if len(items) > limit else None
-    return Page(items=items[:limit], next_cursor=following)
+    rows, following = await newest_page(session, live, Session, limit, cursor)
+    items = [_out(row, settings, access.session.id) for row in rows]
+    return Page(items=items, next_cursor=following)
 
 
 def _out(row: Session, settings: Settings, current_id: int) -> SessionOut:
@@ -129,7 +130,7 @@ def _out(row: Session, settings: Settings, current_id: int) -> SessionOut:
 
 
 async def end(session: AsyncSession, user_id: int, session_id: int) -> bool:
-    """End one session of the user; False if there is none with this id, or it has ended."""
+    """End one of the user's sessions. Return False if there is none or it has ended."""
     return bool(await _end(session, (Session.user_id == user_id) & (Session.id == session_id)))
 
 
@@ -139,14 +140,14 @@ async def end_token(session: AsyncSession, token: str) -> None:
 
 
 async def end_all(session: AsyncSession, user_id: int, *, but: int | None = None) -> None:
-    """End the user's sessions, all or all but one."""
+    """End all of the user's sessions, except `but`."""
     which = Session.user_id == user_id
     await _end(session, which if but is None else which & (Session.id != but))
 
 
-async def check(session: AsyncSession, settings: Settings, session_id: int) -> float | None:
-    """Seconds until the session must be looked at again, None if it has ended; ends it when due."""
-    # First, so that what is marked done was committed before it is looked at.
+async def expire_if_due(session: AsyncSession, settings: Settings, session_id: int) -> float | None:
+    """Return the seconds until the next check, None once the session has ended; end it when due."""
+    # First, so that whatever is marked done was committed before it is read.
     await outbox.finish(session, streams.session(session_id))
     row = await session.get(Session, session_id)
     if row is None or row.ended_at is not None:
@@ -160,18 +161,12 @@ async def check(session: AsyncSession, settings: Settings, session_id: int) -> f
 
 
 async def _end(session: AsyncSession, which: ColumnElement[bool]) -> int:
-    """End them, for a reason that somebody gave (time's are `check`'s); how many."""
+    """End sessions on request (expiry is `expire_if_due`'s job) and return how many."""
     ending = _open(which).values(ended_at=utc_now()).returning(Session.id, Session.user_id)
     ended = (await session.execute(ending)).all()
     for session_id, user_id in ended:
         outbox.add(session, streams.session(session_id), streams.ENDED, {"session_id": session_id})
-        audit.record(
-            session,
-            "session.end",
-            actor_id=audit.actor() or user_id,
-            object_type="session",
-            object_id=session_id,
-        )
+        audit.record(session, "session.end", audit.actor() or user_id, on=("session", session_id))
     return len(ended)
 
 

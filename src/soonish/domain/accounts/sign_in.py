@@ -1,5 +1,8 @@
-"""What the API, the pages and the CLI call. Each reads, hashes outside of any transaction, then
-writes in one, so that no lock waits for a password."""
+"""Sign-in use cases of the API, the pages and the CLI.
+
+Each one reads, hashes outside of any transaction, then writes in one, so that no lock waits for a
+password hash.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +38,13 @@ from soonish.infra.db.models.accounts import Registration, Session, User
 from soonish.infra.db.session import Database
 from soonish.infra.rate_limits.limits import Meter
 
-_SAME_SECONDS = 0.1  # how long an answer takes that must not tell whether an address is known
+# Minimum duration of responses that must not reveal whether an address is known.
+_SAME_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Browser:
-    """What is known about who asks: its user agent, and the cookies it sent."""
+    """The client as far as we know it: its user agent and the cookies it sent."""
 
     user_agent: str | None = None
     session_token: str | None = None
@@ -49,7 +53,7 @@ class Browser:
 
 @dataclass(frozen=True)
 class SignedIn:
-    """`token` is for the cookie. `password_needed`: the account has none yet."""
+    """A completed sign-in; `token` is for the cookie."""
 
     user: User
     session: Session
@@ -72,14 +76,16 @@ async def register(
 ) -> str:
     """Ask for proof of the address; return the secret for this browser's register cookie.
 
-    `locale` is the language of the mail where the address has none yet.
-    The same for every address, in content and in time, also for one that has had enough mails:
-    nothing is written then. Raises InvalidInput.
+    `locale` becomes the language of the mail if the address has none yet. Content and timing are
+    the same for every address, including one that has reached its mail limit: nothing is written
+    then. Raise InvalidInput.
     """
     address, browser_token = normalise(email), tokens.new_secret()
     hashed = None
     if password is not None:
-        hashed = await passwords.hash_password(password_rules.check(password, address, name))
+        hashed = await passwords.hash_password(
+            password_rules.validate_password(password, address, name)
+        )
     async with _same_time():
         if await may_mail(meter, address):
             async with db.write() as session:
@@ -94,20 +100,20 @@ async def register(
     return browser_token
 
 
-async def magic_link(db: Database, meter: Meter, *, email: str) -> None:
-    """Mail a link that signs in, to a known address that may be mailed. Raises InvalidInput."""
+async def send_magic_link(db: Database, meter: Meter, *, email: str) -> None:
+    """Mail a sign-in link to a known address within its mail limit. Raise InvalidInput."""
     await _mail_known(db, meter, email, service.send_magic_link)
 
 
-async def forgot_password(db: Database, meter: Meter, *, email: str) -> None:
-    """Mail a link to a new password, to an account that may be mailed. Raises InvalidInput."""
+async def send_password_reset(db: Database, meter: Meter, *, email: str) -> None:
+    """Mail a password reset link to an account within its mail limit. Raise InvalidInput."""
     await _mail_known(db, meter, email, service.send_password_reset)
 
 
 async def _mail_known(
     db: Database, meter: Meter, email: str, send: Callable[[AsyncSession, str], Awaitable[None]]
 ) -> None:
-    """Only what could become a mail is counted: an address that is unknown gets none."""
+    """Send and count a mail only for a known address: unknown ones never get any."""
     address = normalise(email)
     async with _same_time():
         async with db.read() as session:
@@ -120,9 +126,9 @@ async def _mail_known(
 async def verify(
     db: Database, settings: Settings, browser: Browser, *, token: str, password: str | None = None
 ) -> SignedIn:
-    """Use up a token of a registration, a magic link or a new address, and sign in with it.
+    """Redeem a registration, magic link or new-address token, and sign in with it.
 
-    `password` may repeat the one of the registration (DESIGN 12). Raises Gone, InvalidInput.
+    `password` may repeat the one of the registration. Raise Gone, InvalidInput.
     """
     async with db.read() as session:
         row = await tokens.find(session, SIGN_IN, token)
@@ -131,7 +137,7 @@ async def verify(
     hashed = None
     if row.purpose == Purpose.VERIFICATION and registration is not None:
         if password is not None:
-            password_rules.check(password, user.email, registration.name)
+            password_rules.validate_password(password, user.email, registration.name)
         hashed = await _proven_password(registration, browser, password)
     async with db.write() as session:
         if row.purpose == Purpose.NEW_EMAIL:
@@ -144,9 +150,9 @@ async def verify(
 async def _proven_password(
     registration: Registration, browser: Browser, password: str | None
 ) -> str | None:
-    """The hash of a password that its registrant knows; None where that is not shown.
+    """Return the hash of a password that the registrant provably knows, else None.
 
-    Somebody else may have registered the address with a password of his own, and wait.
+    Somebody else may have registered the address with a password of their own, and wait.
     """
     if registration.password_hash is None:
         return await passwords.hash_password(password) if password else None
@@ -166,22 +172,15 @@ def _is_same_browser(registration: Registration, browser: Browser) -> bool:
 async def _sign_in(
     session: AsyncSession, settings: Settings, browser: Browser, user: User, *, by: str
 ) -> SignedIn:
-    """A new session; the one that the browser had before ends (it may have been planted).
+    """Start a session and end the browser's previous one (it may have been planted).
 
-    `by` is told to the audit log: `password`, or the purpose of the token.
+    `by` goes into the audit log: `password`, or the purpose of the token.
     """
     if browser.session_token:
         await sessions.end_token(session, browser.session_token)
     row, token = await sessions.start(session, settings, user.id, browser.user_agent)
-    audit.record(
-        session,
-        "session.start",
-        actor_id=user.id,
-        object_type="session",
-        object_id=row.id,
-        details={"by": by},
-    )
-    return SignedIn(user, row, token, access_tokens.make(settings, row))
+    audit.record(session, "session.start", user.id, on=("session", row.id), by=by)
+    return SignedIn(user, row, token, access_tokens.issue(settings, row))
 
 
 async def log_in(
@@ -193,9 +192,9 @@ async def log_in(
     email: str,
     password: str,
 ) -> SignedIn:
-    """Sign in with a password. Raises Unauthorized, TooManyRequests.
+    """Sign in with a password. Raise Unauthorized, TooManyRequests.
 
-    The same answer, after the same work, for a wrong password and an address without an account.
+    A wrong password and an address without an account get the same answer after the same work.
     """
     async with db.read() as session:
         user = await service.find_account(session, email)
@@ -216,30 +215,27 @@ async def log_in(
 
 
 async def _record_failure(db: Database, user: User | None) -> None:
-    """The same work for every address; whose account it is can see that somebody tried."""
+    """Audit the failed sign-in with the same work for every address; its owner can see the
+    attempt."""
     async with db.write() as session:
         audit.record(
-            session,
-            "session.start",
-            actor_id=user.id if user else None,
-            outcome=audit.FAILED,
-            details={"by": "password"},
+            session, "session.start", user.id if user else None, outcome=audit.FAILED, by="password"
         )
 
 
 async def check_password(
     guard: LoginGuard, account: str | None, password: str, hashed: str | None
 ) -> str | None:
-    """Return a better hash to store, if there is one. Raises Unauthorized, TooManyRequests.
+    """Return a better hash to store, if there is one. Raise Unauthorized, TooManyRequests.
 
-    `account` is the fingerprint of the address that is tried, as LoginGuard counts it.
+    `account` is the fingerprint of the tried address, as LoginGuard counts it.
     """
-    await guard.check(account)
+    await guard.require_attempts_left(account)
     fits, better = await passwords.verify_password(password, hashed)
     if not fits:
-        await guard.failed(account)
+        await guard.record_failure(account)
         raise wrong_credentials()
-    await guard.check(account)
+    await guard.require_attempts_left(account)
     return better
 
 
@@ -247,27 +243,27 @@ def wrong_credentials() -> Unauthorized:
     return Unauthorized("Address or password is wrong.", code="invalid_credentials")
 
 
-async def sign_in_with(
+async def sign_in_with_provider(
     db: Database, settings: Settings, browser: Browser, identity: Identity
 ) -> SignedIn:
-    """Sign in with a login at the provider. Raises SignInRefused."""
+    """Sign in with a login at the provider. Raise SignInRefused."""
     async with db.write() as session:
         user = await identities.account_of(session, identity)
         return await _sign_in(session, settings, browser, user, by="oidc")
 
 
 async def log_out(db: Database, access: SessionAccess) -> None:
-    """End the session that asks, with its cookie and its access tokens."""
+    """End the current session, with its cookie and its access tokens."""
     async with db.write() as session:
         await sessions.end(session, access.user.id, access.session.id)
 
 
 async def reset_password(db: Database, *, token: str, password: str) -> None:
-    """Use up a reset token; every session of the account ends. Raises Gone, InvalidInput."""
+    """Redeem a reset token; every session of the account ends. Raise Gone, InvalidInput."""
     async with db.read() as session:
         row = await tokens.find(session, (Purpose.PASSWORD_RESET,), token)
         user = await session.get_one(User, row.user_id)
-    password_rules.check(password, user.email, user.name)
+    password_rules.validate_password(password, user.email, user.name)
     hashed = await passwords.hash_password(password)
     async with db.write() as session:
         await service.reset_password(session, token, hashed)

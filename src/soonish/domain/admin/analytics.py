@@ -1,4 +1,4 @@
-"""How deliveries went: success rate, latency, failures by kind of channel and by day."""
+"""Delivery statistics: success rate, latency, failures by kind of channel and by day."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Float, Numeric, String, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState
 from soonish.infra.db.sql import is_sqlite
 
 MAIL = "mail"
@@ -19,15 +19,15 @@ _MEDIAN, _P95 = 0.5, 0.95
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds from the making of a delivery to its success; None where nothing was sent."""
+    """Seconds from creation of a delivery to its success; None without any success."""
 
     median: float | None
     p95: float | None
 
 
 @dataclass(frozen=True)
-class Failures:
-    """How many deliveries of a kind of channel failed on a day (UTC), with that outcome."""
+class FailureCount:
+    """The number of failed deliveries with one outcome, for a kind of channel and a day (UTC)."""
 
     day: date
     kind: str
@@ -37,28 +37,32 @@ class Failures:
 
 @dataclass(frozen=True)
 class Analytics:
-    """Deliveries made since an instant. `by_day`: {day: {state: count}}."""
+    """Deliveries created since an instant. `by_day`: {day: {state: count}}."""
 
     counts: dict[str, int]
     by_kind: dict[str, dict[str, int]]
     by_day: dict[date, dict[str, int]]
-    failures: list[Failures]
+    failures: list[FailureCount]
     latency: Latency
 
     @property
     def success_rate(self) -> float | None:
-        """Of what was decided, the share that was sent: 0 to 1; None where nothing was."""
+        """Return the share of finished deliveries that were sent, 0 to 1; None without any."""
         return success_rate(self.counts)
 
 
 def success_rate(counts: dict[str, int]) -> float | None:
-    """sent / (sent + failed + expired); what was suppressed was not meant to arrive."""
-    decided = sum(counts.get(state, 0) for state in (State.SENT, State.FAILED, State.EXPIRED))
-    return counts.get(State.SENT, 0) / decided if decided else None
+    """Return sent / (sent + failed + expired); suppressed deliveries do not count."""
+    decided = sum(
+        counts.get(state, 0)
+        for state in (DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.EXPIRED)
+    )
+    return counts.get(DeliveryState.SENT, 0) / decided if decided else None
 
 
 async def analyse(session: AsyncSession, since: datetime) -> Analytics:
-    """One GROUP BY over the deliveries made since then, and two looks for the latency."""
+    """Aggregate the deliveries created since then: one GROUP BY, and two queries for the
+    latency."""
     day, kind = _day(session), func.coalesce(Integration.kind, MAIL)
     query = (
         select(day, kind, Delivery.state, Delivery.outcome, func.count())
@@ -75,17 +79,21 @@ def _add_up(rows: list[tuple[Any, ...]], latency: Latency) -> Analytics:
     counts: dict[str, int] = {}
     by_kind: dict[str, dict[str, int]] = {}
     by_day: dict[date, dict[str, int]] = {}
-    failures: list[Failures] = []
+    failures: list[FailureCount] = []
     for day, kind, state, outcome, number in rows:
         for group in (counts, by_kind.setdefault(kind, {}), by_day.setdefault(day, {})):
             group[state] = group.get(state, 0) + number
-        if state in (State.FAILED, State.EXPIRED):
-            failures.append(Failures(day, kind, outcome or "unknown", number))
+        if state in (DeliveryState.FAILED, DeliveryState.EXPIRED):
+            failures.append(FailureCount(day, kind, outcome or "unknown", number))
     return Analytics(counts, by_kind, by_day, failures, latency)
 
 
 async def _latency(session: AsyncSession, since: datetime) -> Latency:
-    sent = (Delivery.created_at >= since, Delivery.state == State.SENT, _seconds(session) >= 0)
+    sent = (
+        Delivery.created_at >= since,
+        Delivery.state == DeliveryState.SENT,
+        _seconds(session) >= 0,
+    )
     count = await session.scalar(select(func.count()).select_from(Delivery).where(*sent)) or 0
     if not count:
         return Latency(None, None)
@@ -95,7 +103,7 @@ async def _latency(session: AsyncSession, since: datetime) -> Latency:
 
 
 def _seconds(session: AsyncSession) -> ColumnElement[float]:
-    """From when it was due, or made, to its end."""
+    """Return the seconds from due (or creation) to finish."""
     begin, end = func.coalesce(Delivery.due_at, Delivery.created_at), Delivery.finished_at
     if is_sqlite(session):
         days = cast(func.julianday(end) - func.julianday(begin), Float)

@@ -1,4 +1,4 @@
-"""What administrators search: users, events and channels, without addresses or URLs."""
+"""Admin search for users, events and channels, without addresses or URLs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.domain.events import queries as events
@@ -18,15 +18,14 @@ from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.subscriptions import Subscription
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.infra.db.sql import newest_page
 
 Health = Literal["working", "failing", "open", "off"]
 
 
 @dataclass(frozen=True)
-class FoundUser:
-    """A user, with how many events they own and how many subscriptions they have now."""
+class UserWithCounts:
+    """A user with the number of events they own and of their current subscriptions."""
 
     user: User
     events: int
@@ -35,30 +34,31 @@ class FoundUser:
 
 async def users(
     session: AsyncSession, query: str, *, limit: int, cursor: str | None
-) -> tuple[list[FoundUser], str | None]:
-    """A page of users whose name contains the text, or whose address it is; newest first."""
+) -> tuple[list[UserWithCounts], str | None]:
+    """Return a page of users whose name contains the text or whose address equals it, newest
+    first."""
     found = select(User).where(User.merged_into_id.is_(None))
     if query.strip():
         found = found.where(_matches(query.strip()))
-    rows, following = await _page(session, found, User, limit, cursor)
-    return await counted(session, rows), following
+    rows, following = await newest_page(session, found, User, limit, cursor)
+    return await with_counts(session, rows), following
 
 
-async def counted(session: AsyncSession, rows: Sequence[User]) -> list[FoundUser]:
-    """The users with their counts, in the same order."""
+async def with_counts(session: AsyncSession, rows: Sequence[User]) -> list[UserWithCounts]:
+    """Return the users with their counts, in the same order."""
     ids = [user.id for user in rows]
     owned = await _counts(session, Event.owner_user_id, Event.owner_user_id.in_(ids))
     mine = and_(Subscription.user_id.in_(ids), Subscription.ended_at.is_(None))
     subscribed = await _counts(session, Subscription.user_id, mine)
-    return [FoundUser(u, owned.get(u.id, 0), subscribed.get(u.id, 0)) for u in rows]
+    return [UserWithCounts(u, owned.get(u.id, 0), subscribed.get(u.id, 0)) for u in rows]
 
 
 async def all_events(
     session: AsyncSession, query: str, *, limit: int, cursor: str | None
 ) -> tuple[list[EventDetails], str | None]:
-    """A page of events, private and past ones too, whose name contains every word; newest first."""
+    """Return a page of all events whose name contains every word, newest first."""
     words = [Event.name.icontains(word, autoescape=True) for word in query.split()]
-    rows, following = await _page(session, select(Event).where(*words), Event, limit, cursor)
+    rows, following = await newest_page(session, select(Event).where(*words), Event, limit, cursor)
     return await events.details(session, rows), following
 
 
@@ -71,17 +71,17 @@ async def channels(
     limit: int,
     cursor: str | None,
 ) -> tuple[list[Integration], str | None]:
-    """A page of channels in this state of health and of this kind (None: any), newest first."""
+    """Return a page of channels with this health and kind (None: any), newest first."""
     found = select(Integration).where(Integration.deleted_at.is_(None))
     if health:
         found = found.where(_is_in(health, now))
     if kind:
         found = found.where(Integration.kind == kind)
-    return await _page(session, found, Integration, limit, cursor)
+    return await newest_page(session, found, Integration, limit, cursor)
 
 
 def health_of(integration: Integration, now: datetime) -> Health:
-    """The same as `channels` goes by, of one channel."""
+    """Return the channel's health, by the same rule as `channels`."""
     if not integration.is_active:
         return "off"
     if integration.open_until and integration.open_until > now:
@@ -114,12 +114,3 @@ async def _counts(
 ) -> dict[int, int]:
     rows = await session.execute(select(column, func.count()).where(condition).group_by(column))
     return {int(key): int(count) for key, count in rows}
-
-
-async def _page(
-    session: AsyncSession, query: Select[Any], model: Any, limit: int, cursor: str | None
-) -> tuple[list[Any], str | None]:
-    if (before := id_cursor(cursor)) is not None:
-        query = query.where(model.id < before)
-    rows = list(await session.scalars(query.order_by(model.id.desc()).limit(limit + 1)))
-    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None

@@ -1,18 +1,18 @@
-"""What administrators are shown: addresses masked, no URL of a channel, no text of a message."""
+"""Schemas for administrators: addresses masked, no channel URLs, no message texts."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 
 from soonish.domain.admin.analytics import Analytics, success_rate
-from soonish.domain.admin.queries import FoundUser, Health, health_of
+from soonish.domain.admin.queries import Health, UserWithCounts, health_of
 from soonish.infra.db.models.integrations import Integration
 from soonish.kit.masking import mask_address
 from soonish.kit.schemas import Instant, Output
 
 
 class AdminUser(Output):
-    """`address` is masked; `events` are those owned, `subscriptions` those that have not ended."""
+    """`address` is masked; `events` are owned ones, `subscriptions` current ones."""
 
     id: int
     name: str | None
@@ -26,7 +26,7 @@ class AdminUser(Output):
     erased_at: Instant | None
 
     @classmethod
-    def of(cls, found: FoundUser) -> AdminUser:
+    def of(cls, found: UserWithCounts) -> AdminUser:
         user = found.user
         names = ("id", "name", "is_verified", "is_admin", "created_at")
         return cls(
@@ -40,7 +40,7 @@ class AdminUser(Output):
 
 
 class AdminIntegration(Output):
-    """A channel's health. `target` is a host or the service's name, never a whole address."""
+    """A channel's health. `target` is a host or the service's name, never a full address."""
 
     id: int
     user_id: int
@@ -60,7 +60,7 @@ class AdminIntegration(Output):
 
 
 class LatencyOut(Output):
-    """Seconds from the instant it was due or made to its success."""
+    """Seconds from the due (or creation) time to success."""
 
     median: float | None
     p95: float | None

@@ -1,4 +1,4 @@
-"""An event as an iCalendar file (RFC 5545) that a calendar imports, or subscribes to."""
+"""Render an event as an iCalendar file (RFC 5545) to import or subscribe to."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from soonish.delivery.transports.mail.mime import reply_address
 from soonish.domain.events.schemas import EventOut
 
 MEDIA_TYPE = "text/calendar; charset=utf-8"
-_REFRESH = timedelta(hours=1)  # how often a calendar that subscribed may ask again
+_REFRESH = timedelta(hours=1)  # how often subscribed calendars may refresh
 
 
 def event_calendar(event: EventOut, organizer: str | None, sequence: int) -> bytes:
-    """`sequence` must grow with every change of the event: a calendar then replaces what it has.
+    """Return the calendar file. `sequence` must grow with every change of the event.
 
-    The UID never changes; a cancelled event stays, as cancelled. Times are the event's local
-    ones, with a VTIMEZONE that says what they mean.
+    Calendars then replace the entry they have, as the UID never changes; a cancelled event stays,
+    as cancelled. Times are local to the event, with a VTIMEZONE to define them.
     """
     calendar = Calendar()
     calendar.add("prodid", "-//Soonish//Soonish//EN")

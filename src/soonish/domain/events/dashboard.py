@@ -1,4 +1,4 @@
-"""What somebody's dashboard tells first: what needs their attention, and what comes next."""
+"""The organizer's dashboard: what needs attention, and what comes next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from soonish.domain.access.policy import organized_by
 from soonish.domain.notifications import queries
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.models.subscriptions import PENDING_APPROVAL, Subscription
 
@@ -21,8 +21,8 @@ MOST = 5
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """People who wait for the approval of an event's organizers."""
+class PendingApprovals:
+    """Pending approval requests of an event."""
 
     event_id: int
     event_name: str
@@ -30,8 +30,8 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Failed:
-    """A message of the last days that did not reach everybody, and still can be sent again."""
+class FailedMessage:
+    """A recent message that failed for some recipients and can still be retried."""
 
     event_id: int
     event_name: str
@@ -42,7 +42,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class NextReminder:
-    """The next reminder for all of one of somebody's events."""
+    """The next default reminder of one of the user's events."""
 
     event_id: int
     event_name: str
@@ -50,8 +50,8 @@ class NextReminder:
     due_at: datetime
 
 
-async def waiting(session: AsyncSession, user: User) -> list[Waiting]:
-    """By the user's events, most first."""
+async def pending_approvals(session: AsyncSession, user: User) -> list[PendingApprovals]:
+    """Return pending approvals by event, most first."""
     count = func.count()
     query = (
         select(Event.id, Event.name, count)
@@ -66,11 +66,11 @@ async def waiting(session: AsyncSession, user: User) -> list[Waiting]:
         .order_by(count.desc(), Event.id)
         .limit(MOST)
     )
-    return [Waiting(*row) for row in await session.execute(query)]
+    return [PendingApprovals(*row) for row in await session.execute(query)]
 
 
-async def failed(session: AsyncSession, user: User, now: datetime) -> list[Failed]:
-    """Of the user's events, newest first."""
+async def failed_messages(session: AsyncSession, user: User, now: datetime) -> list[FailedMessage]:
+    """Return recent failed messages of the user's events, newest first."""
     counts = (
         select(Delivery.notification_id, func.count().label("count"))
         .join(Notification, Notification.id == Delivery.notification_id)
@@ -78,7 +78,7 @@ async def failed(session: AsyncSession, user: User, now: datetime) -> list[Faile
         .where(
             organized_by(user.id),
             Notification.created_at > now - RECENT,
-            Delivery.state == State.FAILED,
+            Delivery.state == DeliveryState.FAILED,
             Delivery.expires_at > now,
         )
         .group_by(Delivery.notification_id)
@@ -93,13 +93,13 @@ async def failed(session: AsyncSession, user: User, now: datetime) -> list[Faile
         .order_by(Notification.id.desc())
     )
     return [
-        Failed(event.id, event.name, row.id, queries.title_of(event, row), count)
+        FailedMessage(event.id, event.name, row.id, queries.title_of(event, row), count)
         for row, event, count in await session.execute(query)
     ]
 
 
 async def next_reminders(session: AsyncSession, user: User, now: datetime) -> list[NextReminder]:
-    """Reminders for all of the user's events, soonest first."""
+    """Return the next default reminders of the user's events, soonest first."""
     query = (
         select(Event.id, Event.name, Event.timezone, Reminder.due_at)
         .join(Reminder, Reminder.event_id == Event.id)

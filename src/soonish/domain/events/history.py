@@ -1,4 +1,4 @@
-"""What happened to an event: its public update log, and the audit log of its organizers."""
+"""The history of an event: its public update log, and the audit log for its organizers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from soonish.infra.audit.schemas import AuditEntryOut
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.audit import AuditEntry
 from soonish.infra.db.models.events import Event, EventUpdate
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.infra.db.sql import newest_page
+from soonish.kit.schemas import Page
 
-_ANNOUNCEMENT = "announcement"  # says something about the event, but does not change it
+_ANNOUNCEMENT = "announcement"  # an entry about the event that does not change it
 
 
 async def visible_updates(
@@ -26,7 +26,7 @@ async def visible_updates(
     limit: int,
     cursor: str | None = None,
 ) -> tuple[list[EventUpdate], str | None]:
-    """As list_updates, for whoever may see the event."""
+    """Return a page as list_updates does, if the user may see the event."""
     event = await policy.require_visible(session, event_id, user, invitation=invitation)
     return await list_updates(session, event, limit=limit, cursor=cursor)
 
@@ -34,16 +34,13 @@ async def visible_updates(
 async def list_updates(
     session: AsyncSession, event: Event, *, limit: int, cursor: str | None
 ) -> tuple[list[EventUpdate], str | None]:
-    """A page of the update log, newest first, and its next_cursor."""
+    """Return a page of the update log, newest first, and its next_cursor."""
     query = select(EventUpdate).where(EventUpdate.event_id == event.id)
-    if (before := id_cursor(cursor)) is not None:
-        query = query.where(EventUpdate.id < before)
-    rows = list(await session.scalars(query.order_by(EventUpdate.id.desc()).limit(limit + 1)))
-    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return await newest_page(session, query, EventUpdate, limit, cursor)
 
 
 async def count_changes(session: AsyncSession, event_id: int) -> int:
-    """Return how often the event changed: its update log's entries without announcements."""
+    """Return the number of changes to the event: its update log without announcements."""
     changes = select(func.count()).where(
         EventUpdate.event_id == event_id, EventUpdate.category != _ANNOUNCEMENT
     )
@@ -53,8 +50,7 @@ async def count_changes(session: AsyncSession, event_id: int) -> int:
 async def audit_log(
     session: AsyncSession, event_id: int, user: User, *, limit: int, cursor: str | None
 ) -> Page[AuditEntryOut]:
-    """A page of what was done to the event and its subscriptions, for its organizers, newest
-    first."""
+    """Return a page of the event's audit log for its organizers, newest first."""
     event = await policy.require_organizer(session, event_id, user)
     rows, following = await audit.entries(
         session, audit.of_event(event.id), limit=limit, cursor=cursor
@@ -63,6 +59,6 @@ async def audit_log(
 
 
 def _seen_by(user: User, row: AuditEntry) -> AuditEntryOut:
-    """Where others connected from is not the organizer's business."""
+    """Return the entry, without the network address if it is not the user's own."""
     entry = AuditEntryOut.model_validate(row)
     return entry if row.actor_user_id == user.id else entry.model_copy(update={"client": None})

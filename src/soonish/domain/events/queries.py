@@ -16,22 +16,21 @@ from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, EventTag
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.sql import id_list
-from soonish.kit.paging import instant_id_cursor
-from soonish.kit.schemas import encode_cursor
+from soonish.kit.paging import instant_id_cursor, page
 
 _MOST = 12
 
 
 @dataclass(frozen=True)
 class Facets:
-    """The most frequent ones, sorted; a category in one of the ways that it is written."""
+    """The most frequent categories and tags, sorted; a category in one of its spellings."""
 
     categories: list[str]
     tags: list[str]
 
 
 async def facets(session: AsyncSession, now: datetime) -> Facets:
-    """The facets of public events that are neither over nor cancelled."""
+    """Return the facets of public events that are neither over nor cancelled."""
     categories = (
         select(func.min(Event.category))
         .where(upcoming(now), Event.category.is_not(None))
@@ -52,13 +51,13 @@ async def facets(session: AsyncSession, now: datetime) -> Facets:
 
 
 def upcoming(now: datetime) -> ColumnElement[bool]:
-    """Public, neither cancelled nor over at `now`."""
+    """Return the condition for public events that are neither cancelled nor over at `now`."""
     over_at = func.coalesce(Event.end_date, Event.start_date)
     return and_(Event.is_public.is_(True), Event.cancelled_at.is_(None), over_at > now)
 
 
 async def with_owner(session: AsyncSession, event_id: int) -> tuple[Event, User]:
-    """The event and its owner. Raises NotFound."""
+    """Return the event and its owner. Raise NotFound."""
     event = await session.get(Event, event_id)
     owner = event and await session.get(User, event.owner_user_id)
     if event is None or owner is None:
@@ -69,7 +68,7 @@ async def with_owner(session: AsyncSession, event_id: int) -> tuple[Event, User]
 async def upcoming_by_name(
     session: AsyncSession, owner_id: int, name: str, now: datetime
 ) -> Event | None:
-    """The owner's next event of this name that is neither over nor cancelled."""
+    """Return the owner's next event with this name that is neither over nor cancelled."""
     query = select(Event).where(
         Event.owner_user_id == owner_id,
         Event.name == name,
@@ -82,7 +81,8 @@ async def upcoming_by_name(
 async def list_all(
     session: AsyncSession, now: datetime, *, past: bool, limit: int
 ) -> list[EventDetails]:
-    """Events, private ones too, soonest first; with `past` also those over or cancelled."""
+    """Return events, private ones included, soonest first; with `past` also ended and cancelled
+    ones."""
     query = select(Event).order_by(Event.start_date, Event.id).limit(limit)
     if not past:
         query = query.where(
@@ -94,7 +94,7 @@ async def list_all(
 
 @dataclass(frozen=True)
 class EventDetails:
-    """An event with what other tables know about it; tags are sorted."""
+    """An event with its sorted tags and number of subscribers."""
 
     event: Event
     tags: list[str]
@@ -102,7 +102,7 @@ class EventDetails:
 
 
 def status_of(event: Event, now: datetime) -> str:
-    """`scheduled`, `ongoing`, `ended` or `cancelled`."""
+    """Return `scheduled`, `ongoing`, `ended` or `cancelled`."""
     if event.cancelled_at:
         return "cancelled"
     if event.over_at <= now:
@@ -112,8 +112,11 @@ def status_of(event: Event, now: datetime) -> str:
 
 @dataclass(frozen=True)
 class EventFilter:
-    """What a list is narrowed to. `start_from` and `start_to` are inclusive; tag and category
-    ignore case; every word of `query` must be in name, description or location."""
+    """Filters of an event list.
+
+    `start_from` and `start_to` are inclusive; tag and category ignore case; every word of `query`
+    must occur in name, description or location.
+    """
 
     query: str = ""
     category: str | None = None
@@ -125,20 +128,20 @@ class EventFilter:
 async def list_public(
     session: AsyncSession, wanted: EventFilter, now: datetime, *, limit: int, cursor: str | None
 ) -> tuple[list[EventDetails], str | None]:
-    """A page of public events neither over nor cancelled, soonest first, and its next_cursor."""
+    """Return a page of upcoming public events, soonest first, and its next_cursor."""
     return await _page(session, select(Event).where(upcoming(now)), wanted, limit, cursor)
 
 
 async def list_own(
     session: AsyncSession, user_id: int, wanted: EventFilter, *, limit: int, cursor: str | None
 ) -> tuple[list[EventDetails], str | None]:
-    """As list_public, but every event this user organizes, past and cancelled ones included."""
+    """Return a page of all events this user organizes, soonest first, and its next_cursor."""
     own = select(Event).where(policy.organized_by(user_id))
     return await _page(session, own, wanted, limit, cursor)
 
 
 async def details(session: AsyncSession, events: Sequence[Event]) -> list[EventDetails]:
-    """The events with tags and counts, in the same order; two queries however many there are."""
+    """Return the events with tags and counts, in the same order, in two queries."""
     ids = [event.id for event in events]
     tags = await _tags(session, ids)
     counts = await subscriber_counts(session, ids)
@@ -152,7 +155,7 @@ async def details_of(session: AsyncSession, event: Event) -> EventDetails:
 async def visible(
     session: AsyncSession, event_id: int, user: User | None, invitation: str | None = None
 ) -> EventDetails:
-    """The event for whoever may see it. Errors as policy.require_visible."""
+    """Return the event if the user may see it; else raise as policy.require_visible does."""
     event = await policy.require_visible(session, event_id, user, invitation=invitation)
     return await details_of(session, event)
 
@@ -160,17 +163,17 @@ async def visible(
 async def by_slug(
     session: AsyncSession, slug: str, user: User | None, invitation: str | None = None
 ) -> Event:
-    """The event behind a public link, for whoever may see it."""
+    """Return the event behind a public link if the user may see it."""
     return await policy.require_visible_slug(session, slug, user, invitation)
 
 
 async def organized(session: AsyncSession, event_id: int, user: User) -> EventDetails:
-    """The event for its organizers. Errors as policy.require_organizer."""
+    """Return the event for its organizers; else raise as policy.require_organizer does."""
     return await details_of(session, await policy.require_organizer(session, event_id, user))
 
 
 async def details_for_visitors(session: AsyncSession, event: Event) -> EventDetails:
-    """As details_of for a page that says nothing about how many there are: they are not counted."""
+    """Return the details without the subscriber count, for pages that do not show it."""
     return EventDetails(event, await tags_of(session, event.id), 0)
 
 
@@ -179,7 +182,7 @@ async def tags_of(session: AsyncSession, event_id: int) -> list[str]:
 
 
 async def subscriber_counts(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, int]:
-    """Active subscriptions by event id; an event without any is not in the result."""
+    """Return active subscriptions by event id; events without any are omitted."""
     rows = await session.execute(
         select(Subscription.event_id, func.count())
         .where(
@@ -204,10 +207,9 @@ async def _page(
         same_start = and_(Event.start_date == start, Event.id > event_id)
         query = query.where(or_(Event.start_date > start, same_start))
     query = query.order_by(Event.start_date, Event.id).limit(limit + 1)
-    rows = list(await session.scalars(query))
-    last = rows[limit - 1] if len(rows) > limit else None
-    following = encode_cursor(last.start_date, last.id) if last else None
-    return await details(session, rows[:limit]), following
+    rows = (await session.scalars(query)).all()
+    shown, following = page(rows, limit, lambda event: (event.start_date, event.id))
+    return await details(session, shown), following
 
 
 def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:

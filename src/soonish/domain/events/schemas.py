@@ -1,4 +1,4 @@
-"""What the API takes and tells about events (CONTRACT, HTTP API)."""
+"""Request and response schemas of events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from soonish.kit.schemas import Input, Instant, OneLine, Output, Tag, Text, as_z
 
 MAX_TAGS = 20
 DESCRIPTION_LENGTH = 20_000
-_LAST_YEAR = 2200  # Temporal's timers and the zones' rules end somewhere; nobody plans for later
+_LAST_YEAR = 2200  # Temporal's timers and timezone rules have limits; nobody plans later
 
 
 def _known_timezone(value: str) -> str:
@@ -53,7 +53,7 @@ Category = Annotated[Annotated[OneLine, StringConstraints(max_length=64)] | None
 
 
 class EventCreate(Input):
-    """A new event. Empty optional texts are the same as none; tags are lowercased."""
+    """A new event. Empty optional texts count as null; tags are lowercased."""
 
     name: Name
     start_date: EventDate
@@ -70,7 +70,7 @@ class EventCreate(Input):
 class EventPatch(Input):
     """Only the fields that are sent change."""
 
-    # The factories say that a field may be missing but not null; what they make is never used.
+    # With a factory a field may be omitted but not null; the value it makes is never used.
     name: Name = Field(default_factory=str)
     start_date: EventDate = Field(default_factory=utc_now)
     end_date: EventDate | None = None
@@ -83,7 +83,7 @@ class EventPatch(Input):
     is_public: StrictBool = Field(default_factory=bool)
 
     def sent(self) -> dict[str, Any]:
-        """The fields of the request with their values (datetimes as datetimes)."""
+        """Return the fields of the request with their values (datetimes as datetimes)."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
@@ -110,7 +110,7 @@ class EventOut(Output):
 
     @classmethod
     def of(cls, found: EventDetails, settings: Settings) -> EventOut:
-        """The event with its status at this instant and its public link."""
+        """Return the event with its current status and its public link."""
         event = found.event
         fields = {name: getattr(event, name, None) for name in cls.model_fields}
         return cls.model_validate(
@@ -125,7 +125,7 @@ class EventOut(Output):
 
 
 class ChangeOut(Output):
-    """A changed field with its old and new value as texts (instants ISO 8601 with `Z`)."""
+    """A changed field with its old and new value as texts (instants in ISO 8601 with `Z`)."""
 
     field: str
     old: str | None
@@ -142,7 +142,7 @@ class EventUpdateOut(Output):
 
 
 class ChangePreview(ReachOut):
-    """What a PATCH would change and whom it would be told; nothing changes, nobody is told."""
+    """A preview of what a PATCH would change and whom it would notify."""
 
     changes: list[ChangeOut]
 
@@ -154,8 +154,8 @@ class ReminderStatus(Output):
 
 
 class WorkflowStatus(Output):
-    """`outbox_lag`: the age in seconds of the oldest row Temporal must still be told, else 0;
-    `outbox_waiting`: how many there are."""
+    """`outbox_lag`: age in seconds of the oldest row Temporal has not received, else 0;
+    `outbox_waiting`: the number of such rows."""
 
     workflow_id: str
     run_id: str | None
@@ -166,8 +166,7 @@ class WorkflowStatus(Output):
 
 
 class Day(Output):
-    """A day in UTC: who came and left, how many were subscribed at its end, and what became of
-    the deliveries that were made on it, by state."""
+    """A day in UTC: new and ended subscriptions, the total at its end, and deliveries by state."""
 
     day: date
     subscribed: int
@@ -180,9 +179,9 @@ class Statistics(Output):
     days: list[Day]
 
 
-class FiredReminder(Output):
-    """`due_at` is the reminder's instant; `first_sent_at` and `last_sent_at` are null where it
-    reached nobody."""
+class FiredReminderOut(Output):
+    """`due_at` is the reminder's instant; `first_sent_at` and `last_sent_at` are null if nothing
+    was sent."""
 
     notification_id: int
     kind: str
@@ -194,7 +193,8 @@ class FiredReminder(Output):
 
 
 def as_text(value: Any) -> str | None:
-    """An API value as the update log keeps it: ISO with `Z`, `true`/`false`, joined tags."""
+    """Return an API value as the update log stores it: ISO with `Z`, `true`/`false`, joined
+    tags."""
     match value:
         case None | [] | "":
             return None

@@ -1,4 +1,4 @@
-"""The rules of an event's life: created, changed, cancelled. Callers own the transaction."""
+"""The rules for creating, changing and cancelling events. Callers own the transaction."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ async def create(
     *,
     default_reminders: Sequence[int],
 ) -> Event:
-    """A new event with its default reminders (seconds before the start).
+    """Create an event with its default reminders (seconds before the start).
 
-    Raises Forbidden `email_not_verified`, InvalidInput for a start in the past or end <= start.
+    Raise Forbidden `email_not_verified`, InvalidInput for a start in the past or end <= start.
     """
     if not owner.is_verified:
         raise Forbidden("Please confirm your address first.", code="email_not_verified")
@@ -74,9 +74,9 @@ async def update(
     *,
     default_reminders: Sequence[int],
 ) -> Event:
-    """Apply the sent fields to the event, for its organizers. Nobody is told if nothing differs.
+    """Apply the sent fields to the event for its organizers; notify nobody if nothing differs.
 
-    Raises Conflict for a past or cancelled event, InvalidInput for dates as in `create`.
+    Raise Conflict for a past or cancelled event, InvalidInput for dates as in `create`.
     """
     event = await policy.require_organizer(session, event_id, user, lock="update")
     old, new = await _difference(session, event, patch, now)
@@ -93,9 +93,9 @@ async def update(
 async def preview_update(
     session: AsyncSession, event_id: int, user: User, patch: EventPatch, now: datetime
 ) -> ChangePreview:
-    """What `update` would announce, old and new values as texts, and to whom.
+    """Return the changes `update` would announce, as texts, and their audience.
 
-    Raises what `update` does.
+    Raise what `update` does.
     """
     event = await policy.require_organizer(session, event_id, user)
     changes = _changes(*await _difference(session, event, patch, now))
@@ -105,7 +105,7 @@ async def preview_update(
 
 
 async def preview_cancel(session: AsyncSession, event_id: int, user: User) -> AudienceReach:
-    """Whom `cancel` would tell; for the event's owner."""
+    """Return the audience `cancel` would notify, for the event's owner."""
     event = await policy.require_owner(session, event_id, user)
     return await reach(session, event.id, Audience())
 
@@ -118,16 +118,18 @@ async def cancel(
     *,
     as_administrator: bool = False,
 ) -> Event:
-    """Cancel an event of one's own, or anybody's as an administrator; a second time changes
-    nothing. Conflict `event_over` if past."""
-    require = policy.require_administered if as_administrator else policy.require_owner
+    """Cancel an own event, or any as an administrator; repeating it does nothing.
+
+    Raise Conflict `event_over` if past.
+    """
+    require = policy.require_admin if as_administrator else policy.require_owner
     event = await require(session, event_id, user, lock="update")
     await cancel_locked(session, event, now)
     return event
 
 
 async def cancel_locked(session: AsyncSession, event: Event, now: datetime) -> None:
-    """As `cancel`, of an event that is locked, for whoever may do that."""
+    """Cancel the locked event; repeating it does nothing. Raise Conflict `event_over` if past."""
     if event.cancelled_at:
         return
     if event.over_at <= now:
@@ -150,19 +152,11 @@ async def cancel_locked(session: AsyncSession, event: Event, now: datetime) -> N
 def _record(
     session: AsyncSession, action: str, event: Event, actor_id: int | None, **details: Any
 ) -> None:
-    audit.record(
-        session,
-        action,
-        actor_id=actor_id,
-        object_type="event",
-        object_id=event.id,
-        event_id=event.id,
-        details=details or None,
-    )
+    audit.record(session, action, actor_id, on=("event", event.id), event_id=event.id, **details)
 
 
 def make_slug(name: str) -> str:
-    """A readable part of the name (ASCII, at most 60 letters) and a random one that is unique."""
+    """Return a slug: a readable part (ASCII, at most 60 letters) and a random, unique one."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     readable = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_SLUG_LETTERS].strip("-")
     suffix = "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(_SUFFIX_LETTERS))
@@ -185,7 +179,8 @@ async def _insert(session: AsyncSession, owner: User, data: EventCreate, now: da
 
 
 def _check_dates(sent: set[str], start: datetime, end: datetime | None, now: datetime) -> None:
-    """An event under way may keep its start, but no change may put it into the past."""
+    """Check the changed dates: an ongoing event may keep its start, but none may move to the
+    past."""
     if "start_date" in sent and start <= now:
         raise InvalidInput("start_date", "must lie in the future")
     if end is not None and end <= start:
@@ -198,7 +193,7 @@ def _check_dates(sent: set[str], start: datetime, end: datetime | None, now: dat
 async def _difference(
     session: AsyncSession, event: Event, patch: EventPatch, now: datetime
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(all old values, the new ones that differ)."""
+    """Return all old values, and the new ones that differ."""
     policy.require_open(event, now)
     old = await _values(session, event)
     new = {name: value for name, value in patch.sent().items() if value != old[name]}
@@ -213,7 +208,7 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
 
 
 async def _values(session: AsyncSession, event: Event) -> dict[str, Any]:
-    """What a PATCH may change, as the API names it."""
+    """Return the values a PATCH may change, by their API names."""
     plain = {name: getattr(event, name) for name in EventPatch.model_fields if name != "tags"}
     return plain | {"tags": await queries.tags_of(session, event.id)}
 
@@ -247,5 +242,5 @@ async def _announce_changes(
 
 
 def _in_words(changes: Sequence[Change], timezone: str) -> str:
-    """A line for each change: `Starts: Friday, ... → Saturday, ...`."""
+    """Describe each change on a line: `Starts: Friday, ... → Saturday, ...`."""
     return "\n".join(f"{a}: {old} → {new}" for a, old, new in describe_changes(changes, timezone))

@@ -1,4 +1,4 @@
-"""How an event went: subscriptions and deliveries by day, and the punctuality of reminders."""
+"""An event's statistics: subscriptions and deliveries by day, and the punctuality of reminders."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.domain.access import policy
-from soonish.domain.events.schemas import Day, FiredReminder
+from soonish.domain.events.schemas import Day, FiredReminderOut
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 DAYS = 30
 
 
 async def days(session: AsyncSession, event_id: int, user: User, now: datetime) -> list[Day]:
-    """A row for each of the last 30 days in UTC, or since the event was made, oldest first; for
-    its organizers."""
+    """Return a row per day in UTC, oldest first, for 30 days or since the event was created.
+
+    Only its organizers may read them.
+    """
     event = await policy.require_organizer(session, event_id, user)
     today = now.astimezone(UTC).date()
     first = max(today - timedelta(days=DAYS - 1), min(event.created_at.date(), today))
@@ -50,11 +52,10 @@ async def days(session: AsyncSession, event_id: int, user: User, now: datetime) 
 
 async def fired_reminders(
     session: AsyncSession, event_id: int, user: User, *, limit: int, cursor: str | None
-) -> Page[FiredReminder]:
-    """A page of the reminders that were sent, newest first, with how punctual they were; for the
-    event's organizers."""
+) -> Page[FiredReminderOut]:
+    """Return a page of the reminders that were sent, newest first, for the event's organizers."""
     event = await policy.require_organizer(session, event_id, user)
-    is_sent = Delivery.state == State.SENT
+    is_sent = Delivery.state == DeliveryState.SENT
     due_at = func.min(Delivery.due_at)
     query = (
         select(
@@ -73,9 +74,9 @@ async def fired_reminders(
     if (before := id_cursor(cursor)) is not None:
         query = query.where(Notification.id < before)
     query = query.order_by(Notification.id.desc()).limit(limit + 1)
-    rows = [FiredReminder.model_validate(row) for row in await session.execute(query)]
-    more = encode_cursor(rows[limit - 1].notification_id) if len(rows) > limit else None
-    return Page(items=rows[:limit], next_cursor=more)
+    rows = [FiredReminderOut.model_validate(row) for row in await session.execute(query)]
+    shown, following = page(rows, limit, lambda row: row.notification_id)
+    return Page(items=shown, next_cursor=following)
 
 
 async def _by_day(
@@ -103,7 +104,7 @@ async def _states_by_day(
 
 
 async def _before(session: AsyncSession, event: Event, since: datetime) -> int:
-    """How many were subscribed when the first day began."""
+    """Return the number of subscribers at the beginning of the first day."""
     came = select(func.count()).where(*_counted(event), Subscription.created_at < since)
     left = select(func.count()).where(*_counted(event), Subscription.ended_at < since)
     return (await session.scalar(came) or 0) - (await session.scalar(left) or 0)
@@ -114,5 +115,5 @@ def _counted(event: Event) -> Iterable[ColumnElement[bool]]:
 
 
 def _date(found: Any) -> date:
-    """SQLite gives a text, PostgreSQL a date (its sessions are in UTC)."""
+    """Return the date from SQLite's text or PostgreSQL's date (its sessions are in UTC)."""
     return found if isinstance(found, date) else date.fromisoformat(found)

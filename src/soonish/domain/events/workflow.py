@@ -1,4 +1,4 @@
-"""How the workflow of an event is doing: what Temporal says, and what it must still be told."""
+"""The state of an event's workflow: what Temporal reports, and what it has not received yet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.domain.access import policy
-from soonish.domain.events import reminders
 from soonish.domain.events.schemas import ReminderStatus, WorkflowStatus
+from soonish.domain.reminders.plan import reminder_kind
+from soonish.domain.reminders.queries import reminders_to_come
 from soonish.errors import Unavailable
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.outbox import OutboxRow
@@ -20,8 +21,11 @@ from soonish.infra.temporal import Temporal
 
 @dataclass(frozen=True)
 class OutboxState:
-    """Of a stream: `waiting` undone rows, `lag` the age in seconds of the oldest, 0 without any;
-    `was_heard`: its workflow has taken something already."""
+    """The outbox of one workflow.
+
+    `waiting` is the number of undone rows, `lag` the age of the oldest in seconds (0 without any),
+    and `was_heard` tells whether the workflow has received anything yet.
+    """
 
     lag: float
     waiting: int
@@ -30,7 +34,7 @@ class OutboxState:
 
 @dataclass(frozen=True)
 class StoredState:
-    """What the database knows of an event's workflow."""
+    """The part of an event's workflow status that the database holds."""
 
     workflow_id: str
     outbox: OutboxState
@@ -40,18 +44,20 @@ class StoredState:
 async def stored_state(
     session: AsyncSession, event_id: int, user: User, now: datetime
 ) -> StoredState:
-    """For the event's organizers."""
+    """Read the part that the database holds, for the event's organizers."""
     event = await policy.require_organizer(session, event_id, user)
     return StoredState(
         event.temporal_workflow_id,
         await _outbox_state(session, event.temporal_workflow_id, now),
-        await reminders.to_come(session, event.id),
+        await reminders_to_come(session, event.id),
     )
 
 
 async def status(temporal: Temporal, stored: StoredState) -> WorkflowStatus:
-    """The workflow as Temporal knows it; `starting` until it does, never an error. To be asked
-    outside of any transaction."""
+    """Return the status that Temporal reports; `starting` before it knows the workflow.
+
+    Call it outside any transaction. It raises no error if Temporal does not answer.
+    """
     state, run_id = await _describe(temporal, stored.workflow_id, stored.outbox)
     return WorkflowStatus(
         workflow_id=stored.workflow_id,
@@ -60,7 +66,7 @@ async def status(temporal: Temporal, stored: StoredState) -> WorkflowStatus:
         outbox_lag=stored.outbox.lag,
         outbox_waiting=stored.outbox.waiting,
         reminders=[
-            ReminderStatus(schedule_id=r.schedule_id, at=r.due_at, kind=reminders.kind_of(r))
+            ReminderStatus(schedule_id=r.schedule_id, at=r.due_at, kind=reminder_kind(r))
             for r in stored.reminders
         ],
     )
@@ -69,7 +75,7 @@ async def status(temporal: Temporal, stored: StoredState) -> WorkflowStatus:
 async def _describe(
     temporal: Temporal, workflow_id: str, told: OutboxState
 ) -> tuple[str, str | None]:
-    """(status, run id): Temporal's own, `starting`, or `unreachable`."""
+    """Return status and run id; the status is Temporal's own, `starting` or `unreachable`."""
     try:
         return await temporal.describe(workflow_id) or ("starting", None)
     except Unavailable:

@@ -1,4 +1,4 @@
-"""A service's form as an Apprise URL."""
+"""Build an Apprise URL from a service's form."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _HOST = re.compile(r"[\w.:\[\]-]+")
 
 
 def url_from(kind: Kind, values: Mapping[str, str], *, encrypted: bool = True) -> str:
-    """The URL that the values of the form mean; `encrypted` chooses TLS where there is a choice.
+    """Return the URL for the form's values; `encrypted` selects TLS if the service offers both.
 
-    `values` are by field name, `pasted` a web address of the service instead of its parts. Raises
-    InvalidInput with every field that is missing, wrong or cannot stand beside another.
+    `values` are by field name; `pasted` is a web address of the service instead of separate fields.
+    Raise InvalidInput listing every missing, invalid or conflicting field.
     """
     filled = {name: value.strip() for name, value in values.items() if value.strip()}
     if kind.asks_for_encryption and _WEB_ADDRESS.match(filled.get("host", "")):
@@ -41,9 +41,9 @@ def url_from(kind: Kind, values: Mapping[str, str], *, encrypted: bool = True) -
 
 
 def _parts_of(kind: Kind, address: str) -> dict[str, str]:
-    """A whole web address in the host's field as the fields that it fills in.
+    """Split a complete web address in the host field into the form's fields.
 
-    Raises InvalidInput on `host` where it cannot be read, or says more than the service takes.
+    Raise InvalidInput on `host` if it cannot be parsed or contains more than the service supports.
     """
     try:
         parts = urlsplit(address)
@@ -65,7 +65,7 @@ def _parts_of(kind: Kind, address: str) -> dict[str, str]:
 
 
 def _query_of(parts: SplitResult) -> str:
-    """The query as the field of pairs has it."""
+    """Return the query in the format of the key-value field."""
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     return "\n".join(f"{name}={value}" for name, value in pairs)
 
@@ -111,7 +111,7 @@ def _range(field: Field) -> str:
 
 
 def _choose(kind: Kind, filled: Mapping[str, str], errors: list[FieldError]) -> str:
-    """The template that takes all that was filled in. Raises InvalidInput, with `errors` too."""
+    """Return the template that uses every filled field. Raise InvalidInput, including `errors`."""
     given = {field.name for field in kind.tokens if field.name in filled}
     needs = {template: set(tokens_of(template)) for template in kind.templates}
     for template, tokens in needs.items():
@@ -123,7 +123,7 @@ def _choose(kind: Kind, filled: Mapping[str, str], errors: list[FieldError]) -> 
 
 
 def _mismatch(given: set[str], choices: list[set[str]]) -> list[FieldError]:
-    """What to add where that is enough; else what cannot stay."""
+    """Return the missing fields if adding them is enough, else the conflicting ones."""
     larger = [tokens - given for tokens in choices if given < tokens]
     if larger:
         missing = min(larger, key=len)
@@ -140,11 +140,11 @@ def _token(field: Field, filled: Mapping[str, str], template: str) -> str:
     if field.name == "host":
         return quote(_WEB_ADDRESS.sub("", value).rstrip("/"), safe=".:[]-_")
     if field.name == "path" and template.endswith("/{path}"):
-        return quote(value.lstrip("/"), safe=_OF_PATHS)  # the address as it is, with its last slash
+        return quote(value.lstrip("/"), safe=_OF_PATHS)  # unchanged, with its trailing slash
     if field.name == "path":
         inner = quote(unquote(value.strip("/")), safe="/")
         return (f"/{inner}/" if inner else "/") if "{path}{" in template else inner
-    # Where a sender's address stands in the URL's host, plugins look for its plain @.
+    # With a sender's address in the URL's host, plugins look for its plain @.
     host = template.partition("://")[2].partition("/")[0]
     is_host = "@" not in host and f"{{{field.name}}}" in host
     return quote(value, safe="@" if is_host else "")

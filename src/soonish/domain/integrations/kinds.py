@@ -1,6 +1,6 @@
-"""The services that a channel can be of, each with the fields of its own form.
+"""The services a channel can use, each with the fields of its form.
 
-All of it is read from Apprise's metadata (`Apprise().details()`), for every scheme that a user may
+All of it comes from Apprise's metadata (`Apprise().details()`) for every scheme that users may
 store, so that nobody has to write a URL.
 """
 
@@ -18,131 +18,20 @@ from apprise.plugins.base import NotifyBase
 
 from soonish.delivery.transports.apprise import schemes
 from soonish.delivery.transports.apprise.urls import is_settable
+from soonish.domain.integrations import labels
 
 TARGETS = "targets"
 PASTED = "pasted"
 _TOKEN = re.compile(r"\{(\w+)\}")
-# What Apprise takes for every service, and what belongs to Soonish (DESIGN 9).
+# Arguments Apprise accepts for every service, and those reserved for Soonish
+# (docs/architecture.md#apprise).
 _COMMON = frozenset(("emojis", "format", "overflow", "store", "template", "to", "tz", "verify"))
-_FILES = frozenset(("keyfile",))  # fields that would name a file of this machine
+_FILES = frozenset(("keyfile",))  # fields that would name a local file
 
 
-def _(message: str) -> str:
-    """Marks a text for translation; the page translates it."""
-    return message
-
-
-POPULAR = (
-    "discord",
-    "slack",
-    "tgram",
-    "ntfy",
-    "gotify",
-    "matrix",
-    "signal",
-    "whatsapp",
-    "workflow",
-    "mmost",
-    "pover",
-    "mailto",
-    "json",
-)
-# Where the popular ones hide what their form asks for.
-_HOW_TO = {
-    "discord": _(
-        "In Discord: settings of the server or channel, Integrations, Webhooks, New webhook,"
-        " then Copy webhook URL."
-    ),
-    "slack": _(
-        "In Slack: add the app Incoming Webhooks to a channel, then copy its webhook address."
-    ),
-    "tgram": _(
-        "In Telegram: write /newbot to @BotFather for a bot token, then a message to your new bot."
-        " Your chat ID is what @userinfobot answers."
-    ),
-    "ntfy": _(
-        "Choose a topic that nobody guesses and subscribe to it in the ntfy app. A hostname is only"
-        " needed for a server of your own."
-    ),
-    "gotify": _("In Gotify: Apps, Create application, then copy its token."),
-    "workflow": _(
-        "In Teams: the channel’s menu, Workflows, “Post to a channel when a webhook request is"
-        " received”, then copy the address."
-    ),
-    "mmost": _("In Mattermost: Integrations, Incoming webhooks, Add, then copy its address."),
-    "pover": _("Your user key is on pushover.net; the token is that of an application made there."),
-    "json": _("Each message is a POST with title, message and type as JSON."),
-}
-# Where Apprise's name for a service is not what people call it.
-_LABELS = {
-    "workflow": "Microsoft Teams",
-    "mailto": "Email by a server of your own",
-    "json": "Webhook (JSON)",
-    "form": "Webhook (form)",
-    "xml": "Webhook (XML)",
-}
-_ALSO_KNOWN_AS = {
-    "workflow": "Power Automate MSTeams",
-    "mailto": "email smtp mail",
-    "json": "webhook http post",
-    "form": "webhook http post",
-    "xml": "webhook http post",
-    "x": "Twitter tweet",
-}
-
-
-# What Apprise calls the most frequent fields, and what people do. The page translates them.
-_FIELD_LABELS = {
-    "Access Token": _("Access token"),
-    "API Key": _("API key"),
-    "API Token": _("API token"),
-    "Auth Token": _("Access token"),
-    "Bot Name": _("Name of the sender"),
-    "Bot Token": _("Bot token"),
-    "Domain": _("Domain"),
-    "Email": _("Email address"),
-    "Email Header": _("Email headers"),
-    "From Email": _("Sender’s email address"),
-    "From Name": _("Name of the sender"),
-    "From Phone No": _("Sender’s phone number"),
-    "GET Params": _("Query parameters"),
-    "Hostname": _("Hostname"),
-    "HTTP Header": _("HTTP headers"),
-    "Include Image": _("Send an icon along"),
-    "Mode": _("Mode"),
-    "Password": _("Password"),
-    "Path": _("Path"),
-    "Payload Extras": _("Extra fields of the message"),
-    "Phone No": _("Phone number"),
-    "Port": _("Port"),
-    "Priority": _("Priority"),
-    "Region": _("Region"),
-    "Region Name": _("Region"),
-    "Reply To": _("Reply to"),
-    "Secret": _("Secret"),
-    "Secure Mode": _("Encryption"),
-    "SMTP Server": _("Mail server"),
-    "Sound": _("Sound"),
-    "Source Email": _("Sender’s email address"),
-    "Tags": _("Tags"),
-    "Token": _("Token"),
-    "Topic": _("Topic"),
-    "URL": _("Web address"),
-    "User": _("Username"),
-    "User Name": _("Username"),
-    "Username": _("Username"),
-    "Webhook ID": _("Webhook ID"),
-    "Webhook Token": _("Webhook token"),
-}
-_TOKEN_LABELS = {
-    ("mailto", "host"): _("Domain of the mail server"),
-    ("mailto", TARGETS): _("Recipient’s email address"),
-}
-# What ntfy hands out is a topic, although Apprise understands its addresses as well.
+# An ntfy topic is not a web address to paste, although Apprise understands those as well.
 _NO_ADDRESS = frozenset(("ntfy",))
-_WHOLE_ADDRESS = _("You can paste a whole web address here, such as https://example.org/hook.")
 _PATH = {"name": "Path", "type": "string"}
-
 
 Control = Literal["text", "secret", "number", "choice", "flag", "pairs"]
 
@@ -151,7 +40,7 @@ Control = Literal["text", "secret", "number", "choice", "flag", "pairs"]
 class Field:
     """One field of a service's form; `name` is the token or argument in Apprise's URL.
 
-    `pattern` is a regular expression for the whole value, `prefix` what Apprise wants in front.
+    `pattern` is a regular expression for the whole value, `prefix` what Apprise expects before it.
     """
 
     name: str
@@ -168,22 +57,22 @@ class Field:
 
     @property
     def is_hidden(self) -> bool:
-        """Whether no page shows again what was typed."""
+        """Return True if pages must never show the typed value again."""
         return self.name == "password"
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """The choices as a select field takes them."""
+        """Return the choices as a select field takes them."""
         return [(choice, choice) for choice in self.choices]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A service: `name` as in `integrations.kind`, `templates` the forms that its URL may have.
+    """A service: `name` as in `integrations.kind`, `templates` the possible forms of its URL.
 
-    `plain` and `secure` are the schemes without and with TLS, empty where there is none.
-    `takes_address`: it hands out web addresses that Apprise understands as they are. `how_to` is
-    in English, for the page to translate.
+    `plain` and `secure` are the schemes without and with TLS, empty if unsupported.
+    `takes_address`: the service hands out web addresses that Apprise understands. `how_to` is in
+    English, for the page to translate.
     """
 
     name: str
@@ -203,27 +92,27 @@ class Kind:
         return bool(self.plain and self.secure)
 
     def matches(self, query: str) -> bool:
-        """Whether every word of the query is in what the service is known as."""
+        """Return True if every word of the query occurs in the service's names."""
         return all(word in self.words for word in query.casefold().split())
 
 
 @cache
 def all_kinds() -> Mapping[str, Kind]:
-    """Every service that a user may add, by name, in the order of their labels."""
+    """Return every service users may add, by name, in the order of their labels."""
     found = [kind for schema in apprise.Apprise().details()["schemas"] if (kind := _kind(schema))]
     return {kind.name: kind for kind in sorted(found, key=lambda kind: kind.label.casefold())}
 
 
 def search(query: str) -> list[Kind]:
-    """The services that match; without a query all of them, the popular ones first."""
+    """Return matching services; without a query all of them, popular ones first."""
     kinds = all_kinds()
-    first = [kinds[name] for name in POPULAR if name in kinds]
+    first = [kinds[name] for name in labels.POPULAR if name in kinds]
     ordered = first + [kind for kind in kinds.values() if kind not in first]
     return [kind for kind in ordered if kind.matches(query)]
 
 
 def tokens_of(template: str) -> list[str]:
-    """The fields that a template needs, in its order."""
+    """Return the fields a template needs, in order."""
     return [name for name in _TOKEN.findall(template) if name != "schema"]
 
 
@@ -234,7 +123,7 @@ def _kind(schema: Mapping[str, Any]) -> Kind | None:
     details, first = schema["details"], (plain or secure)[0]
     templates = _templates(details, first)
     options = _options(details, first)
-    label = _LABELS.get(first) or str(schema["service_name"])
+    label = labels.LABELS.get(first) or str(schema["service_name"])
     return Kind(
         name=first,
         label=label,
@@ -245,7 +134,7 @@ def _kind(schema: Mapping[str, Any]) -> Kind | None:
         options=options,
         takes_address=first not in _NO_ADDRESS and _takes_address(first),
         help_url=schema["setup_url"],
-        how_to=_HOW_TO.get(first, ""),
+        how_to=labels.HOW_TO.get(first, ""),
         words=_words(label, (*plain, *secure), details["tokens"]),
     )
 
@@ -255,10 +144,11 @@ def _allowed(names: Iterable[str] | None) -> list[str]:
 
 
 def _templates(details: Mapping[str, Any], scheme: str) -> tuple[str, ...]:
-    """Those without files; a single recipient's own name is the recipients' field (ntfy).
+    """Return the templates without files; a single recipient's name becomes the targets field
+    (ntfy).
 
-    Webhooks post to the path behind their host, which Apprise's templates leave out. A mail
-    needs its recipient: without one Apprise would guess an address from the user's name.
+    Webhooks post to the path behind their host, which Apprise's templates omit. Mail needs its
+    recipient: without one Apprise would guess an address from the user's name.
     """
     group = details["tokens"].get(TARGETS, {}).get("group", ())
     named = [t for t in details["templates"] if not _FILES & set(tokens_of(t))]
@@ -277,7 +167,7 @@ def _alias(match: re.Match[str], group: Iterable[str]) -> str:
 def _token_fields(
     scheme: str, tokens: Mapping[str, Any], templates: Iterable[str]
 ) -> Iterable[Field]:
-    """A field for whatever stands in any template; required is what stands in all."""
+    """Return a field for each token of any template; those in all templates are required."""
     used = [tokens_of(template) for template in templates]
     for name in dict.fromkeys(name for names in used for name in names):
         required = all(name in names for names in used)
@@ -285,13 +175,13 @@ def _token_fields(
             found = _targets_field(tokens, required)
         else:
             found = _field(name, tokens[name], required=required)
-        label = _TOKEN_LABELS.get((scheme, name), found.label)
+        label = labels.TOKEN_LABELS.get((scheme, name), found.label)
         is_place = scheme in schemes.WEBHOOKS and name == "host"
-        yield replace(found, label=label, hint=_WHOLE_ADDRESS if is_place else found.hint)
+        yield replace(found, label=label, hint=labels.WHOLE_ADDRESS if is_place else found.hint)
 
 
 def _targets_field(tokens: Mapping[str, Any], required: bool) -> Field:
-    """Where to; one recipient a channel, so that a retry reaches no other twice."""
+    """Return the recipient field: one per channel, so that a retry reaches nobody twice."""
     group = [tokens[name] for name in sorted(tokens[TARGETS].get("group", ())) if name in tokens]
     labels = [str(entry["name"]).removeprefix("Target ") for entry in group]
     marked = [
@@ -311,7 +201,7 @@ def _targets_field(tokens: Mapping[str, Any], required: bool) -> Field:
 
 
 def _options(details: Mapping[str, Any], scheme: str) -> tuple[Field, ...]:
-    """The optional arguments that a user's URL may carry, and pairs such as HTTP headers."""
+    """Return the optional arguments a URL may carry, and key-value pairs such as HTTP headers."""
     arguments = [
         _field(name, entry)
         for name, entry in details["args"].items()
@@ -346,7 +236,7 @@ def _field(name: str, entry: Mapping[str, Any], *, required: bool = False) -> Fi
 
 
 def _label(name: str) -> str:
-    return _FIELD_LABELS.get(name, name)
+    return labels.FIELD_LABELS.get(name, name)
 
 
 def _control(kind: str, *, private: bool) -> Control:
@@ -358,7 +248,7 @@ def _control(kind: str, *, private: bool) -> Control:
 
 
 def _pattern(regex: Any) -> re.Pattern[str] | None:
-    """Apprise gives (pattern, flags), where the only flag in use is `i`."""
+    """Compile Apprise's (pattern, flags); the only flag in use is `i`."""
     if not regex:
         return None
     pattern, flags = (regex, "") if isinstance(regex, str) else regex
@@ -372,6 +262,6 @@ def _takes_address(scheme: str) -> bool:
 
 def _words(label: str, names: Iterable[str], tokens: Mapping[str, Any]) -> str:
     names = list(names)
-    also = [_ALSO_KNOWN_AS.get(name, "") for name in names]
+    also = [labels.ALSO_KNOWN_AS.get(name, "") for name in names]
     sms = "sms text message" if "target_phone" in tokens else ""
     return " ".join((label, *names, *also, sms)).casefold()

@@ -1,4 +1,4 @@
-"""Read integrations: those of a user, and all of them with their owners for the operator."""
+"""Read integrations: a user's own, and all of them with their owners for the operator."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from soonish.domain.integrations.schemas import IntegrationOut
 from soonish.errors import NotFound
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState
 from soonish.infra.db.types import utc_now
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 
 async def list_with_owners(
     session: AsyncSession, user_id: int | None = None, *, active_only: bool = False
 ) -> Sequence[tuple[Integration, User]]:
-    """Channels that are not deleted with their owners, of one user or of all, oldest first."""
+    """Return active and inactive channels with their owners, of one user or all, oldest first."""
     query = (
         select(Integration, User)
         .join(User, User.id == Integration.user_id)
@@ -37,7 +37,7 @@ async def list_with_owners(
 
 
 async def with_owner(session: AsyncSession, integration_id: int) -> tuple[Integration, User]:
-    """The channel and its owner. Raises NotFound, also for a deleted one."""
+    """Return the channel and its owner. Raise NotFound, also for a deleted one."""
     integration = await session.get(Integration, integration_id)
     owner = integration and await session.get(User, integration.user_id)
     if integration is None or owner is None or integration.deleted_at:
@@ -45,10 +45,10 @@ async def with_owner(session: AsyncSession, integration_id: int) -> tuple[Integr
     return integration, owner
 
 
-async def own(
+async def find_own(
     session: AsyncSession, user_id: int, integration_id: int, *, lock: bool = False
 ) -> Integration | None:
-    """The user's integration, if it is theirs and not deleted."""
+    """Return the user's integration, or None if it is not theirs or was deleted."""
     query = select(Integration).where(
         Integration.id == integration_id,
         Integration.user_id == user_id,
@@ -60,27 +60,27 @@ async def own(
 async def list_own(
     session: AsyncSession, user: User, *, limit: int, cursor: str | None = None
 ) -> Page[IntegrationOut]:
-    """A page of the user's integrations in the order they were made."""
+    """Return a page of the user's integrations, oldest first."""
     query = select(Integration).where(
         Integration.user_id == user.id,
         Integration.deleted_at.is_(None),
         Integration.id > (id_cursor(cursor) or 0),
     )
     rows = (await session.scalars(query.order_by(Integration.id).limit(limit + 1))).all()
-    items = [IntegrationOut.of(row, utc_now()) for row in rows[:limit]]
-    following = encode_cursor(items[-1].id) if len(rows) > limit else None
+    shown, following = page(rows, limit, lambda row: row.id)
+    items = [IntegrationOut.of(row, utc_now()) for row in shown]
     return Page(items=items, next_cursor=following)
 
 
 async def notifications_waiting(
     session: AsyncSession, user_id: int, now: datetime
 ) -> Sequence[int]:
-    """Notifications with deliveries to the user that wait for a channel and have not expired."""
+    """Return notifications with unexpired deliveries to the user that wait for a channel."""
     query = (
         select(Delivery.notification_id)
         .where(
             Delivery.user_id == user_id,
-            Delivery.state == State.PENDING,
+            Delivery.state == DeliveryState.PENDING,
             Delivery.outcome.in_((Outcome.CHANNEL_INACTIVE, Outcome.CHANNEL_GONE)),
             or_(Delivery.expires_at.is_(None), Delivery.expires_at > now),
         )
@@ -94,7 +94,7 @@ async def require_own(
     session: AsyncSession, user: User, integration_id: int, *, lock: bool = False
 ) -> Integration:
     """Return the user's integration. Raise NotFound for any other and for a deleted one."""
-    integration = await own(session, user.id, integration_id, lock=lock)
+    integration = await find_own(session, user.id, integration_id, lock=lock)
     if integration is None:
         raise NotFound("There is no such integration.")
     return integration

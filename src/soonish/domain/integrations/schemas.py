@@ -1,4 +1,4 @@
-"""What the API takes and tells about a user's channels; never an Apprise URL (CONTRACT)."""
+"""Request and response schemas of a user's channels; never an Apprise URL."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, StringConstraints
 
+from soonish.delivery.channels.circuit import is_open
 from soonish.delivery.transports.outcome import SendResult
 from soonish.infra.db.models.integrations import Integration
 from soonish.kit.schemas import Input, Instant, OneLine, Output, Tag
 
 IntegrationName = Annotated[OneLine, StringConstraints(min_length=1, max_length=200)]
 AppriseUrl = Annotated[
-    OneLine,  # delivery/urls.py judges the rest, with a code of its own
+    OneLine,  # delivery/urls.py validates the rest, with its own error code
     Field(description="Where Apprise sends to; never told again"),
 ]
 
 
 class IntegrationCreate(Input):
-    """A new channel. With `verify` a test message decides whether it is active."""
+    """A new channel. With `verify` it becomes active if a test message succeeds."""
 
     name: IntegrationName
     apprise_url: AppriseUrl
@@ -28,7 +29,7 @@ class IntegrationCreate(Input):
 
 
 class IntegrationPatch(Input):
-    """Only the fields that are sent change (`model_fields_set`); null is not taken."""
+    """Only the fields that are sent change (`model_fields_set`); null is not allowed."""
 
     name: IntegrationName = ""
     apprise_url: AppriseUrl = ""
@@ -37,7 +38,7 @@ class IntegrationPatch(Input):
 
 
 class Verification(Output):
-    """What became of a test message: `outcome` as in the ledger, `detail` for people."""
+    """The result of a test message: `outcome` as in the ledger, `detail` for people."""
 
     ok: bool
     outcome: str
@@ -49,9 +50,9 @@ class Verification(Output):
 
 
 class IntegrationOut(Output):
-    """A channel as its owner sees it; `target` is masked. `circuit` open: deliveries wait.
+    """A channel as its owner sees it; `target` is masked. With an open `circuit` deliveries wait.
 
-    `last_failure` is why the last message did not arrive, null once one has.
+    `last_failure` is why the last message failed, null after a success.
     """
 
     id: int
@@ -72,7 +73,7 @@ class IntegrationOut(Output):
 
 
 class IntegrationCreated(IntegrationOut):
-    """`verification` is null where none was asked for."""
+    """`verification` is null if no test was requested."""
 
     verification: Verification | None = None
 
@@ -85,7 +86,6 @@ class IntegrationCreated(IntegrationOut):
 
 
 def _fields(integration: Integration, now: datetime) -> dict[str, Any]:
-    is_open = integration.open_until is not None and integration.open_until > now
     return {
         "id": integration.id,
         "name": integration.name,
@@ -93,7 +93,7 @@ def _fields(integration: Integration, now: datetime) -> dict[str, Any]:
         "target": integration.target,
         "tag": integration.tag,
         "is_active": integration.is_active,
-        "circuit": "open" if is_open else "closed",
+        "circuit": "open" if is_open(integration.open_until, now) else "closed",
         "failing_since": integration.failing_since,
         "last_failure": integration.last_failure,
         "last_delivery_at": integration.last_delivery_at,

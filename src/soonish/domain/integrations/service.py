@@ -1,4 +1,7 @@
-"""Rules of a user's channels. What needs the network is in `testing` (DESIGN 1)."""
+"""The rules for a user's channels. The network is the business of `testing`.
+
+See docs/architecture.md#the-straight-path.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +33,18 @@ from soonish.infra.outbox import streams
 
 
 def url_fingerprint(url: str) -> str:
-    """What tells one Apprise URL from another, 64 hexadecimal digits."""
+    """Return the 64 hexadecimal digits that identify an Apprise URL."""
     return crypto.fingerprint("apprise_url", url.strip())
 
 
 async def create(
     session: AsyncSession, user: User, wanted: IntegrationCreate, channel: ChannelInfo
 ) -> Integration:
-    """Add a channel; `channel` is what check_url said of its URL. Inactive until verified, active
-    at once where no test is wanted. Conflict `integration_duplicate` for the same URL and tag."""
+    """Add a channel; `channel` is the result of check_url.
+
+    It is inactive until verified, or active at once without a test. Raise Conflict
+    `integration_duplicate` for the same URL and tag.
+    """
     await require_live(session, user.id)
     integration = Integration(
         user_id=user.id,
@@ -50,7 +56,7 @@ async def create(
     await _save(session, integration)
     _record(session, "integration.create", integration)
     if integration.is_active:
-        await revive_pending(session, integration.user_id)
+        await reroute_pending(session, integration.user_id)
     return integration
 
 
@@ -61,10 +67,10 @@ async def update(
     wanted: IntegrationPatch,
     channel: ChannelInfo | None,
 ) -> Integration:
-    """Change the fields that were sent; `channel` is what check_url said of a new URL.
+    """Change the fields that were sent; `channel` is the result of check_url for a new URL.
 
-    A new URL and an activation start with a clean bill of health, and what waits for a channel of
-    this user is routed again. NotFound as queries.require_own, Conflict as create.
+    A new URL and an activation reset the channel's health and reroute deliveries that wait for a
+    channel of this user. Raise NotFound as queries.require_own, Conflict as create.
     """
     integration = await queries.require_own(session, user, integration_id, lock=True)
     sent = wanted.model_fields_set
@@ -75,16 +81,19 @@ async def update(
             setattr(integration, name, value)
         integration.not_before = None
     await _save(session, integration)
-    _record(session, "integration.update", integration, details={"fields": sorted(sent)})
+    _record(session, "integration.update", integration, fields=sorted(sent))
     if channel is not None or (wanted.is_active and "is_active" in sent):
-        await start_afresh(session, integration)
+        await reset_health(session, integration)
     if integration.is_active and sent & {"apprise_url", "tag", "is_active"}:
-        await revive_pending(session, integration.user_id)
+        await reroute_pending(session, integration.user_id)
     return integration
 
 
 async def delete(session: AsyncSession, user: User, integration_id: int, now: datetime) -> None:
-    """Erase the channel's URL for good; the row stays for the ledger. NotFound as in `update`."""
+    """Erase the channel's URL for good, keeping the row for the ledger.
+
+    Raise NotFound as `update`.
+    """
     integration = await queries.require_own(session, user, integration_id, lock=True)
     integration.apprise_url = None
     integration.is_active = False
@@ -101,13 +110,13 @@ async def record_test(
     *,
     decides: bool = False,
 ) -> Integration:
-    """Note what became of a test message; with `decides` it makes the channel active or not.
+    """Record the result of a test message; with `decides` it activates or deactivates the channel.
 
-    NotFound where the channel was deleted meanwhile.
+    Raise NotFound if the channel was deleted meanwhile.
     """
     integration = await queries.require_own(session, user, integration_id, lock=True)
     if result.ok:
-        await start_afresh(session, integration)
+        await reset_health(session, integration)
         integration.last_delivery_at = now
     else:
         integration.last_failure = reason_of(result)
@@ -117,29 +126,29 @@ async def record_test(
         integration.is_active = result.ok
         if result.ok:
             await session.flush()
-            await revive_pending(session, integration.user_id)
+            await reroute_pending(session, integration.user_id)
     return integration
 
 
-async def revive_pending(session: AsyncSession, user_id: int) -> None:
-    """Have everything that waits for a channel of this user routed again (DESIGN 8)."""
+async def reroute_pending(session: AsyncSession, user_id: int) -> None:
+    """Reroute everything that waits for a channel of this user."""
     for notification_id in await queries.notifications_waiting(session, user_id, utc_now()):
         stream = streams.broadcast(notification_id)
         outbox.add(session, stream, streams.WAKE, {"user_id": user_id})
 
 
-async def start_afresh(session: AsyncSession, integration: Integration) -> None:
-    """A clean bill of health for the channel; what waits for it is tried at once."""
+async def reset_health(session: AsyncSession, integration: Integration) -> None:
+    """Reset the channel's health and retry its waiting deliveries at once."""
     integration.fail_streak = 0
     integration.failing_since = integration.open_until = integration.last_failure = None
-    await health.forget(session, [integration.id])
+    await health.reset(session, [integration.id])
     user_id, target_key = integration.user_id, integration.url_fingerprint
     for notification_id in await completion.retry_now(session, user_id, target_key, utc_now()):
         outbox.add(session, streams.broadcast(notification_id), streams.WAKE, {})
 
 
 def test_message(channel_name: str, base_url: str, locale: str | None) -> Message:
-    """The message of the test button."""
+    """Return the message of the test button."""
     extra = {"channel": channel_name, "url": f"{base_url}/integrations"}
     words = compose(Content("test", extra=extra), locale or "en")
     return Message(title=words.title, text=words.text, markdown=words.markdown, html=words.html)
@@ -150,17 +159,10 @@ def _record(
     action: str,
     integration: Integration,
     outcome: str = audit.OK,
-    details: dict[str, Any] | None = None,
+    **details: Any,
 ) -> None:
-    audit.record(
-        session,
-        action,
-        actor_id=integration.user_id,
-        object_type="integration",
-        object_id=integration.id,
-        outcome=outcome,
-        details=details,
-    )
+    on = ("integration", integration.id)
+    audit.record(session, action, integration.user_id, on=on, outcome=outcome, **details)
 
 
 def _url_values(url: str, channel: ChannelInfo) -> dict[str, str]:

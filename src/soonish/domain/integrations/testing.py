@@ -1,5 +1,7 @@
-"""Channels together with the network: checked, tried, and kept. No send happens within a
-transaction (DESIGN 1)."""
+"""Check, test and save channels. Sends happen here, outside of any transaction.
+
+See docs/architecture.md#the-straight-path.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +29,19 @@ from soonish.infra.rate_limits.limits import CHANNEL_TEST, Meter
 
 @dataclass(frozen=True)
 class Tester:
-    """Sends test messages."""
+    """Sends the test messages of channels."""
 
     settings: Settings
     sender: Sender
 
     async def send(self, integration: Integration, locale: str | None) -> SendResult:
-        """Try the test message once; up to 15 s."""
+        """Send the test message once; this takes up to 15 seconds."""
         if integration.apprise_url is None:
             return SendResult(Outcome.CHANNEL_GONE, _("The channel was deleted"))
         return await self.send_to(integration.apprise_url, integration.name, locale)
 
     async def send_to(self, url: str, name: str, locale: str | None) -> SendResult:
-        """As `send`, to a URL that need not be kept."""
+        """Send the test message to a URL that need not be saved."""
         message = service.test_message(name, self.settings.base_url, locale)
         return await self.sender.send(url, message)
 
@@ -47,8 +49,10 @@ class Tester:
 async def create(
     db: Database, tester: Tester, user: User, wanted: IntegrationCreate
 ) -> IntegrationCreated:
-    """Add a channel; where a test is wanted it decides whether the channel is active. Errors as
-    check_url and service.create."""
+    """Add a channel; if a test is requested, its result activates the channel or does not.
+
+    Raise as check_url and service.create do.
+    """
     channel = await _checked(wanted.apprise_url, tester.settings)
     async with db.write() as session:
         integration = await service.create(session, user, wanted, channel)
@@ -65,7 +69,7 @@ async def create(
 async def update(
     db: Database, settings: Settings, user: User, integration_id: int, wanted: IntegrationPatch
 ) -> Integration:
-    """Change the fields that were sent. Errors as check_url and service.update."""
+    """Change the fields that were sent. Raise as check_url and service.update do."""
     async with db.read() as session:
         await queries.require_own(session, user, integration_id)
     has_url = "apprise_url" in wanted.model_fields_set
@@ -77,8 +81,10 @@ async def update(
 async def test(
     db: Database, meter: Meter, tester: Tester, user: User, integration_id: int
 ) -> Verification:
-    """Send the test message to the user's channel and note what became of it. NotFound as
-    queries.require_own, TooManyRequests beyond what a user may send."""
+    """Send the test message to the user's channel and record the result.
+
+    Raise NotFound as queries.require_own does, TooManyRequests beyond the user's limit.
+    """
     async with db.read() as session:
         integration = await queries.require_own(session, user, integration_id)
     await meter.require(CHANNEL_TEST, str(user.id))
@@ -89,7 +95,7 @@ async def test(
 
 
 async def try_out(meter: Meter, tester: Tester, user: User, url: str, name: str) -> Verification:
-    """Send the test message to a URL that is not kept. Errors as `create` and `test`."""
+    """Send the test message to a URL without saving it. Raise as `create` and `test` do."""
     await _checked(url, tester.settings)
     await meter.require(CHANNEL_TEST, str(user.id))
     return Verification.of(await tester.send_to(url, name, user.locale))

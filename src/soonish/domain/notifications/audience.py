@@ -1,6 +1,6 @@
-"""Whom a message would reach: chosen subscriptions, counted before anything is sent.
+"""Compute the audience of a message: select subscriptions, and count them before sending.
 
-Everything here is a few statements over `targets_select`, however many subscribers there are.
+Everything here is a few statements over `select_targets`, however many subscribers there are.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
-from soonish.delivery.ledger.routing import is_active, targets_select
+from soonish.delivery.ledger.routing import is_active, select_targets
 from soonish.domain.access import policy
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.sql import id_list
 
 
 @dataclass(frozen=True)
 class Audience:
-    """Who of an event's active subscribers is meant; every condition that is set must hold.
+    """A selection of an event's active subscribers; every condition that is set must hold.
 
     `subscription_ids` None means all. `channel` is `mail` or the kind of an integration.
-    `last_failed`: the last try to reach them that ended in `sent` or `failed` was a failure.
+    `last_failed`: their last finished delivery (`sent` or `failed`) failed.
     """
 
     subscription_ids: Collection[int] | None = None
@@ -36,13 +36,13 @@ class Audience:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether who it is depends on the moment it is asked for."""
+        """Return True if the result depends on when it is evaluated."""
         return self.channel is not None or self.last_failed
 
 
 @dataclass(frozen=True)
 class ChannelReach:
-    """How many targets of one kind there are, and how many subscriptions have one."""
+    """The number of targets of one kind, and of subscriptions with such a target."""
 
     channel: str
     targets: int
@@ -59,10 +59,10 @@ class AudienceReach:
 
 
 async def reach(session: AsyncSession, event_id: int, audience: Audience) -> AudienceReach:
-    """What a message to the audience would be expanded to at this moment; kinds by size."""
+    """Return the reach of a message to the audience at this moment; largest channels first."""
     conditions = _conditions(session, event_id, audience)
     total = select(func.count()).select_from(Subscription).where(is_active(), *conditions)
-    targets = targets_select(*conditions).subquery()
+    targets = select_targets(*conditions).subquery()
     reached = select(func.count(targets.c.subscription_id.distinct())).where(
         targets.c.outcome.is_(None)
     )
@@ -76,28 +76,28 @@ async def reach(session: AsyncSession, event_id: int, audience: Audience) -> Aud
 
 @dataclass(frozen=True)
 class Choices:
-    """What an organizer can choose from: kinds of channels, and how many `last_failed` are."""
+    """The audiences to offer: kinds of channels, and the size of `last_failed`."""
 
     channels: list[ChannelReach]
     last_failed: int
 
 
 async def choices(session: AsyncSession, event_id: int, user: User) -> Choices:
-    """The audiences that the event's organizers can write to."""
+    """Return the audiences that the event's organizers can choose."""
     event = await policy.require_organizer(session, event_id, user)
     channels = await _channels(session, *_conditions(session, event.id, Audience()))
     return Choices(channels, await _last_failed_count(session, event.id))
 
 
 async def ids_of(session: AsyncSession, event_id: int, audience: Audience) -> list[int]:
-    """The subscriptions that are meant at this moment, in ascending order."""
+    """Return the selected subscriptions at this moment, in ascending order."""
     conditions = _conditions(session, event_id, audience)
     query = select(Subscription.id).where(is_active(), *conditions).order_by(Subscription.id)
     return list(await session.scalars(query))
 
 
 async def _last_failed_count(session: AsyncSession, event_id: int) -> int:
-    """How many active subscriptions the last try did not reach."""
+    """Return the number of active subscriptions whose last delivery failed."""
     conditions = _conditions(session, event_id, Audience(last_failed=True))
     query = select(func.count()).select_from(Subscription).where(is_active(), *conditions)
     return await session.scalar(query) or 0
@@ -112,7 +112,7 @@ def _conditions(
     if audience.channel is not None:
         made.append(Subscription.id.in_(_reached_over(event_id, audience.channel)))
     if audience.last_failed:
-        made.append(_last_result() == State.FAILED)
+        made.append(_last_result() == DeliveryState.FAILED)
     return made
 
 
@@ -136,8 +136,8 @@ async def _channels(session: AsyncSession, *conditions: ColumnElement[bool]) -> 
 
 
 def _with_kinds(*conditions: ColumnElement[bool]) -> tuple[Select[Any, str], ColumnElement[str]]:
-    """(subscription_id, channel) of every target that is reached, and the channel's column."""
-    targets = targets_select(*conditions).subquery()
+    """Return (subscription_id, channel) of every reachable target, and the channel's column."""
+    targets = select_targets(*conditions).subquery()
     kind = func.coalesce(Integration.kind, targets.c.target_key)
     query = (
         select(targets.c.subscription_id, kind.label("channel"))
@@ -152,7 +152,7 @@ def _last_result() -> ColumnElement[Any]:
         select(Delivery.state)
         .where(
             Delivery.subscription_id == Subscription.id,
-            Delivery.state.in_((State.SENT, State.FAILED)),
+            Delivery.state.in_((DeliveryState.SENT, DeliveryState.FAILED)),
         )
         .order_by(Delivery.id.desc())
         .limit(1)

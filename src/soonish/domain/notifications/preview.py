@@ -1,4 +1,4 @@
-"""The dry run: what a message would look like and whom it would reach, without sending it."""
+"""The dry run: a message's appearance and reach, without sending it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from soonish.domain.notifications.service import check_audience
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.types import utc_now
 
-NOWHERE = "#"  # what stands in a preview for the links that are a recipient's own
+NOWHERE = "#"  # replaces the recipient's own links in a preview
 
 
 async def preview(
     session: AsyncSession, event_id: int, user: User, message: ManualMessage, settings: Settings
 ) -> PreviewOut:
-    """What `request_manual` would accept now, in the organizer's language.
+    """Return the preview of what `request_manual` would accept now, in the organizer's language.
 
-    Raises what that does: Conflict where the event takes no messages any more, InvalidInput for
-    ids of other events.
+    Raise what that does: Conflict if the event takes no messages any more, InvalidInput for ids of
+    other events.
     """
     event = await policy.require_organizer(session, event_id, user)
     grace, locale = timedelta(days=settings.event_grace_days), user.locale or "en"

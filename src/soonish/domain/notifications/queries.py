@@ -1,4 +1,4 @@
-"""Reading notifications: lists with their counts by state, and the ledger by recipient."""
+"""Read notifications: lists with their counts by state, and the ledger by recipient."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from soonish.identity.users import name_or_address_matches
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
-from soonish.infra.db.sql import id_list
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.infra.db.sql import id_list, newest_page
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 _channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
 
 
 @dataclass(frozen=True)
-class Counted:
-    """A notification with the number of its deliveries in each state that has any."""
+class NotificationWithCounts:
+    """A notification with the number of its deliveries by state, zero counts omitted."""
 
     notification: Notification
     counts: dict[str, int]
@@ -38,10 +38,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class DeliveryFilter:
-    """What the ledger is narrowed to: these states (all if none are given), this kind of channel,
-    people whose name contains `text` or whose address it is."""
+    """Filters of a ledger: these states (all if none are given), this kind of channel, and
+    recipients whose name contains `text` or whose address equals it."""
 
-    states: Collection[State] = ()
+    states: Collection[DeliveryState] = ()
     channel: str | None = None
     text: str = ""
 
@@ -59,34 +59,33 @@ class DeliveryRow:
 async def list_of_event(
     session: AsyncSession, event_id: int, user: User, *, limit: int, cursor: str | None = None
 ) -> Page[NotificationOut]:
-    """A page of the event's notifications for its organizers, newest first."""
+    """Return a page of the event's notifications for its organizers, newest first."""
     event = await policy.require_organizer(session, event_id, user)
     query = select(Notification).where(Notification.event_id == event.id)
-    if (before := id_cursor(cursor)) is not None:
-        query = query.where(Notification.id < before)
-    rows = list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit + 1)))
-    following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    items = [_out(event, one) for one in await counted(session, rows[:limit])]
+    rows, following = await newest_page(session, query, Notification, limit, cursor)
+    items = [_out(event, one) for one in await with_counts(session, rows)]
     return Page(items=items, next_cursor=following)
 
 
 @dataclass(frozen=True)
-class Detail:
-    """A notification as the API shows it, and what an organizer wrote in it."""
+class NotificationDetail:
+    """A notification as the API shows it, with the body an organizer wrote."""
 
     shown: NotificationOut
     body: str | None
 
 
-async def detail(session: AsyncSession, event_id: int, notification_id: int, user: User) -> Detail:
-    """One notification, for the event's organizers. Errors as policy.require_notification."""
+async def detail(
+    session: AsyncSession, event_id: int, notification_id: int, user: User
+) -> NotificationDetail:
+    """Return one notification for the event's organizers. Raise as policy.require_notification."""
     event, row = await policy.require_notification(session, event_id, notification_id, user)
-    (found,) = await counted(session, [row])
-    return Detail(_out(event, found), row.body if row.kind == "manual" else None)
+    (found,) = await with_counts(session, [row])
+    return NotificationDetail(_out(event, found), row.body if row.kind == "manual" else None)
 
 
 async def unfinished_ids(session: AsyncSession, event_id: int, user: User, limit: int) -> list[int]:
-    """The event's notifications that are still on their way, for its organizers, newest first."""
+    """Return the event's incomplete notifications for its organizers, newest first."""
     event = await policy.require_organizer(session, event_id, user)
     query = select(Notification.id).where(
         Notification.event_id == event.id, Notification.completed_at.is_(None)
@@ -94,8 +93,10 @@ async def unfinished_ids(session: AsyncSession, event_id: int, user: User, limit
     return list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit)))
 
 
-async def counted(session: AsyncSession, rows: Sequence[Notification]) -> list[Counted]:
-    """The notifications with their counts, in the same order; one query for all."""
+async def with_counts(
+    session: AsyncSession, rows: Sequence[Notification]
+) -> list[NotificationWithCounts]:
+    """Return the notifications with their counts, in the same order, in one query."""
     ids = id_list(session, [row.id for row in rows])
     totals = await session.execute(
         select(Delivery.notification_id, Delivery.state, func.count())
@@ -105,7 +106,7 @@ async def counted(session: AsyncSession, rows: Sequence[Notification]) -> list[C
     counts: dict[int, dict[str, int]] = {row.id: {} for row in rows}
     for notification_id, state, count in totals:
         counts[notification_id][state] = count
-    return [Counted(row, counts[row.id]) for row in rows]
+    return [NotificationWithCounts(row, counts[row.id]) for row in rows]
 
 
 async def list_deliveries(
@@ -118,15 +119,14 @@ async def list_deliveries(
     limit: int,
     cursor: str | None,
 ) -> tuple[list[DeliveryRow], str | None]:
-    """A page of a notification's ledger in its order, for the event's organizers, and its
-    next_cursor."""
+    """Return a page of the ledger in its order for the event's organizers, and its next_cursor."""
     _, row = await policy.require_notification(session, event_id, notification_id, user)
     query = _recipients().where(Delivery.notification_id == row.id, *_conditions(wanted))
     if (after := id_cursor(cursor)) is not None:
         query = query.where(Delivery.id > after)
     rows = (await session.execute(query.order_by(Delivery.id).limit(limit + 1))).all()
-    following = encode_cursor(rows[limit - 1][0].id) if len(rows) > limit else None
-    return [DeliveryRow(*row) for row in rows[:limit]], following
+    shown, following = page(rows, limit, lambda row: row[0].id)
+    return [DeliveryRow(*row) for row in shown], following
 
 
 def _conditions(wanted: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
@@ -139,7 +139,7 @@ def _conditions(wanted: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
 
 
 async def audience_size(session: AsyncSession, notification: Notification) -> int:
-    """How many subscriptions a manual notification is for, as of when it was asked for."""
+    """Return the number of subscriptions a manual notification was requested for."""
     then = notification.created_at
     query = select(func.count()).where(
         Subscription.event_id == notification.event_id,
@@ -153,7 +153,7 @@ async def audience_size(session: AsyncSession, notification: Notification) -> in
 
 
 def title_of(event: Event, notification: Notification) -> str:
-    """The title in English: the organizer's own, or the one that the text of its kind has."""
+    """Return the title in English: the organizer's own, or that of its kind."""
     kind = notification.kind
     if kind not in EVENT_KINDS or (kind == "manual" and notification.title):
         return notification.title or kind
@@ -161,7 +161,7 @@ def title_of(event: Event, notification: Notification) -> str:
     return one_line(event_draft(Content.from_json(stored), _facts(event), language("en")).title)
 
 
-def _out(event: Event, found: Counted) -> NotificationOut:
+def _out(event: Event, found: NotificationWithCounts) -> NotificationOut:
     row = found.notification
     return NotificationOut(
         id=row.id,
@@ -174,7 +174,7 @@ def _out(event: Event, found: Counted) -> NotificationOut:
 
 
 def _facts(event: Event) -> EventFacts:
-    """As much as a title says."""
+    """Return the facts a title needs."""
     return EventFacts(
         name=event.name,
         start=event.start_date,
@@ -191,7 +191,7 @@ def _facts(event: Event) -> EventFacts:
 async def channels_of(
     session: AsyncSession, event_id: int, notification_id: int, user: User
 ) -> list[str]:
-    """The kinds of channels that a notification went to, sorted; for the event's organizers."""
+    """Return the kinds of channels a notification went to, sorted, for the event's organizers."""
     _, row = await policy.require_notification(session, event_id, notification_id, user)
     query = (
         select(_channel)

@@ -1,4 +1,4 @@
-"""What the API takes and tells about notifications and their deliveries."""
+"""Request and response schemas of notifications and their deliveries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StrictBool, StringConstraints
 
 from soonish.domain.notifications.audience import Audience
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 from soonish.kit.schemas import MAX_ID, Input, Instant, OneLine, Output, Text
 
 TITLE_LENGTH = 200
@@ -17,10 +17,10 @@ SubscriptionId = Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
 
 
 class ManualMessage(Input):
-    """An organizer's message (Markdown body): to everybody, or to those who meet every condition.
+    """An organizer's message (Markdown body) to all subscribers, or those who meet every condition.
 
-    `channel` is `mail` or an integration's kind; `last_failed` means those whom the last try to
-    reach them did not reach.
+    `channel` is `mail` or an integration's kind; `last_failed` selects those whose last delivery
+    failed.
     """
 
     title: Annotated[OneLine, StringConstraints(min_length=1, max_length=TITLE_LENGTH)]
@@ -34,7 +34,7 @@ class ManualMessage(Input):
 
 
 class MailPreview(Output):
-    """The mail as it is sent; its links to unsubscribe and to manage lead nowhere."""
+    """The mail as it is sent, except that its unsubscribe and manage links lead nowhere."""
 
     subject: str
     html: str
@@ -42,21 +42,21 @@ class MailPreview(Output):
 
 
 class ChatPreview(Output):
-    """As a chat gets it, in Markdown, cut where a chat's limits cut it."""
+    """The chat message in Markdown, cut to a chat's limits."""
 
     title: str
     body: str
 
 
 class SmsPreview(Output):
-    """As a text message of 160 characters gets it; `is_cut` says that its end is missing."""
+    """The text message of at most 160 characters; `is_cut` tells whether it was shortened."""
 
     body: str
     is_cut: bool
 
 
 class ChannelReachOut(Output):
-    """`targets` of one kind of channel, and how many subscriptions have at least one."""
+    """`targets` of one kind of channel, and the number of subscriptions with at least one."""
 
     channel: str
     targets: int
@@ -64,7 +64,7 @@ class ChannelReachOut(Output):
 
 
 class ReachOut(Output):
-    """What a message would reach now: `unreachable` of the `audience` have no working channel."""
+    """The reach of a message: `unreachable` of the `audience` have no working channel."""
 
     audience: int
     channels: list[ChannelReachOut]
@@ -72,7 +72,7 @@ class ReachOut(Output):
 
 
 class PreviewOut(ReachOut):
-    """What would be sent, and to whom, without sending anything."""
+    """A preview of the message and its reach, without sending anything."""
 
     mail: MailPreview
     chat: ChatPreview
@@ -80,14 +80,14 @@ class PreviewOut(ReachOut):
 
 
 class Accepted(Output):
-    """`audience` counts the active subscriptions the message is for."""
+    """`audience` is the number of active subscriptions the message is for."""
 
     notification_id: int
     audience: int
 
 
 class Retried(Output):
-    """`retried` counts the failed deliveries that are tried again."""
+    """`retried` is the number of failed deliveries that are retried."""
 
     notification_id: int
     retried: int
@@ -117,14 +117,14 @@ class NotificationOut(Output):
 class DeliveryOut(Output):
     """One recipient and target; `address` is masked, `channel` is `mail` or an integration's kind.
 
-    `channel` is null where the subscriber's choice reaches no channel at present.
+    `channel` is null if the subscriber's choice reaches no channel at present.
     """
 
     id: int
     subscription_id: int | None
     address: str | None
     channel: str | None
-    state: State
+    state: DeliveryState
     attempts: int
     outcome: str | None
     created_at: Instant

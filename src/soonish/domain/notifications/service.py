@@ -1,4 +1,4 @@
-"""What an organizer may ask for: a message of their own, and another try of what failed."""
+"""Organizers' requests: send a message of their own, and retry failed deliveries."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,7 +20,7 @@ from soonish.errors import Conflict, InvalidInput
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, EventUpdate
-from soonish.infra.db.models.notifications import Delivery, Notification, State
+from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.session import Database
 from soonish.infra.db.sql import id_list
@@ -41,8 +42,10 @@ async def notify(
     *,
     grace: timedelta,
 ) -> Accepted:
-    """As request_manual, in a transaction of its own; TooManyRequests beyond what an event's
-    organizers may send."""
+    """Accept a message as request_manual does, in a transaction of its own.
+
+    Raise TooManyRequests beyond the limit of the event's organizers.
+    """
     async with db.read() as session:  # only organizers are counted
         await policy.require_organizer(session, event_id, user)
     await meter.require(NOTIFY, str(event_id))
@@ -62,11 +65,12 @@ async def request_manual(
     *,
     grace: timedelta,
 ) -> Accepted:
-    """Accept an organizer's message to its audience as it is at this moment.
+    """Accept an organizer's message to the current audience of the event.
 
-    With a key that this user has used for this event it is the earlier one, and nothing more is
-    sent. Raises Conflict `event_cancelled`, `event_over` (past for longer than `grace`),
-    `idempotency_key_reused`; InvalidInput for ids of other events.
+    Return the notification's id and its audience, the number of active subscriptions. A key that
+    this user has used for this event returns the earlier message and sends nothing. Raise Conflict
+    `event_cancelled`, `event_over` (past for longer than `grace`), `idempotency_key_reused`;
+    InvalidInput for ids of other events.
     """
     event = await policy.require_organizer(session, event_id, user, lock="update")
     request_hash = _hash(message)
@@ -88,18 +92,18 @@ async def request_manual(
 async def retry(
     session: AsyncSession, event_id: int, notification_id: int, user: User, now: datetime
 ) -> Retried:
-    """As retry_failed, for the event's organizers."""
+    """Retry the failed deliveries as retry_failed does, for the event's organizers."""
     _, row = await policy.require_notification(session, event_id, notification_id, user)
     return Retried(notification_id=row.id, retried=await retry_failed(session, row, now))
 
 
 async def retry_failed(session: AsyncSession, notification: Notification, now: datetime) -> int:
-    """Make the failed deliveries pending again, with all their tries; how many.
+    """Reset the failed deliveries to pending, with all their attempts; return how many.
 
-    Raises Conflict `notification_expired` where it is too late for every one of them.
+    Raise Conflict `notification_expired` if it is too late for all of them.
     """
-    revived = await completion.revive_failed(session, notification.id, now)
-    mine = (Delivery.notification_id == notification.id, Delivery.state == State.FAILED)
+    revived = await completion.retry_failed(session, notification.id, now)
+    mine = (Delivery.notification_id == notification.id, Delivery.state == DeliveryState.FAILED)
     if revived:
         outbox.add(session, streams.broadcast(notification.id), streams.WAKE, {})
         _record(session, "notification.retry", notification, audit.actor(), deliveries=revived)
@@ -109,7 +113,7 @@ async def retry_failed(session: AsyncSession, notification: Notification, now: d
 
 
 async def check_audience(session: AsyncSession, event_id: int, audience: Audience) -> None:
-    """Raise InvalidInput where it names subscriptions of other events."""
+    """Raise InvalidInput if the audience names subscriptions of other events."""
     ids = audience.subscription_ids
     if not ids:
         return
@@ -121,7 +125,7 @@ async def check_audience(session: AsyncSession, event_id: int, audience: Audienc
 
 
 def _hash(message: ManualMessage) -> str:
-    """Of what was asked for: whom a filter means may have changed when it is asked again."""
+    """Hash the request, not its result: a filter may match others when it is repeated."""
     audience = message.audience()
     asked: list[object] = [message.title, message.body, _sorted(audience)]
     if audience.is_filtered:
@@ -148,7 +152,7 @@ def _check_key(key: str | None) -> None:
 async def _earlier(
     session: AsyncSession, event: Event, user: User, key: str | None
 ) -> Notification | None:
-    """Requests take turns by the event's lock, so what an equal one wrote is visible here."""
+    """Return the earlier equal request; the event's lock has serialised them."""
     if key is None:
         return None
     query = select(Notification).where(
@@ -178,14 +182,14 @@ async def _manual(
 async def _accept(session: AsyncSession, event: Event, notification: Notification) -> None:
     session.add(notification)
     await session.flush()
-    note(session, notification)
+    record_message(session, notification)
     payload = {"notification_id": notification.id}
     outbox.add(session, event.temporal_workflow_id, streams.SEND_MANUAL_NOTIFICATION, payload)
 
 
-def note(session: AsyncSession, notification: Notification) -> None:
-    """Write an organizer's message into the audit log and, if it is to all, into the event's
-    public update log."""
+def record_message(session: AsyncSession, notification: Notification) -> None:
+    """Record an organizer's message in the audit log and, if it is to all, in the public update
+    log."""
     to_all = notification.audience is None
     if to_all:
         session.add(
@@ -205,14 +209,7 @@ def _record(
     action: str,
     notification: Notification,
     actor_id: int | None,
-    **details: int,
+    **details: Any,
 ) -> None:
-    audit.record(
-        session,
-        action,
-        actor_id=actor_id,
-        object_type="notification",
-        object_id=notification.id,
-        event_id=notification.event_id,
-        details=details,
-    )
+    on = ("notification", notification.id)
+    audit.record(session, action, actor_id, on=on, event_id=notification.event_id, **details)

@@ -1,4 +1,4 @@
-"""Erasing a person: what is left is a row that says that there was somebody (DESIGN 8)."""
+"""Erase a person, leaving only a row without identity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, String, and_, cast, delete, func, literal,
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import Delete, Update
 
-from soonish.delivery.ledger.states import NO_LEASE, moving
+from soonish.delivery.ledger.states import NO_LEASE, transition
 from soonish.delivery.texts.content import Change
 from soonish.delivery.texts.humanize import describe_changes
 from soonish.delivery.transports.outcome import Outcome
@@ -34,14 +34,19 @@ from soonish.infra.db.models.accounts import (
 from soonish.infra.db.models.audit import AuditEntry
 from soonish.infra.db.models.events import Event, EventOrganizer, EventUpdate, Invitation
 from soonish.infra.db.models.integrations import Integration
-from soonish.infra.db.models.notifications import Delivery, DeliveryAttempt, Notification, State
+from soonish.infra.db.models.notifications import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryState,
+    Notification,
+)
 from soonish.infra.db.models.subscriptions import Subscription, SubscriptionSelector
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
 
-FRESH = timedelta(minutes=15)  # how old a sign-in may be that stands for a password
+FRESH_SIGN_IN = timedelta(minutes=15)  # maximum age of a sign-in that replaces the password
 ERASED = "erased"
 _CHOSEN_REMINDERS = (
     "reminder_offsets",
@@ -57,11 +62,11 @@ async def erase_account(
     access: SessionAccess,
     current_password: str | None,
 ) -> None:
-    """Erase whoever asks, for good.
+    """Erase the current user for good.
 
-    A sign-in of the last 15 minutes stands for a password that is None. Raises InvalidInput
-    (`current_password` is missing or wrong), Forbidden `sign_in_again` (there is no password,
-    and the sign-in is older), TooManyRequests.
+    A sign-in of the last 15 minutes replaces the password if that is None. Raise InvalidInput
+    (`current_password` is missing or wrong), Forbidden `sign_in_again` (there is no password, and
+    the sign-in is older), TooManyRequests.
     """
     await _require_proof(guard, access, current_password)
     async with db.write() as session:
@@ -73,7 +78,7 @@ async def _require_proof(
 ) -> None:
     hashed = access.user.password_hash
     if hashed is None or current_password is None:
-        if utc_now() - access.session.created_at <= FRESH:
+        if utc_now() - access.session.created_at <= FRESH_SIGN_IN:
             return
         if hashed is None:
             raise Forbidden("Please sign in again first.", code="sign_in_again")
@@ -87,15 +92,15 @@ async def _require_proof(
 
 
 async def erase(session: AsyncSession, user_id: int, now: datetime) -> None:
-    """Everything of the person goes; their own events are cancelled first, with notice.
+    """Erase all of the person's data, cancelling their own events with notice first.
 
-    The organizers' ledger keeps its rows and the audit log its entries, both without identity.
-    Raises Gone where they were erased meanwhile.
+    The organizers' ledger and the audit log keep their rows without identity. Raise Gone if the
+    person was erased meanwhile.
     """
     own = await _lock_own_events(session, user_id)
     user = await lock_live_user(session, user_id)
     for event in own + await _lock_own_events(session, user_id, but=[event.id for event in own]):
-        await _give_up(session, event, now)
+        await _close_event(session, event, now)
     await _end_subscriptions(session, user_id, now)
     await stop_deliveries(session, user_id, now)
     await _forget_channels(session, user_id, now)
@@ -103,26 +108,26 @@ async def erase(session: AsyncSession, user_id: int, now: datetime) -> None:
     record_change(session, "user.erase", user)
     _leave_tombstone(user, now)
     await session.flush()
-    await _hide_where_from(session, user_id)
+    await _erase_client_addresses(session, user_id)
 
 
 async def _lock_own_events(
     session: AsyncSession, user_id: int, but: Sequence[int] = ()
 ) -> list[Event]:
-    """Before the user, as everybody who locks both; then again, for one made meanwhile."""
+    """Lock events before the user, the usual order; repeat it for one created meanwhile."""
     query = select(Event).where(Event.owner_user_id == user_id, Event.id.not_in(but))
     return list(await session.scalars(query.order_by(Event.id).with_for_update()))
 
 
-async def _give_up(session: AsyncSession, event: Event, now: datetime) -> None:
-    """Whom to contact is no longer said; those who subscribed are told that it is cancelled."""
+async def _close_event(session: AsyncSession, event: Event, now: datetime) -> None:
+    """Remove the contact; cancel the event, notifying its subscribers, unless it is over."""
     await erasure.forget_contact(session, event)
     if event.over_at > now:
         await events.cancel_locked(session, event, now)
 
 
 async def _end_subscriptions(session: AsyncSession, user_id: int, now: datetime) -> None:
-    """Their events' workflows take the reminders away; nobody is told."""
+    """End all subscriptions silently; the events' workflows remove the reminders."""
     mine = Subscription.user_id == user_id
     active = select(Subscription.id).where(mine, Subscription.ended_at.is_(None))
     for subscription_id in (await session.scalars(active)).all():
@@ -135,15 +140,15 @@ async def _end_subscriptions(session: AsyncSession, user_id: int, now: datetime)
 
 
 async def stop_deliveries(session: AsyncSession, user_id: int, now: datetime) -> None:
-    """Nothing more is sent, and the ledger does not say any more where anything went.
+    """Stop all pending deliveries and erase targets from the ledger.
 
-    A row that is being sent leaves its holder, who then cannot mark it.
+    A row that is being sent loses its lease, so its holder cannot mark it.
     """
     mine = Delivery.user_id == user_id
     await session.execute(_drop(Notification, Notification.id.in_(_account_mails(user_id))))
     await session.execute(
-        moving(
-            State.SUPPRESSED,
+        transition(
+            DeliveryState.SUPPRESSED,
             mine,
             outcome=Outcome.UNSUBSCRIBED,
             finished_at=now,
@@ -172,7 +177,7 @@ def _account_mails(user_id: int) -> Any:
 
 
 async def _forget_channels(session: AsyncSession, user_id: int, now: datetime) -> None:
-    """The rows stay for the ledger, as those of deleted channels do."""
+    """Erase the channels' data, keeping the rows for the ledger as for deleted channels."""
     await session.execute(
         _change(
             Integration,
@@ -189,7 +194,7 @@ async def _forget_channels(session: AsyncSession, user_id: int, now: datetime) -
 
 
 async def _end_access(session: AsyncSession, user_id: int) -> None:
-    """Sessions, tokens, identities, claims, roles and invitations; their workflows end."""
+    """Delete sessions, tokens, identities, claims, roles and invitations; their workflows end."""
     await sessions.end_all(session, user_id)
     claimed = or_(Registration.user_id == user_id, Registration.claimant_user_id == user_id)
     for stream in await session.scalars(select(Registration.workflow_id).where(claimed)):
@@ -207,8 +212,8 @@ async def _end_access(session: AsyncSession, user_id: int) -> None:
         await session.execute(_drop(table, which))
 
 
-async def _hide_where_from(session: AsyncSession, user_id: int) -> None:
-    """Also where the entry of a subscription that they made without signing in came from."""
+async def _erase_client_addresses(session: AsyncSession, user_id: int) -> None:
+    """Erase client addresses from the audit log, including those of anonymous subscriptions."""
     mine = Subscription.user_id == user_id
     anonymous = and_(
         AuditEntry.event_id.in_(select(Subscription.event_id).where(mine)),
@@ -241,7 +246,7 @@ CONTACT = "contact"
 
 
 async def forget_contact(session: AsyncSession, event: Event) -> None:
-    """Take the contact away, and out of the log and the messages that say how it changed."""
+    """Remove the contact from the event, its update log and its messages."""
     event.contact = None
     logged = select(EventUpdate).where(
         EventUpdate.event_id == event.id, EventUpdate.changes.is_not(None)

@@ -1,4 +1,4 @@
-"""Everything held about a person as one JSON document, written while it is read."""
+"""Export everything held about a person as one JSON document, streamed while it is read."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from soonish.infra.db.types import utc_now
 from soonish.kit.schemas import as_z
 
 
-async def begin(db: Database, user: User) -> None:
-    """Note in the audit log that the export was asked for."""
+async def record_export(db: Database, user: User) -> None:
+    """Record the export in the audit log."""
     async with db.write() as session:
         record_change(session, "user.export", user)
 
 
 async def document(db: Database, user: User) -> AsyncGenerator[str]:
-    """The pieces of the document, in the format of `Export`.
+    """Yield the document in pieces, in the format of `Export`.
 
-    A page of rows at a time, each in a read of its own: however much there is, it takes little
-    memory, and a slow reader holds nothing in the database.
+    Each page of rows is a separate read: memory stays small however much there is, and a slow
+    reader holds nothing in the database.
     """
     profile = {name: getattr(user, name, None) for name in ProfileData.model_fields}
     profile["has_password"] = user.password_hash is not None

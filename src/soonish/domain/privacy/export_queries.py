@@ -1,4 +1,4 @@
-"""What is held about a person, one page of rows after the other."""
+"""Read the data held about a person, page by page."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from soonish.infra.db.sql import id_list
 from soonish.kit.schemas import Output
 
 PAGE = 200
-Items = Sequence[tuple[int, Output]]  # by the id that the next page begins behind
+Items = Sequence[tuple[int, Output]]  # by the id to continue after
 Read = Callable[[AsyncSession, int, int], Awaitable[Items]]  # session, user_id, after_id
 
 
 def _plain(table: type[Any], made: type[Output], owner: Any) -> Read:
-    """A section whose items are the columns of a table's rows."""
+    """Return a section whose items are the columns of a table's rows."""
 
     async def read(session: AsyncSession, user_id: int, after_id: int) -> Items:
         rows = await session.scalars(_page(select(table), table.id, owner == user_id, after_id))
@@ -55,7 +55,7 @@ def _page(query: Any, key: Any, mine: ColumnElement[bool], after_id: int) -> Any
 
 
 def _values(row: Any, **more: Any) -> dict[str, Any]:
-    """The columns of a row, and what other tables know."""
+    """Return the columns of a row, and values from other tables."""
     return {name: getattr(row, name) for name in sorted(row.__table__.columns.keys())} | more
 
 
@@ -161,7 +161,7 @@ async def _with_event(
 async def _by(
     session: AsyncSession, table: type[Any], key: Any, ids: Sequence[int]
 ) -> dict[int, list[Any]]:
-    """The rows of a table that belong to these ids, by id, oldest first."""
+    """Return the table's rows for these ids, grouped by id, oldest first."""
     made: dict[int, list[Any]] = defaultdict(list)
     query = select(table).where(key.in_(id_list(session, ids))).order_by(table.id)
     for row in await session.scalars(query):

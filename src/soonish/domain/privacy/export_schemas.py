@@ -49,7 +49,7 @@ class IdentityData(Output):
 
 
 class MailedLinkData(Output):
-    """A link that was mailed; its token itself is not kept."""
+    """A mailed link; the token itself is not stored."""
 
     purpose: str
     created_at: Instant
@@ -58,7 +58,7 @@ class MailedLinkData(Output):
 
 
 class AddressClaimData(Output):
-    """A registration of the address, or a wish of the account to move to another."""
+    """A registration of the address, or the account's request to move to another."""
 
     kind: Literal["registration", "new_address"]
     created_at: Instant
@@ -67,7 +67,7 @@ class AddressClaimData(Output):
 
 
 class IntegrationData(Output):
-    """A channel; its URL is a secret, and no answer contains it."""
+    """A channel; its URL is a secret and never included."""
 
     id: int
     name: str
@@ -97,7 +97,7 @@ class MessageData(Output):
 
 
 class EventData(Output):
-    """An own event with its log and everything that was sent about it, but no one else's data."""
+    """The person's own event with its log and messages, but without other people's data."""
 
     id: int
     name: str
@@ -173,7 +173,7 @@ class AttemptData(Output):
 
 
 class DeliveryData(Output):
-    """A message to this person, by mail or over one of their channels."""
+    """A message to this person, by mail or through one of their channels."""
 
     id: int
     event_id: int | None

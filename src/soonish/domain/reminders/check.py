@@ -1,4 +1,4 @@
-"""Looking after reminders by hand: what there is, and whether Temporal's schedules match it."""
+"""Inspect reminders: list them, and compare them with Temporal's schedules."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.session import Database
 from soonish.infra.temporal import RPC_TIMEOUT
 
-SETTLED = timedelta(seconds=60)  # younger differences are still the workflow's and reconcile's
+SETTLED = timedelta(seconds=60)  # workflow and reconcile still handle younger differences
 _OURS = re.compile(r"event-\d+-(sub-\d+-)?((end-)?reminder-\d+s|countdown)")
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A reminder with its state, and what is wrong with it ("" for nothing)."""
+class ReminderCheck:
+    """A reminder with its state and problem ("" for none)."""
 
     reminder: Reminder
     state: str
     problem: str = ""
 
 
-async def listed(
+async def list_reminders(
     session: AsyncSession, event_id: int | None = None, limit: int = 1000
 ) -> Sequence[Reminder]:
-    """Reminders, of one event or of all, the next to come first."""
+    """Return reminders of one event or of all, the next one first."""
     query = select(Reminder).order_by(Reminder.due_at, Reminder.id).limit(limit)
     if event_id is not None:
         query = query.where(Reminder.event_id == event_id)
@@ -40,7 +40,7 @@ async def listed(
 
 
 def state_of(reminder: Reminder) -> str:
-    """`withdrawn`, `fired`, `expired`, `armed` or `waiting` (not armed yet)."""
+    """Return `withdrawn`, `fired`, `expired`, `armed` or `waiting` (not armed yet)."""
     if reminder.removed_at:
         return "withdrawn"
     if reminder.fired_at:
@@ -50,8 +50,8 @@ def state_of(reminder: Reminder) -> str:
     return "armed" if reminder.armed_at else "waiting"
 
 
-def judge(reminder: Reminder, schedule_ids: Collection[str], now: datetime) -> Checked:
-    """Compare one reminder with the schedules that Temporal has."""
+def compare(reminder: Reminder, schedule_ids: Collection[str], now: datetime) -> ReminderCheck:
+    """Compare one reminder with Temporal's schedules."""
     state = state_of(reminder)
     is_there = reminder.schedule_id in schedule_ids
     problem = ""
@@ -63,27 +63,27 @@ def judge(reminder: Reminder, schedule_ids: Collection[str], now: datetime) -> C
         problem = "has no schedule"
     elif state == "waiting" and reminder.created_at < now - SETTLED:
         problem = "is not armed"
-    return Checked(reminder, state, problem)
+    return ReminderCheck(reminder, state, problem)
 
 
-async def check(db: Database, client: Client, now: datetime) -> list[Checked]:
-    """Every reminder compared with Temporal. RPCError or RuntimeError while that is away."""
+async def compare_all(db: Database, client: Client, now: datetime) -> list[ReminderCheck]:
+    """Compare every reminder with Temporal. Raise RPCError or RuntimeError if that is down."""
     known = await schedule_ids(client)
     async with db.read() as session:
-        rows = await listed(session, limit=100_000)
-    return [judge(row, known, now) for row in rows]
+        rows = await list_reminders(session, limit=100_000)
+    return [compare(row, known, now) for row in rows]
 
 
 async def schedule_ids(client: Client) -> set[str]:
-    """The ids of our schedules that Temporal has."""
+    """Return the ids of our schedules in Temporal."""
     ids = {one.id async for one in await client.list_schedules(rpc_timeout=RPC_TIMEOUT)}
     return {one for one in ids if _OURS.fullmatch(one)}
 
 
 async def stray_schedules(db: Database, client: Client) -> list[str]:
-    """Schedules that no reminder wants any more: of events that are gone, of old test data.
+    """Return schedules that no reminder needs, such as those of deleted events or old test data.
 
-    Temporal is asked first, so that a schedule made meanwhile is not taken for a stray one.
+    Temporal is asked first, so that a schedule created meanwhile does not count as stray.
     """
     known = await schedule_ids(client)
     async with db.read() as session:

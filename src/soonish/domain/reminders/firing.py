@@ -1,4 +1,4 @@
-"""What a reminder becomes when its instant comes: a notification and its ledger rows."""
+"""Turn a due reminder into a notification with its ledger rows."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger import expansion
 from soonish.delivery.ledger.routing import is_active
+from soonish.domain.reminders.plan import reminder_kind
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.notifications import Notification
+from soonish.infra.db.models.notifications import Notification, NotificationKind
 from soonish.infra.db.models.reminders import END, START, Reminder, RemindMe
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.kit.schemas import as_z
 from soonish.workflow_types import ReminderInput
 
 LATE = timedelta(minutes=10)
-AHEAD = timedelta(minutes=1)  # what Temporal's clock may be ahead of this machine's
+AHEAD = timedelta(minutes=1)  # how far Temporal's clock may be ahead of ours
 REMIND_ME_LIFETIME = timedelta(hours=24)
-DAY, HOUR = 86_400, 3_600
 
 
 class TooEarly(Exception):
     """The reminder is due in `left`.
 
-    A schedule that is moved in the very second in which it fires starts its workflow at the old
-    instant with the new arguments. Or Temporal's clock is ahead of this machine's.
+    Either its schedule was moved in the very second it fired, starting the workflow at the old
+    instant with new arguments, or Temporal's clock is ahead of ours.
     """
 
     def __init__(self, left: timedelta) -> None:
@@ -37,10 +37,10 @@ class TooEarly(Exception):
 
 
 async def fire(session: AsyncSession, work: ReminderInput, now: datetime) -> int | None:
-    """Write the reminder's notification; its id, or None where it is not (or no longer) wanted.
+    """Write the reminder's notification and return its id, None if it is no longer wanted.
 
-    The anchor instant decides: a schedule of before a move writes nothing and eats no key.
-    Called again it answers the same id. Raises TooEarly.
+    The anchor instant decides: a schedule from before a move writes nothing and uses no key.
+    Repeated calls return the same id. Raise TooEarly.
     """
     query = select(Event).where(Event.id == work.event_id).with_for_update(read=True)
     event = await session.scalar(query)
@@ -89,20 +89,12 @@ def _row_query(work: ReminderInput) -> Any:
 
 
 def _due_at(work: ReminderInput, anchor_at: datetime, now: datetime) -> datetime:
-    """The nominal instant; of a countdown the last one that has come."""
+    """Return the nominal instant; for a countdown the latest one reached."""
     first = anchor_at - timedelta(seconds=work.offset_seconds)
     if not work.every_seconds:
         return first
     passed = max(0, int((now + AHEAD - first).total_seconds()) // work.every_seconds)
     return first + timedelta(seconds=passed * work.every_seconds)
-
-
-def _kind(work: ReminderInput) -> str:
-    if work.every_seconds:
-        return "countdown"
-    if work.anchor == END:
-        return "reminder"
-    return {DAY: "reminder_1day", HOUR: "reminder_1hour"}.get(work.offset_seconds, "reminder")
 
 
 def _key(work: ReminderInput, due_at: datetime) -> str:
@@ -112,7 +104,8 @@ def _key(work: ReminderInput, due_at: datetime) -> str:
 
 
 async def _is_written(session: AsyncSession, key: str) -> bool:
-    """A countdown's row names its next instant as soon as one has fired."""
+    """Return True if the countdown's notification exists: firing advances its row to the next
+    instant."""
     query = select(Notification.id).where(Notification.dedup_key == key)
     return await session.scalar(query) is not None
 
@@ -128,10 +121,10 @@ async def _notification(
     late = now - due_at > LATE
     nominal = anchor_at - due_at
     distance = (anchor_at - now) if late else nominal
-    return await expansion.ensure(
+    return await expansion.get_or_create(
         session,
         event_id=work.event_id,
-        kind=_kind(work),
+        kind=reminder_kind(work),
         dedup_key=key,
         content={
             "distance_seconds": int(distance.total_seconds()),
@@ -162,14 +155,14 @@ def _note_fired(row: Reminder, work: ReminderInput, due_at: datetime, now: datet
 
 
 async def fire_remind_me(session: AsyncSession, remind_me_id: int, now: datetime) -> int | None:
-    """Write a remind-me's notification; its id, or None where it is not wanted any more."""
+    """Write a remind-me's notification and return its id, None if it is no longer wanted."""
     remind_me, subscription, event = await remind_me_state(session, remind_me_id)
     if remind_me is None or subscription is None or event is None:
         return None
-    notification = await expansion.ensure(
+    notification = await expansion.get_or_create(
         session,
         event_id=event.id,
-        kind="reminder",
+        kind=NotificationKind.REMINDER,
         dedup_key=f"remind-me:{remind_me.id}",
         content=_distance(event, now),
         created_at=now,
@@ -188,7 +181,7 @@ async def fire_remind_me(session: AsyncSession, remind_me_id: int, now: datetime
 
 
 def _distance(event: Event, now: datetime) -> dict[str, Any]:
-    """What a remind-me says: how far off the start is, or the end; below 0 once that is over."""
+    """Return how far off the start is, or the end; negative once the event is over."""
     to_end = event.end_date is not None and event.start_date <= now
     seconds = int(((event.over_at if to_end else event.start_date) - now).total_seconds())
     return {
@@ -200,7 +193,8 @@ def _distance(event: Event, now: datetime) -> dict[str, Any]:
 async def remind_me_state(
     session: AsyncSession, remind_me_id: int
 ) -> tuple[RemindMe | None, Subscription | None, Event | None]:
-    """The remind-me with its live subscription and event; Nones where it is not wanted any more."""
+    """Return the remind-me with its live subscription and event; Nones if it is no longer
+    wanted."""
     query = (
         select(RemindMe, Subscription, Event)
         .join(Subscription, Subscription.id == RemindMe.subscription_id)
@@ -211,7 +205,7 @@ async def remind_me_state(
             is_active(),
             Event.cancelled_at.is_(None),
         )
-        .with_for_update(of=RemindMe)  # it fires or it is withdrawn, never both
+        .with_for_update(of=RemindMe)  # either fired or withdrawn, never both
     )
     row = (await session.execute(query)).one_or_none()
     return (row[0], row[1], row[2]) if row else (None, None, None)

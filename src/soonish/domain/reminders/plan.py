@@ -1,4 +1,4 @@
-"""Which reminders there should be, as pure functions of event and choice (DESIGN 6)."""
+"""Plan reminders, as pure functions of event and choice (docs/architecture.md#reminders)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.reminders import END, START
+from soonish.infra.db.models.notifications import NotificationKind
+from soonish.infra.db.models.reminders import END, START, Reminder
 from soonish.infra.db.models.subscriptions import Subscription
+from soonish.workflow_types import ReminderInput
+
+DAY, HOUR = 86_400, 3_600
 
 
 class ReminderChoice(NamedTuple):
-    """What a subscription says about its reminders, seconds before start and end."""
+    """A subscription's choice of reminders, in seconds before start and end."""
 
     id: int
     reminder_offsets: list[int] | None
@@ -39,7 +43,7 @@ class PlannedReminder(NamedTuple):
 
 
 class Existing(NamedTuple):
-    """What the table holds of a reminder, as far as planning asks."""
+    """The parts of a stored reminder that planning needs."""
 
     id: int
     schedule_id: str
@@ -56,7 +60,7 @@ class Existing(NamedTuple):
 
 @dataclass
 class Changes:
-    """What makes the table hold what is wanted: rows to make, to move (by id) and to remove."""
+    """The difference between table and plan: rows to create, move (by id) and remove."""
 
     make: list[PlannedReminder] = field(default_factory=list[PlannedReminder])
     move: dict[int, PlannedReminder] = field(default_factory=dict[int, PlannedReminder])
@@ -69,7 +73,7 @@ class Changes:
 def compare(
     existing: Iterable[Existing], wanted: Iterable[PlannedReminder], now: datetime
 ) -> Changes:
-    """What to do about the rows. A reminder already past when it is first wanted is not made."""
+    """Return the changes to make. A reminder that is already past is not created."""
     rows, changes = {row.schedule_id: row for row in existing}, Changes()
     for one in wanted:
         row = rows.get(one.schedule_id)
@@ -85,7 +89,7 @@ def compare(
 
 
 def wanted_defaults(event: Event, offsets: Iterable[int]) -> list[PlannedReminder]:
-    """One per default offset (seconds before the start), past or not."""
+    """Plan one reminder per default offset (seconds before the start), past or not."""
     return [
         PlannedReminder(
             f"event-{event.id}-reminder-{offset}s",
@@ -102,7 +106,7 @@ def wanted_defaults(event: Event, offsets: Iterable[int]) -> list[PlannedReminde
 def wanted_personal(
     event: Event, subscription: ReminderChoice, now: datetime
 ) -> list[PlannedReminder]:
-    """What the subscriber chose: own offsets before start and end, and the countdown."""
+    """Plan the subscriber's own reminders: offsets before start and end, and the countdown."""
     prefix = f"event-{event.id}-sub-{subscription.id}"
     starts = _before(
         START, f"{prefix}-reminder", subscription, event.start_date, subscription.reminder_offsets
@@ -136,7 +140,7 @@ def _countdown(
     if every is None or first is None:
         return
     start, schedule_id = event.start_date, f"event-{event.id}-sub-{subscription.id}-countdown"
-    # where no instant is left the first one stands for it: past, so it is not made anew
+    # without an instant left, keep the first one: it is past and thus not created again
     due_at = next_countdown(start, first, every, now) or start - timedelta(seconds=first)
     yield PlannedReminder(schedule_id, subscription.id, START, first, start, due_at, every)
 
@@ -144,8 +148,18 @@ def _countdown(
 def next_countdown(
     start: datetime, from_seconds: int, every_seconds: int, after: datetime
 ) -> datetime | None:
-    """The countdown's first instant later than `after` and before the start; None if none is."""
+    """Return the countdown's first instant after `after` and before the start, or None."""
     first = start - timedelta(seconds=from_seconds)
     steps = max(0, (after - first) // timedelta(seconds=every_seconds) + 1)
     due_at = first + timedelta(seconds=steps * every_seconds)
     return due_at if due_at < start else None
+
+
+def reminder_kind(reminder: Reminder | ReminderInput) -> NotificationKind:
+    """Return the kind of notification that a reminder becomes."""
+    if reminder.every_seconds:
+        return NotificationKind.COUNTDOWN
+    if reminder.anchor == END:
+        return NotificationKind.REMINDER
+    kinds = {DAY: NotificationKind.REMINDER_1DAY, HOUR: NotificationKind.REMINDER_1HOUR}
+    return kinds.get(reminder.offset_seconds, NotificationKind.REMINDER)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
+from soonish.delivery.ledger.routing import is_active
 from soonish.domain.reminders.plan import Changes, Existing, PlannedReminder, ReminderChoice
 from soonish.infra.db.models.reminders import Reminder, RemindMe
-from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
+from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.sql import id_list
+
+_SHOWN_REMINDERS = 200
 
 
 async def lock_rows(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[Existing]:
-    """The reminders that meet the conditions, locked, so that none is deleted under a plan."""
+    """Lock and return the matching reminders, so that none is deleted during planning."""
     columns = (
         Reminder.id,
         Reminder.schedule_id,
@@ -31,7 +35,7 @@ async def lock_rows(session: AsyncSession, *conditions: ColumnElement[bool]) -> 
 
 
 async def apply(session: AsyncSession, event_id: int, changes: Changes, now: datetime) -> None:
-    """Write the changes: one statement for what is made and removed, one per offset that moves."""
+    """Write the changes: one statement to create, one to remove, and one per moved offset."""
     if changes.make:
         rows = [{"event_id": event_id, **_values(one)} for one in changes.make]
         await session.execute(insert(Reminder), rows)
@@ -46,7 +50,7 @@ async def apply(session: AsyncSession, event_id: int, changes: Changes, now: dat
 
 
 def _grouped(moved: dict[int, PlannedReminder]) -> list[tuple[dict[str, Any], list[int]]]:
-    """New values with the rows that take them: as many groups as offsets, not as rows."""
+    """Group moved rows by their new values: one group per offset, not per row."""
     groups: dict[PlannedReminder, list[int]] = {}
     for row_id, one in moved.items():
         groups.setdefault(one._replace(schedule_id="", subscription_id=None), []).append(row_id)
@@ -71,7 +75,7 @@ def _times(wanted: PlannedReminder) -> dict[str, Any]:
 async def mark_removed(
     session: AsyncSession, *conditions: ColumnElement[bool], now: datetime
 ) -> None:
-    """Mark the reminders as no longer wanted."""
+    """Mark the reminders as removed."""
     query = (
         update(Reminder)
         .where(*conditions, Reminder.removed_at.is_(None))
@@ -82,7 +86,7 @@ async def mark_removed(
 
 
 async def with_own_reminders(session: AsyncSession, event_id: int) -> list[ReminderChoice]:
-    """What the event's active subscriptions chose, where they chose reminders of their own."""
+    """Return the choices of active subscriptions with personal reminders."""
     chosen = or_(
         Subscription.reminder_offsets.is_not(None),
         Subscription.end_reminder_offsets.is_not(None),
@@ -91,22 +95,21 @@ async def with_own_reminders(session: AsyncSession, event_id: int) -> list[Remin
     columns = [getattr(Subscription, name) for name in ReminderChoice._fields]
     query = select(*columns).where(
         Subscription.event_id == event_id,
-        Subscription.ended_at.is_(None),
-        Subscription.status == ACTIVE,
+        is_active(),
         chosen,
     )
     return [ReminderChoice(*row) for row in await session.execute(query)]
 
 
 def is_waiting() -> ColumnElement[bool]:
-    """Neither sent nor cancelled."""
+    """Return the condition for remind-mes neither sent nor cancelled."""
     return RemindMe.fired_at.is_(None) & RemindMe.cancelled_at.is_(None)
 
 
 async def waiting_remind_mes(
     session: AsyncSession, subscription_id: int, limit: int, after: tuple[datetime, int] | None
 ) -> Sequence[RemindMe]:
-    """Remind-mes to come, soonest first, later than `after` (instant, id)."""
+    """Return pending remind-mes after `after` (instant, id), soonest first."""
     query = select(RemindMe).where(RemindMe.subscription_id == subscription_id, is_waiting())
     if after is not None:
         at, row_id = after
@@ -117,7 +120,7 @@ async def waiting_remind_mes(
 async def cancel_remind_mes(
     session: AsyncSession, *conditions: ColumnElement[bool], now: datetime
 ) -> Sequence[int]:
-    """Cancel those that wait and meet the conditions; their ids."""
+    """Cancel the matching pending remind-mes; return their ids."""
     query = (
         update(RemindMe)
         .where(*conditions, is_waiting())
@@ -126,3 +129,63 @@ async def cancel_remind_mes(
         .execution_options(synchronize_session=False)
     )
     return (await session.scalars(query)).all()
+
+
+def is_unsynced(event_id: int) -> ColumnElement[bool]:
+    """Match the event's reminders that differ from Temporal's schedules."""
+    unarmed = and_(
+        Reminder.armed_at.is_(None), Reminder.fired_at.is_(None), Reminder.expired_at.is_(None)
+    )
+    return and_(Reminder.event_id == event_id, or_(unarmed, Reminder.removed_at.is_not(None)))
+
+
+async def reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
+    """Return up to 200 of the event's unfired reminders: defaults first, then by instant."""
+    query = (
+        select(Reminder)
+        .where(Reminder.event_id == event_id, *_is_to_come())
+        .order_by(Reminder.subscription_id.is_not(None), Reminder.due_at, Reminder.id)
+        .limit(_SHOWN_REMINDERS)
+    )
+    return list(await session.scalars(query))
+
+
+async def default_reminders_to_come(session: AsyncSession, event_id: int) -> list[Reminder]:
+    """Return the event's unfired default reminders, by instant."""
+    coming = await reminders_to_come(session, event_id)
+    return [row for row in coming if row.subscription_id is None]
+
+
+@dataclass(frozen=True)
+class PersonalReminders:
+    """Counts of pending personal reminders and their subscribers, and when the next one is due."""
+
+    reminders: int
+    people: int
+    next_at: datetime | None
+
+
+async def personal_reminders(session: AsyncSession, event_id: int) -> PersonalReminders:
+    people = func.count(Reminder.subscription_id.distinct())
+    query = select(func.count(), people, func.min(Reminder.due_at)).where(
+        Reminder.event_id == event_id, Reminder.subscription_id.is_not(None), *_is_to_come()
+    )
+    return PersonalReminders(*(await session.execute(query)).one())
+
+
+async def missed_reminders(session: AsyncSession, event_id: int, limit: int) -> list[Reminder]:
+    """Return the event's reminders that expired unsent, newest first."""
+    query = select(Reminder).where(
+        Reminder.event_id == event_id,
+        Reminder.removed_at.is_(None),
+        Reminder.expired_at.is_not(None),
+    )
+    return list(await session.scalars(query.order_by(Reminder.due_at.desc()).limit(limit)))
+
+
+def _is_to_come() -> Sequence[ColumnElement[bool]]:
+    return (
+        Reminder.removed_at.is_(None),
+        Reminder.fired_at.is_(None),
+        Reminder.expired_at.is_(None),
+    )

@@ -1,4 +1,4 @@
-"""Temporal schedules of reminders: one action each, in UTC (DESIGN 6)."""
+"""Temporal schedules of reminders: one action each, in UTC (docs/architecture.md#reminders)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from soonish.kit.schemas import as_z
 from soonish.workflow_types import ReminderInput
 
 WORKFLOW = "ReminderWorkflow"
-MIN_CATCHUP = timedelta(seconds=10)  # the least that Temporal accepts
-SOON = timedelta(seconds=2)  # nearer than this a schedule may miss its own instant
+MIN_CATCHUP = timedelta(seconds=10)  # the minimum Temporal accepts
+SOON = timedelta(seconds=2)  # closer than this, a schedule may miss its own instant
 
 
 def input_of(reminder: Reminder) -> ReminderInput:
@@ -46,7 +46,7 @@ def input_of(reminder: Reminder) -> ReminderInput:
 
 
 async def arm(client: Client, reminder: Reminder, task_queue: str, now: datetime) -> None:
-    """Make or move the reminder's schedule; one that is due at once is started by hand too."""
+    """Create or move the reminder's schedule; also start it directly if it is due at once."""
     schedule = _schedule(reminder, task_queue, now)
     try:
         await client.create_schedule(reminder.schedule_id, schedule, rpc_timeout=RPC_TIMEOUT)
@@ -76,7 +76,7 @@ async def start_now(
 
 
 async def delete(client: Client, schedule_id: str) -> None:
-    """Remove a schedule; one that is not there is as good as removed."""
+    """Delete a schedule, if it exists."""
     try:
         await client.get_schedule_handle(schedule_id).delete(rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
@@ -129,5 +129,5 @@ def _countdown(reminder: Reminder) -> ScheduleSpec:
 
 
 def _ceil(instant: datetime) -> datetime:
-    """Schedules know whole seconds; none may be early."""
+    """Round up: schedules have whole seconds, and none may fire early."""
     return datetime.fromtimestamp(math.ceil(instant.timestamp()), UTC)

@@ -1,4 +1,4 @@
-"""What the API takes and tells about reminders (CONTRACT, HTTP API)."""
+"""Request and response schemas of reminders."""
 
 from __future__ import annotations
 

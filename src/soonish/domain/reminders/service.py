@@ -1,6 +1,7 @@
-"""Rules of reminders: which rows there are, what a subscriber chooses, remind-mes (DESIGN 6).
+"""The rules of reminders: stored rows, subscribers' choices, remind-mes.
 
-The rows say what should be armed; `sync_reminders` makes Temporal's schedules match them.
+The rows describe the wanted state; `sync_reminders` makes Temporal's schedules match.
+See docs/architecture.md#reminders.
 """
 
 from __future__ import annotations
@@ -31,16 +32,18 @@ from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
 
-MAX_REMIND_MES = 100  # waiting ones of one subscription: each costs a workflow
+MAX_REMIND_MES = 100  # pending ones per subscription: each costs a workflow
 SHORTEST, LONGEST = timedelta(seconds=60), timedelta(seconds=31_536_000)
-_ON_ITS_WAY = timedelta(seconds=1)  # what an instant may have aged since the client computed it
+_ON_ITS_WAY = timedelta(seconds=1)  # how old a client's computed instant may be on arrival
 
 
 async def plan_event(
     session: AsyncSession, event: Event, now: datetime, default_offsets: Iterable[int]
 ) -> bool:
-    """Make, move and remove the event's default reminders (seconds before the start), and
-    re-anchor the personal ones. True if anything changed. Hold the event's row FOR UPDATE."""
+    """Update the event's default reminders (seconds before the start) and re-anchor personal ones.
+
+    Return True if anything changed. The caller holds the event's row FOR UPDATE.
+    """
     wanted = wanted_defaults(event, default_offsets)
     of_event = Reminder.event_id == event.id
     changed = await _make_match(session, event, wanted, now, of_event & _is_default())
@@ -52,7 +55,8 @@ async def plan_event(
 async def plan_subscription(
     session: AsyncSession, event: Event, subscription: Subscription, now: datetime
 ) -> bool:
-    """Make one subscription's own reminders match what it chose; True if anything changed."""
+    """Update one subscription's personal reminders to its choice; return True if anything
+    changed."""
     is_served = subscription.ended_at is None and subscription.status == ACTIVE
     wanted = wanted_personal(event, ReminderChoice.of(subscription), now) if is_served else []
     own = Reminder.subscription_id == subscription.id
@@ -60,15 +64,17 @@ async def plan_subscription(
 
 
 async def drop_subscription(session: AsyncSession, subscription_id: int) -> None:
-    """Take away the reminders and remind-mes of a subscription that ends; the caller wakes the
-    event's workflow, which deletes the schedules."""
+    """Remove the reminders and remind-mes of an ending subscription.
+
+    The caller wakes the event's workflow, which deletes the schedules.
+    """
     now = utc_now()
     await _cancel_remind_mes(session, RemindMe.subscription_id == subscription_id, now=now)
     await queries.mark_removed(session, Reminder.subscription_id == subscription_id, now=now)
 
 
 async def drop_event(session: AsyncSession, event_id: int) -> None:
-    """Take away all reminders and remind-mes of an event that is cancelled."""
+    """Remove all reminders and remind-mes of a cancelled event."""
     now = utc_now()
     own = select(Subscription.id).where(Subscription.event_id == event_id)
     await _cancel_remind_mes(session, RemindMe.subscription_id.in_(own), now=now)
@@ -100,8 +106,11 @@ async def _cancel_remind_mes(
     return ids
 
 
-async def own_preferences(session: AsyncSession, event_id: int, user: User) -> Subscription:
-    """The user's subscription, which holds the choice. NotFound `not_subscribed` without one."""
+async def get_preferences(session: AsyncSession, event_id: int, user: User) -> Subscription:
+    """Return the user's subscription with its choice.
+
+    Raise NotFound `not_subscribed` without one.
+    """
     return await require_own_subscription(session, event_id, user)
 
 
@@ -110,7 +119,7 @@ async def set_preferences(
 ) -> Subscription:
     """Replace the user's choice of reminders for an event.
 
-    NotFound without a subscription, Conflict for an event that is over or cancelled,
+    Raise NotFound without a subscription, Conflict for an event that is over or cancelled,
     InvalidInput for offsets before the end of an event without an end.
     """
     event = await require_visible(session, event_id, user, lock="share")
@@ -132,10 +141,10 @@ async def set_preferences(
 async def add_remind_me(
     session: AsyncSession, event_id: int, user: User, wanted: RemindMeInput, now: datetime
 ) -> RemindMe:
-    """One extra reminder for the user, 60 s to one year ahead.
+    """Add one extra reminder for the user, 60 s to one year ahead.
 
-    NotFound without a subscription, Conflict for an event that is over or cancelled and for more
-    than MAX_REMIND_MES that wait, InvalidInput for an instant too near or too far.
+    Raise NotFound without a subscription, Conflict for an event that is over or cancelled or with
+    MAX_REMIND_MES pending, InvalidInput for an instant too near or too far.
     """
     event = await require_visible(session, event_id, user, lock="share")
     subscription = await require_own_subscription(session, event_id, user, lock=True)
@@ -171,16 +180,19 @@ async def waiting_remind_mes(
     limit: int,
     after: tuple[datetime, int] | None = None,
 ) -> Sequence[RemindMe]:
-    """The user's remind-mes to come, soonest first. NotFound without a subscription."""
-    subscription = await own_preferences(session, event_id, user)
+    """Return the user's pending remind-mes, soonest first.
+
+    Raise NotFound without a subscription.
+    """
+    subscription = await get_preferences(session, event_id, user)
     return await queries.waiting_remind_mes(session, subscription.id, limit, after)
 
 
 async def cancel_remind_me(
     session: AsyncSession, event_id: int, user: User, remind_me_id: int, now: datetime
 ) -> None:
-    """Cancel one of the user's remind-mes. NotFound for any other, also one that was sent."""
-    subscription = await own_preferences(session, event_id, user)
+    """Cancel one of the user's remind-mes. Raise NotFound for any other, also one that was sent."""
+    subscription = await get_preferences(session, event_id, user)
     own = (RemindMe.id == remind_me_id) & (RemindMe.subscription_id == subscription.id)
     if not await _cancel_remind_mes(session, own, now=now):
         raise NotFound("There is no such reminder.")

@@ -1,7 +1,7 @@
-"""What is kept for how long: a rule for each kind of row, in the order they are applied.
+"""Retention rules: one per kind of row, in the order they are applied.
 
-Each says which rows are too old. What the rows of another table hang on goes before them, so that
-no transaction takes a whole event with it (DESIGN 3).
+Each rule selects the rows that are too old. Dependent rows go first, so that no transaction deletes
+a whole event at once (docs/architecture.md#sqlite).
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.subscriptions import Subscription
 
 Condition = Callable[[datetime], ColumnElement[bool]]
-LATE = timedelta(hours=1)  # what its own workflow should have removed is left to it for so long
+LATE = timedelta(hours=1)  # how long rows are left to the workflow that should remove them
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Rows of `table` for which `is_old(before)` is true may go; `setting` says how long they
-    stay, in days (0: for ever). Without a setting it is a net under what should not be there."""
+    """Rows of `table` matching `is_old(before)` may go after `setting` days (0: keep forever).
+
+    Without a setting the rule is a safety net for rows that should not exist.
+    """
 
     name: str
     table: type[Any]
@@ -48,7 +50,7 @@ class Rule:
 
 
 def _event_is_old(before: datetime) -> ColumnElement[bool]:
-    """Over or cancelled since then, and its workflow has nothing more to do."""
+    """Match events that ended or were cancelled before then and whose workflow has completed."""
     over = func.coalesce(Event.end_date, Event.start_date) < before
     return and_(Event.completed_at.is_not(None), or_(over, Event.cancelled_at < before))
 
@@ -100,15 +102,15 @@ def _invitation_is_old(before: datetime) -> ColumnElement[bool]:
 
 
 def _outbox_row_is_old(before: datetime) -> ColumnElement[bool]:
-    """One with an error was put aside: it stays until it is tried again, or its stream is gone."""
+    """Match done rows; failed ones stay until they are retried or their stream is gone."""
     return and_(OutboxRow.done_at < before, OutboxRow.error.is_(None))
 
 
 def _address_is_left(before: datetime) -> ColumnElement[bool]:
-    """Nobody's account, not deactivated, and nothing of anybody leads to it any more.
+    """Match users without an account whom nothing refers to any more.
 
-    That is an address which subscribed to events that are gone, and the row of somebody erased.
-    One that was merged stays while links in its mails act on its heir's subscriptions.
+    These are addresses that subscribed to deleted events, and rows of erased people. A merged
+    address stays while links in its mails act on the subscriptions of its new account.
     """
     nobody = and_(
         User.is_verified.is_(False),
@@ -142,7 +144,7 @@ def _address_is_left(before: datetime) -> ColumnElement[bool]:
 
 
 def _channel_is_left(before: datetime) -> ColumnElement[bool]:
-    """Of somebody erased: its row was only there for a ledger that is gone."""
+    """Match channels of erased people, kept only for ledger rows that are gone by now."""
     return and_(
         Integration.deleted_at < before,
         exists().where(User.id == Integration.user_id, User.erased_at.is_not(None)),

@@ -1,4 +1,4 @@
-"""Removing what is too old, a bounded batch in a transaction of its own at a time."""
+"""Delete rows that are too old, in bounded batches with a transaction each."""
 
 from __future__ import annotations
 
@@ -18,47 +18,48 @@ from soonish.infra.db.models.accounts import Registration
 from soonish.infra.db.session import Database
 from soonish.infra.db.sql import id_list
 
-BATCH = 500  # rows of one transaction
-BATCHES = 40  # of one turn, so that an activity takes seconds
-PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not take fair turns (DESIGN 3)
+BATCH = 500  # rows per transaction
+BATCHES = 40  # per run, so that an activity takes seconds
+PAUSE_SECONDS = 0.02  # between transactions: SQLite's writers do not queue fairly
 
 
 @dataclass(frozen=True)
-class Due:
-    """How many rows a rule would remove now; `days` is its setting, None where it has none."""
+class DueCount:
+    """The number of rows a rule would remove now; `days` is its setting, None without one."""
 
     rule: str
     days: float | None
     rows: int
 
 
-def limit_of(rule: Rule, settings: Settings, now: datetime) -> datetime | None:
-    """Rows older than this go; None where the setting keeps them for ever."""
+def cutoff(rule: Rule, settings: Settings, now: datetime) -> datetime | None:
+    """Return the instant before which rows are too old; None if they are kept forever."""
     if rule.setting is None:
         return now
     days: float = getattr(settings, rule.setting)
     return now - timedelta(days=days) if days else None
 
 
-async def due(db: Database, settings: Settings, now: datetime) -> list[Due]:
-    """What would go at this moment. What only the going of others sets free is not counted."""
+async def count_due(db: Database, settings: Settings, now: datetime) -> list[DueCount]:
+    """Count the rows to remove now, without those that only become removable by that."""
     return [await _due(db, settings, rule, now) for rule in RULES]
 
 
-async def _due(db: Database, settings: Settings, rule: Rule, now: datetime) -> Due:
-    before = limit_of(rule, settings, now)
+async def _due(db: Database, settings: Settings, rule: Rule, now: datetime) -> DueCount:
+    before = cutoff(rule, settings, now)
     days = getattr(settings, rule.setting) if rule.setting else None
     if before is None:
-        return Due(rule.name, days, 0)
+        return DueCount(rule.name, days, 0)
     async with db.read() as session:
         old = rule.ids(before).order_by(None).subquery()
         rows = await session.scalar(select(func.count()).select_from(old))
-    return Due(rule.name, days, rows or 0)
+    return DueCount(rule.name, days, rows or 0)
 
 
 async def remove(db: Database, settings: Settings, rule: Rule, now: datetime) -> tuple[int, bool]:
-    """One turn: how many rows went, and whether there may be more."""
-    before = limit_of(rule, settings, now)
+    """Remove up to BATCHES batches; return how many rows were removed and whether more may be
+    left."""
+    before = cutoff(rule, settings, now)
     removed = 0
     if before is None:
         return 0, False
@@ -70,7 +71,7 @@ async def remove(db: Database, settings: Settings, rule: Rule, now: datetime) ->
             gone = await _remove(session, rule, ids, before)
         removed += gone
         await asyncio.sleep(PAUSE_SECONDS)
-        if not gone:  # somebody holds on to them: the next run looks again
+        if not gone:  # still referenced: the next run tries again
             return removed, False
     return removed, True
 
@@ -81,7 +82,7 @@ async def _oldest(db: Database, rule: Rule, before: datetime) -> Sequence[int]:
 
 
 async def _remove(session: AsyncSession, rule: Rule, ids: Sequence[int], before: datetime) -> int:
-    """They must be too old still: somebody may have come back to one since."""
+    """Delete those of the rows that are still too old: one may have been used again since."""
     if rule.table is Registration and rule.setting is None:
         return await _end_registrations(session, ids)
     which = rule.table.id.in_(id_list(session, ids)) & rule.is_old(before)
@@ -91,9 +92,10 @@ async def _remove(session: AsyncSession, rule: Rule, ids: Sequence[int], before:
 
 
 async def _end_registrations(session: AsyncSession, ids: Sequence[int]) -> int:
-    """As their own workflows do: the user goes only if nothing else needs them."""
+    """End the registrations as their workflows do: the user goes only if nothing else needs
+    them."""
     query = select(Registration.workflow_id).where(Registration.id.in_(id_list(session, ids)))
     found = (await session.scalars(query)).all()
     for workflow_id in found:
-        await registration.check(session, workflow_id)
+        await registration.expire_if_due(session, workflow_id)
     return len(found)

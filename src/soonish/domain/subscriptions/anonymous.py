@@ -1,4 +1,4 @@
-"""Subscribe an address that may be anybody's, on the word of whoever typed it."""
+"""Subscribe an address on an anonymous request: anybody can type it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from soonish.infra.rate_limits.limits import SUBSCRIBE, Meter
 
 @dataclass(frozen=True)
 class AnonymousRequest:
-    """The address to subscribe to an event. `locale` is kept as the language of its mails, unless
-    it has one or is an account's; `invitation` is the token of one to a private event."""
+    """A request to subscribe an address to an event.
+
+    `locale` becomes the language of its mails, unless the address has one or belongs to an account.
+    A private event requires an `invitation` token, and may require approval after that.
+    """
 
     event_id: int
     address: str
@@ -32,7 +35,7 @@ class AnonymousRequest:
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks for an address that may be anybody's: only the client can be held to limits."""
+    """The client that sends anonymous requests, with the meter of its limits."""
 
     meter: Meter
     client: str
@@ -41,10 +44,10 @@ class Asker:
 async def subscribe(
     db: Database, asker: Asker, wanted: AnonymousRequest, *, double_opt_in: bool
 ) -> str | None:
-    """As subscribe_address, in a transaction of its own and within the limits of who asks.
+    """Subscribe as subscribe_address does, in a transaction of its own and within the limits.
 
-    TooManyRequests beyond what a client may ask for. An address that has had enough mails is
-    subscribed all the same, and not mailed about it.
+    Raise TooManyRequests beyond the client's limit. An address that reached its limit of mails is
+    subscribed without being mailed.
     """
     await asker.meter.require(SUBSCRIBE, asker.client)
     wanted = replace(wanted, address=normalise(wanted.address))
@@ -63,18 +66,15 @@ async def subscribe_address(
     double_opt_in: bool,
     muted: bool = False,
 ) -> str | None:
-    """Subscribe an address by service mail; nothing happens where it is subscribed already.
+    """Subscribe an address by service mail; do nothing if it is subscribed already.
 
-    The status that a new subscription gets in the end, whether or not this one is new. `muted`:
-    the welcome, or the mail that asks, is in the ledger as suppressed and not sent, since the
-    address has had enough of them.
+    Return the status a new subscription would end up with, whether or not this one is new. With
+    `muted` the address has reached its mail limit: the welcome or confirmation request is in the
+    ledger as suppressed and not sent. With `double_opt_in` only a confirmation request is mailed at
+    first, account or not: anybody can type an address.
 
-    With `double_opt_in` it gets one mail that asks for confirmation, and nothing else before,
-    account or not: anybody can type an address. A private event takes the holder of an
-    invitation, one that needs approval after that.
-
-    NotFound for an event that is not to be seen, Conflict for one that is over or cancelled and
-    for an invitation that is used up, InvalidInput for what is no address.
+    Raise NotFound for an event that is not visible, Conflict for one that is over or cancelled or
+    for an invitation that is used up, InvalidInput for an invalid address.
     """
     token = wanted.invitation
     event = await require_visible(session, wanted.event_id, None, lock="share", invitation=token)
@@ -82,13 +82,13 @@ async def subscribe_address(
     admission = await admit(session, event, None, token)
     user = await find_or_create_by_address(session, wanted.address, wanted.name, wanted.locale)
     if user.deactivated_at is None:
-        begin = confirmation.ask if double_opt_in else start.begin
-        await begin(session, event, user.id, now, admission, muted=muted)
+        subscribe = confirmation.request_confirmation if double_opt_in else start.start_subscription
+        await subscribe(session, event, user.id, now, admission, muted=muted)
     return admission.status
 
 
 async def _has_had_enough(db: Database, meter: Meter, wanted: AnonymousRequest) -> bool:
-    """Count the mail that this causes, if it does, by the address. Whether it must not be sent."""
+    """Count the mail this request causes, if any; return True if it must not be sent."""
     if not meter.enabled:
         return False
     async with db.read() as session:

@@ -1,4 +1,4 @@
-"""Who waits for approval: the organizers of the event decide, and the asker is told."""
+"""Approval of subscriptions: the organizers decide, and the applicant is notified."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAIL_LIFETIME = timedelta(days=3)
 async def approve(
     session: AsyncSession, event_id: int, actor: User, subscription_id: int, now: datetime
 ) -> bool:
-    """As approve_one, for the event's organizers."""
+    """Approve a subscription as approve_one does, for the event's organizers."""
     event = await require_organizer(session, event_id, actor, lock="share")
     return await approve_one(session, event, actor, subscription_id, now)
 
@@ -33,26 +33,25 @@ async def approve(
 async def approve_one(
     session: AsyncSession, event: Event, actor: User, subscription_id: int, now: datetime
 ) -> bool:
-    """Make the subscription active and have it welcomed; False where it is active already.
+    """Activate the subscription and welcome its user; return False if it is active already.
 
-    The event is locked FOR SHARE. NotFound for a subscription that is not the event's or has
-    ended, Conflict where the event is over or cancelled.
+    The event is locked FOR SHARE. Raise NotFound for a subscription of another event or an ended
+    one, Conflict if the event is over or cancelled.
     """
     require_open(event, now)
     this = of_event(event, subscription_id)
     if await queries.approve(session, now, this) is None:
         await _require_active(session, this)
         return False
-    subscription = await queries.not_ended(session, subscription_id, lock=True)
+    subscription = await queries.find_current(session, subscription_id, lock=True)
     if subscription is not None:
         await reminders.plan_subscription(session, event, subscription, now)
     await announce(session, event, subscription_id, ACTIVE, now)
     record(
         session,
         "subscription.approve",
-        actor_id=actor.id,
-        object_type="subscription",
-        object_id=subscription_id,
+        actor.id,
+        on=("subscription", subscription_id),
         event_id=event.id,
     )
     return True
@@ -61,10 +60,10 @@ async def approve_one(
 async def reject(
     session: AsyncSession, event_id: int, actor: User, subscription_id: int, now: datetime
 ) -> bool:
-    """End the request and tell the asker; False where that was done already.
+    """Reject the request and notify the applicant; return False if it was rejected before.
 
-    NotFound for a subscription that is not the event's or has ended otherwise, Conflict
-    `already_approved` where it is active.
+    Raise NotFound for a subscription of another event or one that ended otherwise, Conflict
+    `already_approved` if it is active.
     """
     event = await require_organizer(session, event_id, actor, lock="share")
     this = of_event(event, subscription_id)

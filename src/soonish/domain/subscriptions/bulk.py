@@ -1,7 +1,7 @@
-"""Many subscriptions of an event at once: add addresses, approve, remove; a result for each row.
+"""Bulk changes to an event's subscriptions: add, approve or remove, with a result for each row.
 
-A row that cannot be done stops no other. The rows are done in batches, each a transaction of its
-own with a pause after it (DESIGN 3). All may be sent again: what is done already says so.
+A failing row stops no other. Each batch is a transaction of its own with a pause after it.
+Requests may be repeated: rows that are done already say so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,7 +29,7 @@ from soonish.infra.db.types import utc_now
 
 Action = Literal["add", "approve", "remove"]
 MAX_ROWS = 1000
-BATCH = 25  # rows of one transaction: well under half a second on SQLite
+BATCH = 25  # rows per transaction: well under half a second on SQLite
 PAUSE_SECONDS = 0.02
 
 _MESSAGES = {
@@ -47,7 +47,7 @@ _MESSAGES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One of the rows that are asked for: a subscription by `id`, or an address."""
+    """One requested row: a subscription by `id`, or an address."""
 
     index: int
     id: int | None = None
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a row; `outcome` is for programs, `message` for people."""
+    """The result of a row; `outcome` is for programs, `message` for people."""
 
     row: Row
     outcome: str
@@ -73,19 +73,19 @@ async def run(
     as_administrator: bool = False,
     allowance: MailAllowance | None = None,
 ) -> list[Result]:
-    """Do the rows for an organizer of the event, or an administrator; results in their order.
+    """Process the rows for an organizer or an administrator; return the results in order.
 
-    Each added address gets a mail that asks it to confirm, and nothing before; none where it had
-    enough of them, if there is an `allowance`. Errors as policy.require_in_charge; InvalidInput
-    for more than MAX_ROWS; Conflict where the event is over or cancelled and the action would
-    begin subscriptions.
+    Each added address is mailed a confirmation request first, unless the `allowance` says that it
+    reached its limit of mails. Raise as policy.require_organizer_or_admin; InvalidInput for more
+    than MAX_ROWS; Conflict if the event is over or cancelled and the action would start
+    subscriptions.
     """
     if len(rows) > MAX_ROWS:
         raise InvalidInput("body", f"has more than {MAX_ROWS} rows")
     muted: Collection[str] = ()
     if allowance is not None and action == "add":
         async with db.read() as session:  # only what organizers write is counted
-            await policy.require_in_charge(
+            await policy.require_organizer_or_admin(
                 session, event_id, actor, as_administrator=as_administrator
             )
         muted = await allowance.take([one.email for one in rows if one.email])
@@ -94,7 +94,7 @@ async def run(
         if start:
             await asyncio.sleep(PAUSE_SECONDS)
         async with db.write() as session:
-            event = await policy.require_in_charge(
+            event = await policy.require_organizer_or_admin(
                 session, event_id, actor, as_administrator=as_administrator, lock="share"
             )
             batch = rows[start : start + BATCH]
@@ -113,15 +113,9 @@ async def _batch(
     if action != "remove":
         policy.require_open(event, utc_now())
     results = [await _result(session, event, actor, action, row, muted) for row in rows]
-    record(
-        session,
-        "subscription.bulk",
-        actor_id=actor.id,
-        object_type="event",
-        object_id=event.id,
-        event_id=event.id,
-        details={"action": action, **Counter(one.outcome for one in results)},
-    )
+    details: dict[str, Any] = {"action": action, **Counter(one.outcome for one in results)}
+    on = ("event", event.id)
+    record(session, "subscription.bulk", actor.id, on=on, event_id=event.id, **details)
     return results
 
 
@@ -157,12 +151,14 @@ async def _add(session: AsyncSession, event: Event, row: Row, muted: Collection[
     user = await find_or_create_by_address(session, row.email)
     if not is_live(user):
         return "not_possible"
-    present = await subscription_queries.own(session, event.id, user.id)
+    present = await subscription_queries.find_own(session, event.id, user.id)
     if present is not None:
         return "subscribed_already" if present.status == ACTIVE else "waits_for_approval"
-    let_in = policy.Admission(ACTIVE)
+    admission = policy.Admission(ACTIVE)
     is_muted = user.email_fingerprint in muted
-    asked = await confirmation.ask(session, event, user.id, utc_now(), let_in, muted=is_muted)
+    asked = await confirmation.request_confirmation(
+        session, event, user.id, utc_now(), admission, muted=is_muted
+    )
     return "asked" if asked else "asked_already"
 
 
@@ -182,7 +178,7 @@ async def _subscription_id(session: AsyncSession, event: Event, row: Row) -> int
     if row.id is not None:
         return row.id
     user = await find_by_address(session, normalise(row.email or ""))
-    found = await subscription_queries.own(session, event.id, user.id) if user else None
+    found = await subscription_queries.find_own(session, event.id, user.id) if user else None
     if found is None:
         raise NotFound
     return found.id

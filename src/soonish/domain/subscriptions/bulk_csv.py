@@ -1,4 +1,4 @@
-"""Rows of many subscriptions from text that a spreadsheet or a person wrote."""
+"""Read the rows of a bulk change from CSV."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ _ID_COLUMNS, _EMAIL_COLUMNS = ("id", "subscription_id"), ("email", "address", "e
 
 
 def read_csv(body: bytes) -> list[Row]:
-    """A row per line with something in it, by its `id` or `email` column; without a header the
-    first column is either. Separated by commas, semicolons or tabs; UTF-8."""
+    """Return a row per non-empty line of UTF-8 text, by its `id` or `email` column.
+
+    Without a header the first column is either. Commas, semicolons and tabs separate columns.
+    """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""ANONYMOUS_OPT_IN=double: an address is asked by mail before it is subscribed."""
+"""Double opt-in: an address confirms by mail before it is subscribed (ANONYMOUS_OPT_IN=double)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIFETIME = LIFETIMES[Purpose.CONFIRM_SUBSCRIPTION]
 PAUSE = timedelta(hours=1)  # between two mails about one subscription
 
 
-async def ask(
+async def request_confirmation(
     session: AsyncSession,
     event: Event,
     user_id: int,
@@ -34,11 +34,12 @@ async def ask(
     *,
     muted: bool = False,
 ) -> bool:
-    """Make a subscription that waits for its confirmation, and mail the user for that.
+    """Create a subscription that awaits confirmation and mail the request; return whether one is
+    mailed.
 
-    Where one waits already it is another mail, at most one an hour; one that is active stays.
-    Whether there is a mail; one that is `muted` is in the ledger as suppressed, and not sent.
-    Conflict where the invitation is used up by now.
+    An existing request is mailed again at most once an hour; an active subscription stays as it is.
+    With `muted` the mail is in the ledger as suppressed and not sent. Raise Conflict if the
+    invitation has been used up.
     """
     admitted_as = None if event.is_public else admission.status
     subscription_id = await queries.insert_unless_there(
@@ -47,9 +48,9 @@ async def ask(
     if subscription_id is not None:
         await count_use(session, admission, now)
     else:
-        if admitted_as and await queries.let_in(session, event.id, user_id, admitted_as):
+        if admitted_as and await queries.set_admission(session, event.id, user_id, admitted_as):
             await count_use(session, admission, now)
-        subscription_id = await queries.ask_again(session, event.id, user_id, now, PAUSE)
+        subscription_id = await queries.repeat_request(session, event.id, user_id, now, PAUSE)
     if subscription_id is None:
         return False
     await _mail(session, event, user_id, subscription_id, now, muted=muted)
@@ -57,7 +58,7 @@ async def ask(
 
 
 def asked_or_active(now: datetime) -> ColumnElement[bool]:
-    """Subscriptions about which asking again sends no mail."""
+    """Return the condition for subscriptions for which another request sends no mail."""
     was_asked = Subscription.created_at > now - PAUSE
     return and_(
         Subscription.ended_at.is_(None), or_(subscription_queries.is_confirmed(), was_asked)
@@ -89,16 +90,16 @@ async def _mail(
     )
 
 
-async def subject(
+async def find_by_token(
     session: AsyncSession, token: str, *, lock: bool = False
 ) -> tuple[Event, Subscription]:
-    """What a token confirms, the event FOR SHARE and the subscription FOR UPDATE if asked.
+    """Return the event and subscription a token confirms, FOR SHARE and FOR UPDATE if asked.
 
-    Raises Gone: unknown or expired, or the subscription has ended, or the event is not (or no
-    longer) for the subscriber to see. A used token still speaks for a subscription that lasts.
+    Raise Gone if the token is unknown or expired, the subscription has ended, or the event is not
+    (or no longer) visible to the subscriber. A used token stays valid while its subscription lasts.
     """
     row = await tokens.find_even_used(session, (Purpose.CONFIRM_SUBSCRIPTION,), token)
-    waiting = await queries.not_ended(session, row.subscription_id or 0)
+    waiting = await queries.find_current(session, row.subscription_id or 0)
     user = waiting and await session.get(User, waiting.user_id)
     if waiting is None or user is None or not is_live(user):
         raise Gone
@@ -106,20 +107,20 @@ async def subject(
         event = await require_confirmable(session, waiting, user, lock="share" if lock else None)
     except NotFound:
         raise Gone from None
-    subscription = await queries.not_ended(session, waiting.id, lock=lock)
+    subscription = await queries.find_current(session, waiting.id, lock=lock)
     if subscription is None:
         raise Gone
     return event, subscription
 
 
 async def confirm(session: AsyncSession, token: str, now: datetime) -> tuple[Event, str]:
-    """Make the token's subscription active (or have it wait for approval, where its invitation
-    says so), and only now announce it; the event and the status, for the page.
+    """Confirm the token's subscription and announce it; return its event and new status.
 
-    The same again does nothing while the subscription lasts. Gone as `subject`; Conflict where
-    the event is over or cancelled.
+    It becomes active, or awaits approval if its invitation requires that. Repeating it does nothing
+    while the subscription lasts. Raise Gone as `find_by_token` does, Conflict if the event is over
+    or cancelled.
     """
-    event, subscription = await subject(session, token, lock=True)
+    event, subscription = await find_by_token(session, token, lock=True)
     if subscription.status == PENDING_CONFIRMATION:
         require_open(event, now)
         status = ACTIVE if event.is_public else subscription.admitted_as or ACTIVE

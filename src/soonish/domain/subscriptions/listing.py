@@ -1,4 +1,4 @@
-"""An event's subscribers as its organizers see them, and a user's subscriptions."""
+"""An event's subscribers for its organizers, and a user's subscriptions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.config import Settings
-from soonish.delivery.ledger.routing import targets_select
+from soonish.delivery.ledger.routing import select_targets
 from soonish.domain.access import policy
-from soonish.domain.access.subscription_queries import is_confirmed, own
+from soonish.domain.access.subscription_queries import find_own, is_confirmed
 from soonish.domain.events.queries import details
 from soonish.domain.events.schemas import EventOut
 from soonish.domain.subscriptions import queries
@@ -25,14 +25,17 @@ from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.subscriptions import ACTIVE, PENDING_APPROVAL, Subscription
 from soonish.infra.db.sql import id_list
-from soonish.kit.paging import id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 
 @dataclass(frozen=True)
 class SubscriberFilter:
-    """What a list is narrowed to. `query` is looked for in names and compared with whole
-    addresses; only those among the subscription `ids`, where they are given."""
+    """Filters of a list of subscribers.
+
+    `ids` restricts the result to these subscriptions. `query` is searched in names and compared
+    with whole addresses.
+    """
 
     query: str = ""
     status: str | None = None
@@ -49,23 +52,25 @@ async def subscribers(
     cursor: str | None = None,
     as_administrator: bool = False,
 ) -> Page[SubscriberOut]:
-    """A page of the event's subscribers, newest first, with addresses in full; for its organizers,
-    or of anybody's event for an administrator."""
-    event = await policy.require_in_charge(
+    """Return a page of the event's subscribers with full addresses, newest first.
+
+    Only its organizers may read it, and administrators. Raise as policy.require_organizer_or_admin.
+    """
+    event = await policy.require_organizer_or_admin(
         session, event_id, user, as_administrator=as_administrator
     )
     conditions = _conditions(session, event, wanted)
     if (before := id_cursor(cursor)) is not None:
         conditions.append(Subscription.id < before)
     found = await _select(session, limit + 1, *conditions)
-    following = encode_cursor(found[limit - 1].id) if len(found) > limit else None
-    return Page(items=found[:limit], next_cursor=following)
+    shown, following = page(found, limit, lambda one: one.id)
+    return Page(items=shown, next_cursor=following)
 
 
 async def subscriber(
     session: AsyncSession, event_id: int, user: User, subscription_id: int
 ) -> SubscriberOut:
-    """One of them. NotFound for a subscription that is not this event's, or has ended."""
+    """Return one subscriber. Raise NotFound for a subscription of another event or an ended one."""
     event = await policy.require_organizer(session, event_id, user)
     found = await _select(session, 1, policy.of_event(event, subscription_id))
     if not found:
@@ -75,7 +80,7 @@ async def subscriber(
 
 @dataclass(frozen=True)
 class Recipients:
-    """People to write to: those that are `chosen`, and some `others` who match a search."""
+    """Possible recipients: the `chosen` ones, and some `others` who match a search."""
 
     chosen: list[SubscriberOut]
     others: list[SubscriberOut]
@@ -84,7 +89,7 @@ class Recipients:
 async def recipients(
     session: AsyncSession, event_id: int, user: User, ids: Collection[int], query: str, most: int
 ) -> Recipients:
-    """The subscriptions with these ids, and up to `most` active ones; for the organizers."""
+    """Return the subscriptions with these ids and up to `most` active ones, for organizers."""
     event = await policy.require_organizer(session, event_id, user)
     these = _conditions(session, event, SubscriberFilter(ids=ids))
     chosen = await _select(session, len(ids), *these) if ids else []
@@ -110,8 +115,7 @@ def _conditions(
 async def _select(
     session: AsyncSession, limit: int, *conditions: ColumnElement[bool]
 ) -> list[SubscriberOut]:
-    """Confirmed subscriptions with name, address and the kinds of channels they reach, newest
-    first."""
+    """Return confirmed subscriptions with name, address and kinds of channels, newest first."""
     query = (
         select(Subscription, User.name, User.email)
         .join(User, User.id == Subscription.user_id)
@@ -135,7 +139,7 @@ async def _select(
 
 
 async def _kinds(session: AsyncSession, subscription_ids: list[int]) -> dict[int, list[str]]:
-    reached = targets_select(Subscription.id.in_(subscription_ids)).subquery()
+    reached = select_targets(Subscription.id.in_(subscription_ids)).subquery()
     query = (
         select(reached.c.subscription_id, func.coalesce(Integration.kind, reached.c.target_key))
         .join(Integration, Integration.id == reached.c.integration_id, isouter=True)
@@ -149,7 +153,7 @@ async def _kinds(session: AsyncSession, subscription_ids: list[int]) -> dict[int
 
 
 async def count_waiting(session: AsyncSession, event_id: int, user: User) -> int:
-    """How many subscriptions of the event wait for its organizers."""
+    """Return the number of subscriptions awaiting approval, for the event's organizers."""
     event = await policy.require_organizer(session, event_id, user)
     query = select(func.count()).where(
         Subscription.event_id == event.id,
@@ -162,7 +166,7 @@ async def count_waiting(session: AsyncSession, event_id: int, user: User) -> int
 async def of_user(
     session: AsyncSession, user: User, settings: Settings, *, limit: int, cursor: str | None = None
 ) -> Page[OwnSubscription]:
-    """A page of the user's subscriptions that have not ended, with their events, newest first."""
+    """Return a page of the user's current subscriptions with their events, newest first."""
     query = (
         select(Subscription, Event)
         .join(Event, Event.id == Subscription.event_id)
@@ -172,8 +176,8 @@ async def of_user(
         query = query.where(Subscription.id < before)
     found = await session.execute(query.order_by(Subscription.id.desc()).limit(limit + 1))
     rows = [(subscription, event) for subscription, event in found]
-    items = await _own_out(session, rows[:limit], settings)
-    following = encode_cursor(items[-1].subscription_id) if len(rows) > limit else None
+    shown, following = page(rows, limit, lambda row: row[0].id)
+    items = await _own_out(session, shown, settings)
     return Page(items=items, next_cursor=following)
 
 
@@ -194,14 +198,13 @@ async def _own_out(
     ]
 
 
-async def active_of(session: AsyncSession, event_id: int, address: str) -> int | None:
-    """The id of this address's subscription to the event that has not ended, if there is one
-    that need not be confirmed.
+async def find_current_id(session: AsyncSession, event_id: int, address: str) -> int | None:
+    """Return the id of the address's current, confirmed subscription to the event, or None.
 
-    Raises InvalidInput for what is no address.
+    Raise InvalidInput for an invalid address.
     """
     user = await find_by_address(session, normalise(address))
     if user is None:
         return None
-    found = await own(session, event_id, user.id)
+    found = await find_own(session, event_id, user.id)
     return found.id if found else None

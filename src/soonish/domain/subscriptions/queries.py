@@ -1,4 +1,4 @@
-"""SQL of the subscriptions API: one's own, an event's list, selectors."""
+"""SQL of subscriptions: state changes, lookups and selectors."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from soonish.infra.db.sql import core_insert, insert, is_sqlite
 from soonish.infra.db.types import UtcDateTime
 
 
-async def not_ended(
+async def find_current(
     session: AsyncSession, subscription_id: int, *, lock: bool = False
 ) -> Subscription | None:
-    """The subscription, whatever it waits for, FOR UPDATE if asked."""
+    """Return the subscription unless it has ended, whatever its status, FOR UPDATE if asked."""
     query = select(Subscription).where(
         Subscription.id == subscription_id, Subscription.ended_at.is_(None)
     )
@@ -43,7 +43,7 @@ def _is_waiting() -> ColumnElement[bool]:
 
 
 async def exists(session: AsyncSession, which: ColumnElement[bool]) -> bool:
-    """Whether there is such a subscription, ended or not."""
+    """Return True if such a subscription exists, ended or not."""
     return (
         await session.scalars(select(Subscription.id).where(which).limit(1))
     ).first() is not None
@@ -57,7 +57,7 @@ async def insert_unless_there(
     status: str = ACTIVE,
     admitted_as: str | None = None,
 ) -> int | None:
-    """Make a subscription; its id, or None where the user has one that has not ended."""
+    """Create a subscription; return its id, or None if the user has a current one."""
     row = {
         "p_event_id": event_id,
         "p_user_id": user_id,
@@ -83,22 +83,23 @@ def _inserting(*, sqlite: bool) -> ReturningInsert[int]:
 async def confirm(
     session: AsyncSession, now: datetime, which: ColumnElement[bool], status: str = ACTIVE
 ) -> int | None:
-    """Give this status to the subscription that waits for its confirmation; its id, None without
-    one."""
+    """Give the unconfirmed subscription this status; return its id, or None without one."""
     return await _change(session, and_(which, _is_waiting()), status=status, created_at=now)
 
 
 async def approve(session: AsyncSession, now: datetime, which: ColumnElement[bool]) -> int | None:
-    """Make the subscription active that waits for approval; its id, None without one."""
+    """Activate the subscription that awaits approval; return its id, or None without one."""
     waiting = and_(which, Subscription.ended_at.is_(None), Subscription.status == PENDING_APPROVAL)
     return await _change(session, waiting, status=ACTIVE, created_at=now)
 
 
-async def let_in(
+async def set_admission(
     session: AsyncSession, event_id: int, user_id: int, admitted_as: str
 ) -> int | None:
-    """Note what the waiting subscription is to be once it is confirmed; its id, None where there
-    is none, or one that was let in already as this or as `active`."""
+    """Set the status the unconfirmed subscription gets once confirmed; return its id.
+
+    Return None without one, or if it was admitted with this status or `active` already.
+    """
     changes = and_(
         Subscription.event_id == event_id,
         Subscription.user_id == user_id,
@@ -108,11 +109,13 @@ async def let_in(
     return await _change(session, changes, admitted_as=admitted_as)
 
 
-async def ask_again(
+async def repeat_request(
     session: AsyncSession, event_id: int, user_id: int, now: datetime, pause: timedelta
 ) -> int | None:
-    """Note that the waiting subscription is asked for again; its id, None without one or where
-    that was less than `pause` ago."""
+    """Record another confirmation request for the unconfirmed subscription; return its id.
+
+    Return None without one, or if the last request is less than `pause` ago.
+    """
     due = and_(
         Subscription.event_id == event_id,
         Subscription.user_id == user_id,
@@ -133,8 +136,8 @@ async def _change(session: AsyncSession, which: ColumnElement[bool], **values: A
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A subscription that has just ended, and its event with its workflow."""
+class EndedSubscription:
+    """A subscription that has just ended, with its event and workflow."""
 
     subscription_id: int
     event_id: int
@@ -145,8 +148,8 @@ class Ended:
 
 async def end(
     session: AsyncSession, reason: str, now: datetime, which: ColumnElement[bool]
-) -> Ended | None:
-    """End the one subscription that meets the condition. None if it had ended before."""
+) -> EndedSubscription | None:
+    """End the one matching subscription; return None if it had ended before."""
     query = (
         update(Subscription)
         .where(which, Subscription.ended_at.is_(None))
@@ -162,7 +165,7 @@ async def end(
     subscription_id, event_id, user_id, status = ended
     workflow = select(Event.temporal_workflow_id).where(Event.id == event_id)
     stream = (await session.scalars(workflow)).one()
-    return Ended(subscription_id, event_id, user_id, status, stream)
+    return EndedSubscription(subscription_id, event_id, user_id, status, stream)
 
 
 async def event_and_user(
@@ -175,7 +178,7 @@ async def event_and_user(
 async def selectors_of(
     session: AsyncSession, subscription_ids: Iterable[int]
 ) -> dict[int, list[SubscriptionSelector]]:
-    """The selectors of each subscription, oldest first."""
+    """Return the selectors of each subscription, oldest first."""
     ids = list(subscription_ids)
     made: dict[int, list[SubscriptionSelector]] = {one: [] for one in ids}
     query = select(SubscriptionSelector).where(SubscriptionSelector.subscription_id.in_(ids))
@@ -187,7 +190,7 @@ async def selectors_of(
 async def add_selectors(
     session: AsyncSession, subscription_id: int, integration_ids: list[int], tags: list[str]
 ) -> None:
-    """Add what the subscription does not have yet."""
+    """Add the selectors the subscription does not have yet."""
     by_id = [{"integration_id": one, "tag": None} for one in integration_ids]
     by_tag = [{"integration_id": None, "tag": one} for one in tags]
     rows = [{"subscription_id": subscription_id, **one} for one in by_id + by_tag]
@@ -206,6 +209,6 @@ async def delete_selectors(
 
 
 async def channels_of(session: AsyncSession, user_id: int) -> Sequence[Integration]:
-    """The user's integrations, deleted ones too."""
+    """Return the user's integrations, including deleted ones."""
     query = select(Integration).where(Integration.user_id == user_id).order_by(Integration.id)
     return (await session.scalars(query)).all()

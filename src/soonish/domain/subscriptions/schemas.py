@@ -1,4 +1,4 @@
-"""What the API takes and tells about subscriptions (CONTRACT, HTTP API)."""
+"""Request and response schemas of subscriptions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 from soonish.domain.events.schemas import EventOut
 from soonish.kit.schemas import MAX_ID, Input, Instant, OneLine, Output, Tag, Text
 
-MAX_SELECTORS = 100  # of one request; a subscription may collect more
+MAX_SELECTORS = 100  # per request; a subscription may collect more
 
 
 def _each_once(values: list[int] | list[str]) -> list[int] | list[str]:
@@ -24,14 +24,15 @@ Invitation = Annotated[Text, StringConstraints(max_length=200)]
 
 
 class Selection(Input):
-    """Channels by id, and tags of channels (case does not matter)."""
+    """Channels by id, and channel tags (ignoring case)."""
 
     integration_ids: IntegrationIds = Field(default_factory=list[int])
     tags: Tags = Field(default_factory=list[str])
 
 
 class SubscribeInput(Selection):
-    """By `email` (anonymous, whoever asks), else by one's own channels; none: by service mail."""
+    """With `email` an anonymous subscription; otherwise one's own channels, or service mail without
+    any."""
 
     email: Annotated[Text, StringConstraints(max_length=320)] | None = None
     name: PersonName | None = None
@@ -106,7 +107,7 @@ class TokenInput(Input):
 
 
 class Confirmed(Output):
-    """`pending_approval` where an organizer decides about it now."""
+    """`pending_approval` if an organizer has to approve it."""
 
     status: Literal["active", "pending_approval"] = "active"
 

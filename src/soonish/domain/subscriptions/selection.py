@@ -1,4 +1,4 @@
-"""Judge a choice of channels and tags: its reach, whose they are, its warnings. Pure."""
+"""Validate a choice of channels and tags, and compute its reach and warnings. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from soonish.infra.db.models.subscriptions import SubscriptionSelector
 
 @dataclass(frozen=True)
 class SelectionReach:
-    """The channels that are reached, each address once; `address` where it goes by mail instead.
+    """The reached channels without duplicate addresses; `address` if it goes by mail instead.
 
-    `silent`: what is chosen and reaches nothing now, as people call it.
+    `silent`: names of chosen channels and tags that reach nothing now.
     """
 
     channels: list[Integration]
@@ -31,9 +31,9 @@ def reach(
     own: Iterable[Integration],
     address: str | None,
 ) -> SelectionReach:
-    """The rule of `routing.targets` for selectors that do not exist yet; foreign ids reach nothing.
+    """Return the reach of selectors that do not exist yet, by the rule of `routing.targets`.
 
-    `own` are the user's integrations, deleted ones may be among them.
+    `own` are the user's integrations, deleted ones included; foreign ids reach nothing.
     """
     present = [one for one in own if one.deleted_at is None]
     chosen = [SubscriptionSelector(integration_id=one, tag=None) for one in integration_ids]
@@ -78,10 +78,10 @@ def check_known(
         raise InvalidInput(errors=errors)
 
 
-def dropped(
+def selectors_to_remove(
     wanted: SelectionPatch, chosen: Iterable[SubscriptionSelector]
 ) -> list[SubscriptionSelector]:
-    """The selectors that a PATCH takes away."""
+    """Return the selectors a PATCH removes."""
     named = [
         one
         for one in chosen
@@ -93,7 +93,7 @@ def dropped(
 
 
 def warnings(chosen: Sequence[SubscriptionSelector], channels: Sequence[Integration]) -> list[str]:
-    """A sentence for each selector that reaches nothing, and one if none reaches anything."""
+    """Return a warning for each selector that reaches nothing, and one if none reaches anything."""
     names = {one.id: one.name for one in channels}
     outcomes = [(one, unreached_outcome(one, channels)) for one in chosen]
     unreached = [(one, outcome) for one, outcome in outcomes if outcome]

@@ -1,4 +1,4 @@
-"""Rules of subscriptions: begin, choose channels, end (DESIGN 7, CONTRACT)."""
+"""The rules of subscriptions: start, choose channels, end (docs/architecture.md#routing)."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from soonish.infra.db.models.subscriptions import (
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
 
-# `unconfirmed` is maintenance's, `merged` that of an account which moves (accounts/merging.py)
+# `unconfirmed` is set by maintenance, `merged` when an account takes over an address
 EndReason = Literal["unsubscribed", "removed", "rejected", "erased"]
-_TRIES = 5  # against somebody who subscribes and unsubscribes at the same time
+_TRIES = 5  # when somebody subscribes and unsubscribes concurrently
 
 
 @dataclass(frozen=True)
-class Own:
-    """A user's subscription with its selectors and what to warn about; `is_new`: just begun."""
+class SubscriptionDetails:
+    """A user's subscription with its selectors and warnings; `is_new` if it was just created."""
 
     subscription: Subscription
     selectors: list[SubscriptionSelector]
@@ -59,11 +59,11 @@ async def subscribe_user(
     now: datetime,
     *,
     invitation: str | None = None,
-) -> Own:
-    """Subscribe a signed-in user by channels and tags of theirs, or add these to what they have.
+) -> SubscriptionDetails:
+    """Subscribe a signed-in user by their channels and tags, or add these to their subscription.
 
-    NotFound for an event they may not see, Conflict for one that is over or cancelled and for an
-    invitation that is used up, InvalidInput for channels or tags that are not theirs.
+    Raise NotFound for an event they may not see, Conflict for one that is over or cancelled or for
+    an invitation that is used up, InvalidInput for channels or tags that are not theirs.
     """
     event = await require_visible(session, event_id, user, lock="share", invitation=invitation)
     require_open(event, now)
@@ -72,8 +72,8 @@ async def subscribe_user(
     selection.check_known(wanted, channels)
     for _ in range(_TRIES):
         admission = await admit(session, event, user, invitation)
-        is_new = await start.begin(session, event, user.id, now, admission) is not None
-        subscription = await subscription_queries.own(session, event.id, user.id, lock=True)
+        is_new = await start.start_subscription(session, event, user.id, now, admission) is not None
+        subscription = await subscription_queries.find_own(session, event.id, user.id, lock=True)
         if subscription is not None:
             await queries.add_selectors(
                 session, subscription.id, wanted.integration_ids, wanted.tags
@@ -82,12 +82,12 @@ async def subscribe_user(
     raise RuntimeError("the subscription keeps vanishing")
 
 
-async def choose(
+async def update_selectors(
     session: AsyncSession, event_id: int, user: User, wanted: SelectionPatch, now: datetime
-) -> Own:
+) -> SubscriptionDetails:
     """Add, remove or replace the selectors of the user's subscription.
 
-    Errors as subscribe_user; NotFound `not_subscribed` without a subscription.
+    Raise as subscribe_user does; NotFound `not_subscribed` without a subscription.
     """
     event = await require_visible(session, event_id, user, lock="share")
     subscription = await require_own_subscription(session, event_id, user, lock=True)
@@ -95,25 +95,25 @@ async def choose(
     channels = await queries.channels_of(session, user.id)
     chosen = (await queries.selectors_of(session, [subscription.id]))[subscription.id]
     selection.check_known(wanted, channels, chosen if wanted.mode == "remove" else ())
-    await queries.delete_selectors(session, selection.dropped(wanted, chosen))
+    await queries.delete_selectors(session, selection.selectors_to_remove(wanted, chosen))
     if wanted.mode != "remove":
         await queries.add_selectors(session, subscription.id, wanted.integration_ids, wanted.tags)
-        await integrations.revive_pending(session, user.id)
+        await integrations.reroute_pending(session, user.id)
     own = await _describe(session, subscription)
     if not own.selectors:
         own.warnings.append(selection.NO_CHANNEL)
     return own
 
 
-async def view(session: AsyncSession, event_id: int, user: User) -> Own:
-    """The user's subscription to an event. NotFound `not_subscribed` without one."""
+async def get_own(session: AsyncSession, event_id: int, user: User) -> SubscriptionDetails:
+    """Return the user's subscription to an event. Raise NotFound `not_subscribed` without one."""
     return await _describe(session, await require_own_subscription(session, event_id, user))
 
 
-async def leave(session: AsyncSession, event_id: int, user: User, now: datetime) -> None:
-    """End the user's own subscription, whatever the event's state; a second time does nothing.
+async def unsubscribe_user(session: AsyncSession, event_id: int, user: User, now: datetime) -> None:
+    """End the user's own subscription, whatever the event's state; repeating it does nothing.
 
-    NotFound for somebody who never was subscribed.
+    Raise NotFound if they were never subscribed.
     """
     own = (Subscription.event_id == event_id) & (Subscription.user_id == user.id)
     was_there = await end(session, "unsubscribed", now, own, by=user.id)
@@ -132,9 +132,10 @@ async def remove(
     *,
     notify_others: bool = False,
 ) -> None:
-    """End somebody's subscription as the organizer; they are told, others only if asked.
+    """End a subscription as an organizer, notifying the subscriber, and others only if asked.
 
-    NotFound or Forbidden as require_organizer, NotFound for a subscription of another event.
+    Raise NotFound or Forbidden as require_organizer does, NotFound for another event's
+    subscription.
     """
     event = await require_organizer(session, event_id, organizer)
     this = of_event(event, subscription_id)
@@ -145,11 +146,11 @@ async def remove(
 
 
 async def token_subject(session: AsyncSession, claims: LinkClaims) -> tuple[Event, User]:
-    """Whom and what a token speaks for. Gone where either is no more, or the epoch has moved on."""
+    """Return a token's event and user. Raise Gone if either is gone or the epoch has changed."""
     found = await queries.event_and_user(session, claims.event_id, claims.user_id)
     if found is None or found[1].token_epoch != claims.epoch:
         raise Gone
-    if heir := found[1].merged_into_id:  # an account has the address and its subscriptions now
+    if heir := found[1].merged_into_id:  # an account took over the address
         found = await queries.event_and_user(session, claims.event_id, heir)
     if found is None or found[1].erased_at:
         raise Gone
@@ -157,9 +158,9 @@ async def token_subject(session: AsyncSession, claims: LinkClaims) -> tuple[Even
 
 
 async def unsubscribe(session: AsyncSession, claims: LinkClaims, now: datetime) -> Event:
-    """End whatever subscription the token's user has to its event; the event, for the page.
+    """End the token user's subscription to its event, if any; return the event for the page.
 
-    Idempotent (mail programs repeat the POST). Gone as token_subject.
+    Idempotent (mail clients repeat the POST). Raise Gone as token_subject does.
     """
     event, user = await token_subject(session, claims)
     own = (Subscription.event_id == event.id) & (Subscription.user_id == user.id)
@@ -176,18 +177,20 @@ async def end(
     by: int | None,
     notify_others: bool = False,
 ) -> bool:
-    """End the one subscription that meets the condition, with its reminders, and say so in the
-    outbox; of one that was never confirmed nobody is told. False where it had ended before (or
-    never was). `by` is who asked, for the audit log.
+    """End the one matching subscription with its reminders, and write the outbox row.
 
-    Whom the organizers remove or reject, no invitation to their own address lets in again."""
+    Nobody is notified about one that was never confirmed. Return False if it had ended before or
+    never existed. `by` is the actor for the audit log. Removal and rejection by organizers also
+    revoke invitations to the user's own address.
+    """
     ended = await queries.end(session, reason, now, which)
     if ended is None:
         return False
     await reminders.drop_subscription(session, ended.subscription_id)
     if reason in ("removed", "rejected"):
         await invitation_queries.revoke_personal(session, ended.event_id, ended.user_id, now)
-    _record(session, "subscription.end", by, ended.subscription_id, ended.event_id, reason=reason)
+    on = ("subscription", ended.subscription_id)
+    audit.record(session, "subscription.end", by, on=on, event_id=ended.event_id, reason=reason)
     if ended.status != PENDING_CONFIRMATION:
         others = {"notify_others": True} if notify_others else {}
         payload = {"subscription_id": ended.subscription_id, **others}
@@ -195,28 +198,9 @@ async def end(
     return True
 
 
-def _record(
-    session: AsyncSession,
-    action: str,
-    actor_id: int | None,
-    subscription_id: int,
-    event_id: int,
-    **details: str,
-) -> None:
-    audit.record(
-        session,
-        action,
-        actor_id=actor_id,
-        object_type="subscription",
-        object_id=subscription_id,
-        event_id=event_id,
-        details=details or None,
-    )
-
-
 async def _describe(
     session: AsyncSession, subscription: Subscription, *, is_new: bool = False
-) -> Own:
+) -> SubscriptionDetails:
     chosen = (await queries.selectors_of(session, [subscription.id]))[subscription.id]
     channels = await queries.channels_of(session, subscription.user_id) if chosen else ()
-    return Own(subscription, chosen, selection.warnings(chosen, channels), is_new)
+    return SubscriptionDetails(subscription, chosen, selection.warnings(chosen, channels), is_new)

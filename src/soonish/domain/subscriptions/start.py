@@ -1,15 +1,16 @@
-"""How a subscription begins: at once, or when an organizer has approved it."""
+"""Start a subscription: at once, or when an organizer has approved it."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.delivery.ledger.account_mail import add_account_mail
 from soonish.domain.access import invitation_queries, organizers
-from soonish.domain.access.policy import Admission, used_up
+from soonish.domain.access.policy import Admission, invitation_used_up
 from soonish.domain.subscriptions import queries
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.events import Event
@@ -18,12 +19,12 @@ from soonish.infra.db.models.subscriptions import ACTIVE, PENDING_APPROVAL, Subs
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
 
-WANTED = "approval_wanted"  # the kind of mail
-MAX_WANTED = 24  # such mails a day to one person: who asks and withdraws in turn is no flood
+APPROVAL_MAIL = "approval_wanted"  # the kind of mail
+MAX_APPROVAL_MAILS = 24  # such mails a day to one person, however often somebody asks and withdraws
 MAIL_LIFETIME = timedelta(days=3)
 
 
-async def begin(
+async def start_subscription(
     session: AsyncSession,
     event: Event,
     user_id: int,
@@ -32,10 +33,10 @@ async def begin(
     *,
     muted: bool = False,
 ) -> int | None:
-    """Make the subscription that the admission allows, or move one on that waits for its
-    confirmation or for less; its id, None where nothing changes. `muted`: it is not welcomed.
+    """Create the admitted subscription, or advance one that waits; return its id, None if
+    unchanged.
 
-    Conflict `invitation_used_up` where others were faster.
+    With `muted` there is no welcome. Raise Conflict `invitation_used_up` if others were faster.
     """
     status = admission.status
     if status is None:
@@ -44,7 +45,7 @@ async def begin(
     began = await queries.insert_unless_there(session, event.id, user_id, now, status, admitted_as)
     if began is None:
         if admitted_as is not None:
-            await queries.let_in(session, event.id, user_id, admitted_as)
+            await queries.set_admission(session, event.id, user_id, admitted_as)
         began = await _move_on(session, event, user_id, now, status)
     if began is not None:
         await count_use(session, admission, now)
@@ -54,10 +55,10 @@ async def begin(
 
 
 async def count_use(session: AsyncSession, admission: Admission, now: datetime) -> None:
-    """One use of the invitation, if it takes one. Conflict where it has none left by now."""
+    """Count a use of the invitation, if any. Raise Conflict if it has none left."""
     used = admission.invitation
     if used is not None and not await invitation_queries.use(session, used.id, now):
-        raise used_up()
+        raise invitation_used_up()
 
 
 async def announce(
@@ -69,7 +70,7 @@ async def announce(
     *,
     muted: bool = False,
 ) -> None:
-    """Have a new subscriber welcomed, or the organizers told that somebody waits for them."""
+    """Welcome a new subscriber, or tell the organizers about an approval request."""
     if status == PENDING_APPROVAL:
         await _tell_organizers(session, event, now)
     else:
@@ -83,18 +84,12 @@ def record_start(
     subscription_id: int,
     status: str,
     actor_id: int | None,
-    **details: str,
+    **details: Any,
 ) -> None:
-    """Into the audit log: that it began, or that somebody asked."""
-    audit.record(
-        session,
-        "subscription.ask" if status == PENDING_APPROVAL else "subscription.start",
-        actor_id=actor_id,
-        object_type="subscription",
-        object_id=subscription_id,
-        event_id=event.id,
-        details=details or None,
-    )
+    """Audit the start of a subscription, or the request for one."""
+    action = "subscription.ask" if status == PENDING_APPROVAL else "subscription.start"
+    on = ("subscription", subscription_id)
+    audit.record(session, action, actor_id, on=on, event_id=event.id, **details)
 
 
 async def _move_on(
@@ -108,7 +103,7 @@ async def _move_on(
 
 
 async def _tell_organizers(session: AsyncSession, event: Event, now: datetime) -> None:
-    """One mail a day for all who wait: the next only when the oldest request has been decided."""
+    """Mail organizers once per batch of requests: again only after the oldest one is decided."""
     oldest = await session.scalar(
         select(func.min(Subscription.id)).where(
             Subscription.event_id == event.id,
@@ -117,23 +112,23 @@ async def _tell_organizers(session: AsyncSession, event: Event, now: datetime) -
         )
     )
     for user_id in await organizers.user_ids(session, event):
-        if await _told_today(session, user_id, now) >= MAX_WANTED:
+        if await _mailed_today(session, user_id, now) >= MAX_APPROVAL_MAILS:
             continue
         await add_account_mail(
             session,
             user_id,
-            WANTED,
-            dedup_key=f"{WANTED}:{event.id}:{oldest}:{now:%Y-%m-%d}:{user_id}",
+            APPROVAL_MAIL,
+            dedup_key=f"{APPROVAL_MAIL}:{event.id}:{oldest}:{now:%Y-%m-%d}:{user_id}",
             lifetime=MAIL_LIFETIME,
             extra={"event": event.name, "event_id": event.id},
         )
 
 
-async def _told_today(session: AsyncSession, user_id: int, now: datetime) -> int:
+async def _mailed_today(session: AsyncSession, user_id: int, now: datetime) -> int:
     query = select(func.count()).where(
         Delivery.user_id == user_id,
         Delivery.created_at > now - timedelta(days=1),
         Notification.id == Delivery.notification_id,
-        Notification.kind == WANTED,
+        Notification.kind == APPROVAL_MAIL,
     )
     return await session.scalar(query) or 0

@@ -1,6 +1,6 @@
-"""Where what is done now comes from: a request's client, or the operator's command line.
+"""The origin of the current action: a request's client, or the operator's command line.
 
-Kept for the task that does it, so that no service has to pass it on.
+A context variable holds it, so that no service has to pass it on.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ _CLIENT_LENGTH = 64
 
 
 class Origin:
-    """`client()` is the network address that asks, None where it is no request.
+    """The origin of audit entries.
 
-    `source` is told in the entries' details, where it is not simply the API or a page.
+    `client()` is the network address of a request, None outside of one. `source` goes into the
+    entries' details, if the action comes neither from the API nor a page.
     """
 
     def __init__(self, find: Callable[[], str] | None = None, source: str | None = None) -> None:
         self._find = find
         self.source = source
-        # known once a route has asked who it is, and by which of their API tokens
+        # set once a route knows the user, and the API token if they use one
         self.actor_id: int | None = None
         self.token_id: int | None = None
 
@@ -38,15 +39,15 @@ def current() -> Origin:
     return _current.get()
 
 
-def act_as(user_id: int, token_id: int | None = None) -> None:
-    """This request is the user's: they are signed in, or hold this API token."""
+def set_actor(user_id: int, token_id: int | None = None) -> None:
+    """Record the request's user, who is signed in or uses this API token."""
     if (here := _current.get()) is not _NOWHERE:
         here.actor_id, here.token_id = user_id, token_id
 
 
 @contextmanager
-def coming_from(origin: Origin) -> Generator[None]:
-    """What the block does is recorded with this origin."""
+def recorded_as_from(origin: Origin) -> Generator[None]:
+    """Record the audit entries of the block with this origin."""
     token = _current.set(origin)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Audit entries as the API shows them."""
+"""Audit entries in the API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from soonish.kit.schemas import Instant, Output
 
 
 class AuditEntryOut(Output):
-    """`client` is the network address that asked; an event's organizers see their own only."""
+    """An audit entry. `client` is a network address; organizers of an event see only their own."""
 
     id: int
     created_at: Instant

@@ -1,4 +1,4 @@
-"""Writing to the audit log, in the transaction of what is recorded. Nothing else writes to it."""
+"""Write to the audit log, in the transaction of the recorded action; nothing else writes to it."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ OK, DENIED, FAILED = "ok", "denied", "failed"
 
 
 def actor() -> int | None:
-    """Who is signed in where this request comes from; None for nobody, and outside of any."""
+    """Return the id of the request's user; None if nobody is signed in or there is no request."""
     return origin.current().actor_id
 
 
 def record(
     session: AsyncSession,
     action: str,
-    *,
+    /,
     actor_id: int | None,
-    object_type: str | None = None,
-    object_id: int | None = None,
+    *,
+    on: tuple[str, int] | None = None,
     event_id: int | None = None,
     outcome: str = OK,
-    details: dict[str, Any] | None = None,
+    **details: Any,
 ) -> None:
-    """Note that somebody (None: nobody signed in, or the operator) did this to that.
+    """Record that an actor (None: nobody signed in, or the operator) did something to an object.
 
-    `action` is `object.verb`, such as `event.cancel`. `details` hold ids and names of fields,
-    never an address, a text or a URL. Where from is known already (`audit/origin.py`).
+    `action` is `object.verb`, such as `event.cancel`; `on` is the object's type and id. `details`
+    hold ids and names of fields, never an address, a text or a URL. The request's origin is added
+    (`audit/origin.py`).
     """
-    came = origin.current()
-    if came.source:  # the operator acts, whoever's name the command was given
-        actor_id, details = None, {**(details or {}), "source": came.source}
-    if came.token_id:
-        details = {**(details or {}), "token_id": came.token_id}
+    here = origin.current()
+    object_type, object_id = on or (None, None)
+    if here.source:  # the operator acts, whatever user the command names
+        actor_id, details["source"] = None, here.source
+    if here.token_id:
+        details["token_id"] = here.token_id
     session.add(
         AuditEntry(
             actor_user_id=actor_id,
@@ -46,7 +48,7 @@ def record(
             object_type=object_type,
             object_id=object_id,
             event_id=event_id,
-            client=came.client(),
-            details=details,
+            client=here.client(),
+            details=details or None,
         )
     )

@@ -1,4 +1,4 @@
-"""Encryption at rest and keyed fingerprints (DESIGN 11).
+"""Encryption at rest and keyed fingerprints (docs/architecture.md#secrets).
 
 A process has one keyring, set at its start by `configure`. Encryption rotates while it runs
 (`replace_keys`); fingerprints never do, so FINGERPRINT_KEY is checked against the database at
@@ -20,12 +20,12 @@ _ID_LENGTH = 8
 
 
 def key_id(key: str) -> str:
-    """What a key is called where others may read it: 32 bits of its SHA-256."""
+    """Return a public name of a key: 32 bits of its SHA-256."""
     return hashlib.sha256(f"soonish key:{key}".encode()).hexdigest()[:_ID_LENGTH]
 
 
 class Keyring:
-    """Encrypts with the first key, decrypts with any."""
+    """Encryption keys, of which the first encrypts and any decrypts, and the fingerprint key."""
 
     def __init__(self, encryption_keys: Sequence[str], fingerprint_key: str) -> None:
         self._first = Fernet(encryption_keys[0])
@@ -37,11 +37,11 @@ class Keyring:
         return self._fernet.encrypt(text.encode()).decode()
 
     def decrypt(self, token: str) -> str:
-        """Raises InvalidToken where no key fits."""
+        """Decrypt with any key. Raises InvalidToken if none fits."""
         return self._fernet.decrypt(token.encode()).decode()
 
     def is_current(self, token: str) -> bool:
-        """Whether the first key alone can read it."""
+        """Return True if the first key can decrypt it."""
         try:
             self._first.decrypt(token.encode())
         except InvalidToken:
@@ -49,22 +49,22 @@ class Keyring:
         return True
 
     def with_keys(self, encryption_keys: Sequence[str]) -> Keyring:
-        """Other encryption keys, the same fingerprints."""
+        """Return a keyring with other encryption keys and the same fingerprint key."""
         return Keyring(encryption_keys, self._fingerprint_key.decode())
 
     def fingerprint(self, purpose: str, value: str) -> str:
-        """HMAC-SHA256 of the value, 64 hexadecimal digits; another purpose, another result."""
+        """Return an HMAC-SHA256 of purpose and value, 64 hexadecimal digits."""
         message = f"{purpose}:{value}".encode()
         return hmac.new(self._fingerprint_key, message, hashlib.sha256).hexdigest()
 
 
 _keyring: Keyring | None = None
-# Asked where no key fits: whether there are other ones now. Set by ops/keys.py.
+# Called if no key fits; returns True if it loaded others. Set by ops/key_watch.py.
 on_unknown_key: Callable[[], bool] | None = None
 
 
 def configure(settings: Settings) -> Keyring:
-    """Set the process's keyring. Raises ConfigurationError where a secret is not usable."""
+    """Set the process's keyring. Raises ConfigurationError for an unusable secret."""
     global _keyring
     settings.check_secrets()
     _keyring = Keyring(settings.encryption_keys, settings.fingerprint_key)
@@ -78,13 +78,13 @@ def keyring() -> Keyring:
 
 
 def replace_keys(encryption_keys: Sequence[str]) -> None:
-    """From now on the process encrypts and decrypts with these. ValueError for what is no key."""
+    """Replace the process's encryption keys. Raises ValueError for an invalid key."""
     global _keyring
     _keyring = keyring().with_keys(encryption_keys)
 
 
 def decrypt(token: str) -> str:
-    """Raises ConfigurationError where no key fits, also none that came meanwhile."""
+    """Decrypt with any key, even one added meanwhile. Raises ConfigurationError if none fits."""
     try:
         return keyring().decrypt(token)
     except InvalidToken as error:

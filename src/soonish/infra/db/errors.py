@@ -1,11 +1,11 @@
-"""Which errors of a database pass by themselves, and which are the fault of what was asked."""
+"""Tell transient database errors from errors of the statement."""
 
 from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-# What a session raises while the database is away; asyncpg lets the socket's own errors through.
+# Raised while the database is away; asyncpg passes on the socket's own errors.
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
 
 # SQLSTATE classes: connection, transaction state and rollback (deadlock), resources (a full
@@ -13,10 +13,10 @@ DATABASE_ERRORS = (SQLAlchemyError, OSError)
 _PASSING_CLASSES = frozenset(("08", "25", "40", "53", "55", "57", "58", "XX"))
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether the same statements may succeed later: locks, a lost connection, a full disk.
+def is_transient(error: BaseException) -> bool:
+    """Return True if a retry may succeed: after locks, a lost connection, a full disk.
 
-    asyncpg's driver reports most of them as plain DBAPIError, so there the SQLSTATE decides.
+    asyncpg reports most of them as plain DBAPIError, so the SQLSTATE decides there.
     """
     if isinstance(error, (OSError, PoolTimeoutError)):
         return True
@@ -28,6 +28,6 @@ def is_passing(error: BaseException) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError)
 
 
-def name_of(error: BaseException) -> str:
-    """The error's class for a log line, the driver's own where there is one."""
+def error_name(error: BaseException) -> str:
+    """Return the error's class for a log line, the driver's own if there is one."""
     return type(getattr(error, "orig", None) or error).__name__

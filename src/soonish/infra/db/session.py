@@ -1,9 +1,9 @@
-"""The database of one process: engine, and the two kinds of session everything else uses.
+"""The database of one process: the engine and two kinds of sessions.
 
 `async with db.read() as session` never writes. `async with db.write() as session` is one
-transaction that commits when the block ends well, so before its caller answers; streams that
-`outbox.add` noted are then handed to `on_commit`. On SQLite writers take turns within the
-process and begin IMMEDIATE, because SQLite is not fair to them (DESIGN 3).
+transaction that commits at the end of the block, so before its caller answers; the streams of
+`outbox.add` are then passed to `on_commit`. On SQLite writers take turns within the process and
+begin IMMEDIATE, because SQLite is not fair to them (docs/architecture.md#sqlite).
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from soonish.infra.db.sqlite_driver import (
     SqliteDriver,
 )
 
-Session = AsyncSession  # the name for callers that only pass one on
-NUDGES = "outbox_streams"
+Session = AsyncSession  # for callers that only pass one on
+ANNOUNCED_STREAMS = "outbox_streams"
 _BUSY_TIMEOUT_MS = 30_000
 _PING_IDLE_SECONDS = 1.0
 
 
 class Database:
-    """Engine and sessions; `on_commit(streams)` is called after a commit with outbox rows.
+    """Engine and sessions; calls `on_commit(streams)` after a commit with outbox rows.
 
-    `is_patient`: SQLite's lock is left to others who wait for it too.
+    `is_patient`: other processes that wait for SQLite's lock come first.
     """
 
     def __init__(self, settings: Settings, *, is_patient: bool = False) -> None:
@@ -59,8 +59,8 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def look(self) -> AsyncGenerator[AsyncConnection, None]:
-        """A read without the ORM, for what runs all the time: the session costs more than it."""
+    async def connect(self) -> AsyncGenerator[AsyncConnection, None]:
+        """Open a read connection without the ORM, for queries that are cheaper than a session."""
         async with self.engine.connect() as connection:
             yield connection
 
@@ -78,7 +78,7 @@ class Database:
         self._announce(session)
 
     def _announce(self, session: AsyncSession) -> None:
-        streams: set[str] = session.info.pop(NUDGES, set())
+        streams: set[str] = session.info.pop(ANNOUNCED_STREAMS, set())
         if streams and self.on_commit:
             self.on_commit(streams)
 
@@ -113,8 +113,10 @@ def _note_use(connection: Any, record: ConnectionPoolEntry) -> None:
 def _ping_idle(
     dialect: Dialect, connection: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
 ) -> None:
-    """SQLAlchemy's `pool_pre_ping`, but only for what has been idle: three round trips that a
-    connection in use every few milliseconds does not need."""
+    """Ping as SQLAlchemy's `pool_pre_ping`, but only connections that have been idle.
+
+    That takes three round trips, which a connection in constant use does not need.
+    """
     used_at: float | None = record.info.get("used_at")
     if used_at is None or time.monotonic() - used_at < _PING_IDLE_SECONDS:
         return
@@ -142,7 +144,7 @@ def _create_sqlite_engine(settings: Settings, is_patient: bool) -> AsyncEngine:
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
+    connection.isolation_level = None  # _begin_sqlite sends BEGIN
     cursor: sqlite3.Cursor = connection.cursor()
     for pragma in (
         f"busy_timeout={_BUSY_TIMEOUT_MS}",
@@ -153,7 +155,7 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-    # SQLite's own lower() knows ASCII alone: a search for "über" would miss "Über".
+    # SQLite's own lower() only covers ASCII: a search for "über" would miss "Über".
     connection.create_function("lower", 1, _lower, deterministic=True)
 
 

@@ -1,4 +1,4 @@
-"""The few places where SQLite and PostgreSQL need different words for the same thing."""
+"""Statements that differ between SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.types import BigInteger
 
 from soonish.infra.db.base import Base
+from soonish.kit.paging import id_cursor, page
 
 
 def is_sqlite(on: AsyncSession | AsyncConnection) -> bool:
@@ -21,30 +22,40 @@ def is_sqlite(on: AsyncSession | AsyncConnection) -> bool:
 
 
 def insert(session: AsyncSession, table: type[Base]) -> sqlite_.Insert | postgresql.Insert:
-    """An INSERT that knows ON CONFLICT, for the session's database."""
+    """Return an INSERT that supports ON CONFLICT, for the session's database."""
     return sqlite_.insert(table) if is_sqlite(session) else postgresql.insert(table)
 
 
 def core_insert(table: type[Base], *, sqlite: bool) -> sqlite_.Insert | postgresql.Insert:
-    """The same for statements that are made once: without the ORM, their parameters are no rows."""
+    """Return such an INSERT without the ORM, for statements that are built once."""
     return (sqlite_ if sqlite else postgresql).insert(cast(Table, table.__table__))
 
 
 def ids(*, sqlite: bool) -> Select[*tuple[Any, ...]]:
-    """A SELECT of the ids given as the parameter `p_ids`, for statements that are made once."""
+    """Select the ids of the parameter `p_ids`, for statements that are built once."""
     if sqlite:
         return select(func.json_each(bindparam("p_ids")).table_valued("value").c.value)
     return select(func.unnest(bindparam("p_ids", type_=postgresql.ARRAY(BigInteger))))
 
 
 def ids_value(on: AsyncSession | AsyncConnection, numbers: Iterable[int]) -> str | list[int]:
-    """The value of `p_ids`."""
+    """Return the value of the parameter `p_ids`."""
     return json.dumps(list(numbers)) if is_sqlite(on) else list(numbers)
 
 
 def id_list(session: AsyncSession, ids: Iterable[int]) -> Select[Any]:
-    """A SELECT of the ids, one bound parameter however many there are."""
+    """Select these ids, with one bound parameter for any number of them."""
     numbers = list(ids)
     if is_sqlite(session):
         return select(func.json_each(json.dumps(numbers)).table_valued("value").c.value)
     return select(func.unnest(literal(numbers, postgresql.ARRAY(BigInteger))))
+
+
+async def newest_page(
+    session: AsyncSession, query: Select[Any], table: type[Any], limit: int, cursor: str | None
+) -> tuple[list[Any], str | None]:
+    """Return a page of the query's rows of a table, newest first, and its next_cursor."""
+    if (before := id_cursor(cursor)) is not None:
+        query = query.where(table.id < before)
+    rows = (await session.scalars(query.order_by(table.id.desc()).limit(limit + 1))).all()
+    return page(rows, limit, lambda row: row.id)

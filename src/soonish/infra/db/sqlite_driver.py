@@ -28,7 +28,7 @@ PATIENT_SECONDS = 0.004
 
 
 class Cursor(AsyncAdapt_aiosqlite_cursor):
-    """Runs a statement, and reads all its rows, in one hop."""
+    """A cursor that runs a statement and reads all its rows in one hop."""
 
     __slots__ = ()
 
@@ -52,14 +52,14 @@ class Cursor(AsyncAdapt_aiosqlite_cursor):
         self._rows = deque(rows)
 
     async def _async_soft_close(self) -> None:
-        """Closed already, in its own thread."""
+        """Do nothing: the cursor was closed in its own thread."""
 
     def close(self) -> None:
         self._rows.clear()
 
 
 class SqliteConnection(AsyncAdapt_aiosqlite_connection):
-    """BEGIN goes with the transaction's first statement; what did not begin is not rolled back."""
+    """A connection that sends BEGIN with the first statement, and rolls back only after one."""
 
     __slots__ = ("_ask_again", "_begin", "_is_used")
     _cursor_cls = Cursor
@@ -68,16 +68,16 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
         super().__init__(dbapi, connection)
         self._ask_again = dbapi.ask_again
         self._begin: str | None = None
-        self._is_used = False  # something was handed to the thread since the last end
+        self._is_used = False  # a statement was sent to the thread since the last commit
 
     def begin_with(self, statement: str) -> None:
-        """Have the transaction begin by this statement when it is first used."""
+        """Begin the transaction with this statement when it is first used."""
         self._begin = statement
 
     async def run(
         self, method: str, operation: str, parameters: Any
     ) -> tuple[sqlite3.Cursor, list[Any]]:
-        """The statement's closed cursor (it still knows rowcount and columns), and its rows."""
+        """Run a statement; return its closed cursor (which keeps rowcount and columns) and rows."""
         connection = cast(aiosqlite.Connection, self._connection)
         self._is_used = True
         begin = self._begin and partial(_begin, connection._conn, self._begin, self._ask_again)
@@ -86,7 +86,7 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
                 _in_thread, connection._conn, begin, method, operation, parameters
             )
         finally:
-            # After a cancellation BEGIN may still be on its way: whatever comes next asks again.
+            # After a cancellation BEGIN may still be pending: the next statement checks again.
             if self._begin and connection._connection and connection.in_transaction:
                 self._begin = None
 
@@ -105,10 +105,10 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
 
 
 class SqliteDriver(AsyncAdapt_aiosqlite_dbapi):
-    """What `create_async_engine(module=...)` takes in place of aiosqlite.
+    """The driver for `create_async_engine(module=...)`, in place of aiosqlite.
 
-    `ask_again`: seconds after which it tries again for the lock that another process holds. Among
-    those who wait, the one with the shortest gets it nearly always.
+    `ask_again`: the seconds between two tries for the lock of another process. Of several waiting
+    processes the one with the shortest interval nearly always gets it.
     """
 
     def __init__(self, ask_again: float = EAGER_SECONDS) -> None:
@@ -138,10 +138,10 @@ def _in_thread(
 
 
 def _begin(connection: Any, statement: str, ask_again: float) -> None:
-    """Wait for the lock of another process as long as the connection's busy_timeout says.
+    """Begin, waiting for the lock of another process up to the connection's busy_timeout.
 
-    SQLite's own waiting grows to 100 ms between two tries, and a process that writes all the time
-    then keeps another one out for seconds (https://sqlite.org/c3ref/busy_timeout.html).
+    SQLite's own waits grow to 100 ms, so that a process that writes all the time keeps another
+    one out for seconds (https://sqlite.org/c3ref/busy_timeout.html).
     """
     if statement == "BEGIN DEFERRED":  # takes no lock
         connection.execute(statement)
@@ -157,7 +157,7 @@ def _begin(connection: Any, statement: str, ask_again: float) -> None:
 
 
 def _has_begun(connection: Any, statement: str, patient: bool) -> bool:
-    """False where another process holds the lock, and that is no error yet."""
+    """Try to begin; return False if another process holds the lock and we may still wait."""
     try:
         connection.execute(statement)
     except sqlite3.OperationalError as error:

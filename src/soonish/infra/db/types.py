@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator
 
 from soonish.infra.db import crypto
 
-# SQLite only counts up an INTEGER primary key by itself.
+# SQLite generates ids only for an INTEGER primary key.
 Id = BigInteger().with_variant(Integer, "sqlite")
 Json = JSON(none_as_null=True)
 
@@ -40,7 +40,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Encrypted(TypeDecorator[str]):
-    """Text that is Fernet-encrypted at rest. Differs at each write: look up by fingerprint."""
+    """Text encrypted with Fernet. Its token differs at each write, so look up by fingerprint."""
 
     impl = Text
     cache_ok = True

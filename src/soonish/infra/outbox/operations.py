@@ -1,4 +1,4 @@
-"""Looking after the outbox by hand: how it stands, and having rows tried again."""
+"""Inspect the outbox, and retry its rows, for the command line."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.infra.db.models.outbox import OutboxRow
 
-AT_ONCE = 500  # streams that one poke names
+AT_ONCE = 500  # streams of one call
 
 
 @dataclass(frozen=True)
-class Undone:
-    """Undone rows of one kind: how many, the oldest, and the last error of any of them."""
+class UndoneRows:
+    """The undone rows of one kind: their number, the oldest, and an error if there is one."""
 
     kind: str
     rows: int
@@ -24,8 +24,8 @@ class Undone:
     error: str | None
 
 
-async def undone_by_kind(session: AsyncSession) -> list[Undone]:
-    """What Temporal must still be told, oldest kind first."""
+async def undone_by_kind(session: AsyncSession) -> list[UndoneRows]:
+    """Return the undone rows by kind, oldest first."""
     oldest = func.min(OutboxRow.created_at)
     query = (
         select(OutboxRow.kind, func.count(), oldest, func.max(OutboxRow.error))
@@ -33,17 +33,17 @@ async def undone_by_kind(session: AsyncSession) -> list[Undone]:
         .group_by(OutboxRow.kind)
         .order_by(oldest)
     )
-    return [Undone(*row) for row in await session.execute(query)]
+    return [UndoneRows(*row) for row in await session.execute(query)]
 
 
-async def failed(session: AsyncSession, limit: int = 100) -> Sequence[OutboxRow]:
-    """Rows that `advance` could not take and put aside, newest first."""
+async def failed_rows(session: AsyncSession, limit: int = 100) -> Sequence[OutboxRow]:
+    """Return the rows that `Advance` could not process and put aside, newest first."""
     query = select(OutboxRow).where(_has_failed()).order_by(OutboxRow.id.desc()).limit(limit)
     return (await session.scalars(query)).all()
 
 
-async def is_untold(session: AsyncSession, streams: Collection[str]) -> bool:
-    """Whether Temporal was not reached for any of these streams."""
+async def has_unpoked(session: AsyncSession, streams: Collection[str]) -> bool:
+    """Return True if any of these streams has an undone row that Temporal was not poked for."""
     query = select(OutboxRow.id).where(
         OutboxRow.stream.in_(list(streams)[:AT_ONCE]),
         OutboxRow.done_at.is_(None),
@@ -52,16 +52,16 @@ async def is_untold(session: AsyncSession, streams: Collection[str]) -> bool:
     return await session.scalar(query.limit(1)) is not None
 
 
-async def release(session: AsyncSession) -> list[str]:
-    """Forget when undone rows were last poked; the streams to poke now, at most 500."""
+async def reset_pokes(session: AsyncSession) -> list[str]:
+    """Make undone rows due for a poke; return the streams to poke now, at most 500."""
     undone = OutboxRow.done_at.is_(None)
     await session.execute(update(OutboxRow).where(undone).values(poked_at=None))
     query = select(OutboxRow.stream).where(undone).group_by(OutboxRow.stream).limit(AT_ONCE)
     return list(await session.scalars(query))
 
 
-async def revive_failed(session: AsyncSession) -> int:
-    """Make the rows undone again that were put aside with an error; how many."""
+async def retry_failed_rows(session: AsyncSession) -> int:
+    """Make rows that were put aside with an error undone again; return their number."""
     query = (
         update(OutboxRow)
         .where(_has_failed())

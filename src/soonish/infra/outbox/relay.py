@@ -1,7 +1,6 @@
-"""The relay: pokes the workflow of each stream that has undone rows (DESIGN 4).
+"""The relay: pokes the workflow of each stream that has undone rows (docs/architecture.md#outbox).
 
-It decides nothing and counts for nothing: lost and repeated pokes are harmless, since the
-workflow's `advance` reads the rows itself.
+Lost and repeated pokes are harmless, since the workflow's `advance_event` reads the rows itself.
 """
 
 from __future__ import annotations
@@ -20,21 +19,20 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from soonish.config import Settings
 from soonish.infra.db import sql
-from soonish.infra.db.errors import DATABASE_ERRORS, name_of
+from soonish.infra.db.errors import DATABASE_ERRORS, error_name
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import UtcDateTime, utc_now
 from soonish.infra.outbox.service import TAKE
-from soonish.infra.outbox.starts import start_of
-from soonish.infra.outbox.streams import WAKE
+from soonish.infra.outbox.streams import WAKE, workflow_of
 from soonish.infra.temporal import RPC_TIMEOUT, Temporal
 
 POLL_SECONDS = 1.0
 AGAIN_AFTER = timedelta(seconds=30)
-GAP_SECONDS = 0.05  # between two pokes of one stream: a burst shares them
+GAP_SECONDS = 0.05  # between two pokes of one stream, so that a burst shares them
 MAX_BACKOFF_SECONDS = 30.0
 STREAMS_AT_ONCE = 200
-POKES_AT_ONCE = 8  # more would only take the database's connections from the requests
+POKES_AT_ONCE = 8  # more would take database connections from the requests
 log = structlog.get_logger()
 
 
@@ -53,7 +51,7 @@ class Relay:
         self._failures = 0
 
     def nudge(self, streams: Iterable[str]) -> None:
-        """Poke these streams now; those being poked already share the next poke."""
+        """Poke these streams now; streams being poked already share the next poke."""
         for stream in streams:
             if stream in self._poking:
                 self._again.add(stream)
@@ -61,16 +59,16 @@ class Relay:
                 self._poking[stream] = asyncio.create_task(self._poke_until_quiet(stream))
 
     async def run(self) -> None:
-        """Poll until cancelled: SELECT first, poke what was not poked within 30 s."""
+        """Poll until cancelled, and poke streams that were not poked within 30 s."""
         while True:
             try:
                 self.nudge(await self._waiting_streams())
             except DATABASE_ERRORS as error:
-                log.warning("the relay cannot read the outbox", error=name_of(error))
+                log.warning("the relay cannot read the outbox", error=error_name(error))
             await asyncio.sleep(self._pause())
 
     async def close(self, patience: float = 2.0) -> None:
-        """Let pokes that are under way end, for `patience` seconds; a lost one is harmless."""
+        """Wait for pokes in flight for `patience` seconds; a lost one is harmless."""
         pending = list(self._poking.values())
         if pending:
             _, late = await asyncio.wait(pending, timeout=patience)
@@ -104,12 +102,12 @@ class Relay:
                     return
                 await asyncio.sleep(GAP_SECONDS)
         except DATABASE_ERRORS as error:
-            log.warning("the relay cannot use the outbox", error=name_of(error))
+            log.warning("the relay cannot use the outbox", error=error_name(error))
         finally:
             del self._poking[stream]
 
     async def _poke(self, stream: str) -> list[int]:
-        """The ids of the rows that its workflow now knows of."""
+        """Signal the stream's workflow; return the ids of the rows in the signal."""
         rows = await self._first_rows(stream)
         if not rows:
             return []
@@ -124,16 +122,18 @@ class Relay:
         return ids
 
     async def _first_rows(self, stream: str) -> list[Row[int, str, dict[str, Any]]]:
-        """(id, kind, payload) of at most 500 undone rows of the first one's kind, those not poked
-        lately."""
+        """Return (id, kind, payload) of up to 500 undone rows of the first one's kind.
+
+        Rows that were poked lately are left out.
+        """
         these = {"p_stream": stream, "p_before": utc_now() - AGAIN_AFTER}
-        async with self._db.look() as connection:
+        async with self._db.connect() as connection:
             rows = (await connection.execute(_waiting_rows(), these)).all()
         return [row for row in rows if row[1] == rows[0][1]]
 
     async def signal(self, stream: str, kind: str, items: Any) -> None:
-        """Signal the stream's workflow, starting it where it does not run."""
-        name, argument = start_of(stream)
+        """Signal the stream's workflow, and start it if it is not running."""
+        name, argument = workflow_of(stream)
         client = await self._temporal.client()
         await client.start_workflow(
             name,
@@ -148,11 +148,11 @@ class Relay:
         )
 
     async def wake(self, stream: str) -> None:
-        """Make the workflow look into the database; it is started where it does not run."""
+        """Make the workflow read the database; start it if it is not running."""
         await self.signal(stream, WAKE, {})
 
     async def _note_poked(self, ids: Sequence[int]) -> None:
-        """Those who come while a write is under way share the next one."""
+        """Record poked rows; calls during a write share the next one."""
         if not ids:
             return
         self._poked += ids
@@ -173,7 +173,7 @@ class Relay:
     async def _note_failure(
         self, ids: Sequence[int], stream: str, error: RPCError | RuntimeError | ValueError
     ) -> None:
-        """The row stays undone and shows the last error; what only we can mend alarms."""
+        """Store the error in the undone row; log errors that no retry mends as such."""
         self._failures += 1
         refused = isinstance(error, ValueError) or (
             isinstance(error, RPCError) and error.status is RPCStatusCode.INVALID_ARGUMENT
@@ -191,7 +191,7 @@ class Relay:
 
 @cache
 def _waiting_rows() -> Select[int, str, dict[str, Any]]:
-    """Takes p_stream and p_before."""
+    """Build the query once. Parameters: p_stream and p_before."""
     return (
         select(OutboxRow.id, OutboxRow.kind, OutboxRow.payload)
         .where(

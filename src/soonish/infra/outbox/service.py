@@ -1,4 +1,7 @@
-"""Writing to the outbox, in the transaction of what is announced, and taking from it (DESIGN 4)."""
+"""Write to the outbox, in the transaction of the announced change, and read it.
+
+See docs/architecture.md#outbox.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,20 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.infra.db.models.outbox import OutboxRow
-from soonish.infra.db.session import NUDGES
+from soonish.infra.db.session import ANNOUNCED_STREAMS
 from soonish.infra.db.types import utc_now
 
-TAKE = 500  # rows an advance takes, and items a signal carries, at most
+TAKE = 500  # the maximum of rows per `Advance`, and of items per signal
 
 
 def add(session: AsyncSession, stream: str, kind: str, payload: dict[str, Any]) -> None:
-    """Note that the stream has work of this kind. The payload holds ids only, never texts."""
+    """Add work of this kind for the stream. The payload holds only ids, never texts."""
     session.add(OutboxRow(stream=stream, kind=kind, payload=payload))
-    session.info.setdefault(NUDGES, set()).add(stream)
+    session.info.setdefault(ANNOUNCED_STREAMS, set()).add(stream)
 
 
 async def undone(session: AsyncSession, stream: str, limit: int = TAKE) -> Sequence[OutboxRow]:
-    """The stream's undone rows in id order, locked."""
+    """Lock and return the stream's undone rows in id order."""
     query = (
         select(OutboxRow)
         .where(OutboxRow.stream == stream, OutboxRow.done_at.is_(None))
@@ -35,13 +38,13 @@ async def undone(session: AsyncSession, stream: str, limit: int = TAKE) -> Seque
 
 
 def finish_rows(rows: Iterable[OutboxRow], now: datetime) -> None:
-    """These were done: an error that stays on a done row means that it was put aside."""
+    """Mark rows done without an error; a done row with an error was put aside."""
     for row in rows:
         row.done_at, row.error = now, None
 
 
 async def finish(session: AsyncSession, stream: str) -> None:
-    """Mark every undone row of the stream done: its workflow has looked into the database."""
+    """Mark every undone row of the stream done, after its workflow has read the database."""
     await session.execute(
         update(OutboxRow)
         .where(OutboxRow.stream == stream, OutboxRow.done_at.is_(None))

@@ -1,7 +1,7 @@
-"""How often something may be done: named limits over moving windows, counted with `limits`.
+"""Rate limits: named limits over moving windows, counted by the library `limits`.
 
-In this process, or in Redis (REDIS_URL) for all processes together. While Redis does not answer
-each process counts by itself, and health says so.
+They count in this process, or in Redis (REDIS_URL) for all processes together. While Redis does
+not answer each process counts by itself, and health reports it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Limit:
-    """`amount` in any `seconds` for one key. `refusal` is what people read beyond it, with
-    `%(seconds)s` or `%(minutes)s` to wait.
+    """A limit of `amount` in any `seconds` for one key.
 
-    `told`: an answer's headers may say what is left of it. Not where the key is an address: that
-    would tell strangers what happens to it.
+    `refusal` is the message beyond it, with `%(seconds)s` or `%(minutes)s` to wait. `told`: the
+    response's headers say what is left. It is False if the key is an address, since that would
+    tell strangers about it.
     """
 
     name: str
@@ -65,12 +65,12 @@ MAIL = Limit(
     "mail", 5, HOUR, _("Too many mails to this address. Please try again in %(minutes)s min."),
     told=False,
 )  # fmt: skip
-# of invitations and the like: apart from MAIL, so that they cost nobody the links to sign in
-UNASKED = Limit(
+# invitations and the like: separate from MAIL, so that they never use up sign-in links
+UNSOLICITED_MAIL = Limit(
     "mail-unasked", 5, HOUR,
     _("Too many mails to this address. Please try again in %(minutes)s min."), told=False,
 )  # fmt: skip
-WRITTEN_TO = Limit(
+DAILY_RECIPIENTS = Limit(
     "mail-from",
     2000,
     DAY,
@@ -98,7 +98,7 @@ NOTIFY = Limit(
 
 @dataclass(frozen=True)
 class Quota:
-    """What is left of a limit for one key; `reset` is in seconds, until some of it comes back."""
+    """The rest of a limit for one key; `reset` is in seconds, until some of it comes back."""
 
     limit: Limit
     allowed: bool
@@ -114,8 +114,8 @@ class Quota:
 class Windows(MemoryStorage):
     """The windows of this process.
 
-    The library's own looks through all keys, in a thread for each, after every hit; with the keys
-    of an hour of a busy site that never ends. This one looks through them once a minute.
+    The library's storage checks all keys after every hit, with a thread for each; with the keys
+    of an hour of a busy site that never ends. This one checks them once a minute.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Windows(MemoryStorage):
         self._swept_at = time.time()
 
     async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Nothing here waits, so that two requests never count at the same time."""
+        """Count without awaiting, so that two requests never count at the same time."""
         now = time.time()
         self._sweep(now)
         entries = self.events.setdefault(key, [])
@@ -141,7 +141,7 @@ class Windows(MemoryStorage):
 
 
 class RateLimits:
-    """The limits of a process. RATE_LIMITS_ENABLED=false: everything is allowed."""
+    """The limits of a process; RATE_LIMITS_ENABLED=false allows everything."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -153,7 +153,7 @@ class RateLimits:
         return self._settings.rate_limits_enabled
 
     async def hit(self, limit: Limit, key: str, amount: int = 1) -> Quota:
-        """Count `amount` for the key; where they do not fit nothing is counted, nor allowed."""
+        """Count `amount` for the key, or nothing if that is over the limit."""
 
         async def ask(limiter: RateLimiter) -> Quota:
             allowed = await limiter.hit(limit.item, key, cost=amount)
@@ -161,8 +161,8 @@ class RateLimits:
 
         return await self._ask(ask, limit)
 
-    async def look(self, limit: Limit, key: str) -> Quota:
-        """What is left for the key; `allowed` is whether a hit would be."""
+    async def peek(self, limit: Limit, key: str) -> Quota:
+        """Return what is left for the key; `allowed` says whether a hit would be."""
 
         async def ask(limiter: RateLimiter) -> Quota:
             return await _quota(limiter, limit, key, await limiter.test(limit.item, key))
@@ -179,7 +179,7 @@ class RateLimits:
         return await ask(self._memory)
 
     async def check(self) -> tuple[bool, str]:
-        """For health: whether the limits count where they should, and where that is."""
+        """Return for health whether the limits are counted as configured, and where."""
         if not self.enabled:
             return True, "switched off"
         if self._redis is None:
@@ -195,7 +195,7 @@ class RateLimits:
 
 @dataclass
 class Meter:
-    """The limits as one request meets them; `quotas` is what it was judged by."""
+    """The limits of one request; `quotas` are those that were checked."""
 
     limits: RateLimits
     quotas: list[Quota] = field(default_factory=list[Quota])
@@ -205,15 +205,15 @@ class Meter:
         self._judge(await self.limits.hit(limit, key, amount))
 
     async def require_room(self, limit: Limit, key: str) -> None:
-        """Count nothing; raise TooManyRequests where `require` would."""
-        self._judge(await self.limits.look(limit, key))
+        """Raise TooManyRequests if `require` would, without counting."""
+        self._judge(await self.limits.peek(limit, key))
 
     @property
     def enabled(self) -> bool:
         return self.limits.enabled
 
     async def has_room(self, limit: Limit, key: str) -> bool:
-        """Count one for the key, unless its window is full; say which. Tells nobody else."""
+        """Count one for the key unless its window is full; return whether it counted."""
         return (await self.limits.hit(limit, key)).allowed
 
     def _judge(self, quota: Quota) -> None:
@@ -230,7 +230,7 @@ async def _quota(limiter: RateLimiter, limit: Limit, key: str, allowed: bool) ->
 
 
 def _in_redis(url: str) -> RedisWindows:
-    """Imported where it is wanted: the client takes 22 MB, and a second of a process's start."""
+    """Import Redis only if it is used: the client takes 22 MB and a second of the start."""
     from soonish.infra.rate_limits.redis import RedisWindows
 
     return RedisWindows(url)

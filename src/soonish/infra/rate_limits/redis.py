@@ -1,4 +1,4 @@
-"""The windows of rate limits in Redis, for all processes together."""
+"""Count rate limits in Redis, for all processes together."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-Answer = TypeVar("Answer")
-ANSWER_SECONDS = 0.25  # a request does not wait longer for Redis
-PAUSE_SECONDS = 2.0  # after it did not answer, before it is asked again
+T = TypeVar("T")
+ANSWER_SECONDS = 0.25  # a request waits no longer for Redis
+PAUSE_SECONDS = 2.0  # after a failure, before Redis is asked again
 CONNECTIONS = 50
 PREFIX = "soonish"
 log = structlog.get_logger()
 
 
 class RedisWindows:
-    """Asks Redis while it answers. `url` is REDIS_URL; connects when it is first asked."""
+    """Rate limit windows in Redis at `url` (REDIS_URL); connects at the first request."""
 
     def __init__(self, url: str) -> None:
         pool = BlockingConnectionPool.from_url(
@@ -42,8 +42,8 @@ class RedisWindows:
         self._limiter = MovingWindowRateLimiter(storage)
         self._ask_again_at = 0.0
 
-    async def ask(self, question: Callable[[RateLimiter], Awaitable[Answer]]) -> Answer | None:
-        """The answer; None while Redis gives none, at once for PAUSE_SECONDS after that."""
+    async def ask(self, question: Callable[[RateLimiter], Awaitable[T]]) -> T | None:
+        """Return the answer, None if Redis gives none; then don't ask it for PAUSE_SECONDS."""
         if time.monotonic() < self._ask_again_at:
             return None
         try:
@@ -55,7 +55,7 @@ class RedisWindows:
         return answer
 
     async def answers(self) -> bool:
-        """Ask it now, whatever it did before."""
+        """Return whether Redis answers now."""
         try:
             async with Redis(connection_pool=self._pool) as redis:
                 await redis.ping()

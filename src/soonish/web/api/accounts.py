@@ -1,4 +1,4 @@
-"""Routes of /api/auth and /api/users/me (CONTRACT, HTTP API)."""
+"""Routes of /api/auth and /api/users/me."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ async def token(
 @router.post("/auth/magic-link", status_code=status.HTTP_202_ACCEPTED, tags=["auth"])
 async def magic_link(body: EmailInput, db: DbDep, meter: MeterDep) -> Accepted:
     """Mail a link that signs in, to a known address; the answer is the same for any other."""
-    await sign_in.magic_link(db, meter, email=body.email)
+    await sign_in.send_magic_link(db, meter, email=body.email)
     return Accepted()
 
 
 @router.post("/auth/password/forgot", status_code=status.HTTP_202_ACCEPTED, tags=["auth"])
 async def forgot_password(body: EmailInput, db: DbDep, meter: MeterDep) -> Accepted:
     """Mail a link to a new password, to an account; the answer is the same for any other."""
-    await sign_in.forgot_password(db, meter, email=body.email)
+    await sign_in.send_password_reset(db, meter, email=body.email)
     return Accepted()
 
 

@@ -1,4 +1,4 @@
-"""/api/admin: for administrators; 404 to everybody else (CONTRACT)."""
+"""/api/admin: for administrators; 404 to everybody else."""
 
 from __future__ import annotations
 

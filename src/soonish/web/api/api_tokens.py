@@ -28,7 +28,7 @@ async def list_tokens(
 async def make_token(body: ApiTokenInput, db: DbDep, access: CurrentSession) -> NewApiTokenOut:
     """A token for `Authorization: Bearer`. It is in this answer and never shown again."""
     async with db.write() as session:
-        return await api_tokens.create(session, access.user.id, body)
+        return await api_tokens.issue(session, access.user.id, body)
 
 
 @router.delete("", status_code=status.HTTP_204_NO_CONTENT)

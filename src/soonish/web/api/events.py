@@ -14,7 +14,7 @@ from soonish.domain.events.schemas import (
     EventOut,
     EventPatch,
     EventUpdateOut,
-    FiredReminder,
+    FiredReminderOut,
     Statistics,
     WorkflowStatus,
 )
@@ -114,7 +114,7 @@ async def get_statistics(event_id: RowId, user: CurrentUser, db: DbDep) -> Stati
 @router.get("/{event_id}/reminders/log")
 async def list_fired_reminders(
     event_id: RowId, user: CurrentUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
-) -> Page[FiredReminder]:
+) -> Page[FiredReminderOut]:
     """Reminders that were sent, newest first, with how punctual they were; organizers."""
     async with db.read() as session:
         return await statistics.fired_reminders(session, event_id, user, limit=limit, cursor=cursor)

@@ -35,7 +35,9 @@ async def list_invitations(
 ) -> Page[InvitationOut]:
     """Newest first, revoked and used ones too; never with their links."""
     async with db.read() as session:
-        return await invitations.list_of_event(session, event_id, user, limit=limit, cursor=cursor)
+        return await invitations.list_invitations(
+            session, event_id, user, limit=limit, cursor=cursor
+        )
 
 
 @router.delete("/{invitation_id}", status_code=status.HTTP_204_NO_CONTENT)

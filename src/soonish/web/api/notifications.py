@@ -18,7 +18,7 @@ from soonish.domain.notifications.schemas import (
     PreviewOut,
     Retried,
 )
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 from soonish.infra.db.types import utc_now
 from soonish.kit.masking import mask_address
 from soonish.kit.schemas import Page
@@ -28,7 +28,7 @@ from soonish.web.params import ChannelFilter, CursorText, Limit, PersonSearch, R
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["notifications"])
 
-States = Annotated[list[State] | None, Query(description="Only deliveries in these states")]
+States = Annotated[list[DeliveryState] | None, Query(description="Only deliveries in these states")]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 
 

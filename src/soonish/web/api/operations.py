@@ -27,7 +27,7 @@ async def get_health(
     strict: Annotated[bool, Query(description="503 for any part that is not well")] = False,
 ) -> health.HealthReport:
     """How every part is. 503 only if the database does not answer, or with `strict=1`."""
-    found = await health.check(_runtime(request))
+    found = await health.check_health(_runtime(request))
     if not found.parts["database"].ok or (strict and found.status != "ok"):
         response.status_code = 503
     return found

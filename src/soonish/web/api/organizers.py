@@ -21,7 +21,7 @@ async def list_organizers(
 ) -> Page[OrganizerOut]:
     """The owner, then the co-organizers as they were added."""
     async with db.read() as session:
-        return await organizers.list_of_event(session, event_id, user, limit=limit, cursor=cursor)
+        return await organizers.list_organizers(session, event_id, user, limit=limit, cursor=cursor)
 
 
 @router.post(

@@ -18,7 +18,7 @@ _FILE = {"Content-Disposition": 'attachment; filename="soonish-export.json"'}
 @router.get("/export", response_class=StreamingResponse, responses={200: {"model": Export}})
 async def export_me(db: DbDep, access: CurrentSession) -> StreamingResponse:
     """Everything that is held about you, as a JSON file."""
-    await export.begin(db, access.user)
+    await export.record_export(db, access.user)
     return StreamingResponse(
         export.document(db, access.user), media_type="application/json", headers=_FILE
     )

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from soonish.domain.reminders import service
 from soonish.domain.reminders.schemas import Preferences, RemindMeInput, RemindMeOut
 from soonish.infra.db.types import utc_now
-from soonish.kit.paging import instant_id_cursor
-from soonish.kit.schemas import Page, encode_cursor
+from soonish.kit.paging import instant_id_cursor, page
+from soonish.kit.schemas import Page
 from soonish.web.acting import ActingUser
 from soonish.web.deps import DbDep
 from soonish.web.params import CursorText, Limit, RowId
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/events/{event_id}", tags=["reminders"])
 @router.get("/reminders")
 async def get_preferences(event_id: RowId, user: ActingUser, db: DbDep) -> Preferences:
     async with db.read() as session:
-        return Preferences.of(await service.own_preferences(session, event_id, user))
+        return Preferences.of(await service.get_preferences(session, event_id, user))
 
 
 @router.put("/reminders")
@@ -48,11 +48,9 @@ async def list_remind_mes(
     after = instant_id_cursor(cursor)
     async with db.read() as session:
         rows = await service.waiting_remind_mes(session, event_id, user, limit + 1, after)
-    items = [RemindMeOut.model_validate(row) for row in rows[:limit]]
-    more = len(rows) > limit
-    return Page(
-        items=items, next_cursor=encode_cursor(items[-1].at, items[-1].id) if more else None
-    )
+    shown, following = page(rows, limit, lambda row: (row.at, row.id))
+    items = [RemindMeOut.model_validate(row) for row in shown]
+    return Page(items=items, next_cursor=following)
 
 
 @router.delete("/remind-me/{remind_me_id}", status_code=204)

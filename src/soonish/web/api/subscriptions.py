@@ -77,7 +77,7 @@ async def subscribe(
 @router.get("/api/events/{event_id}/subscribe")
 async def get_own(event_id: RowId, user: ActingUser, db: DbDep) -> SubscriptionOut:
     async with db.read() as session:
-        return subscription_out(await service.view(session, event_id, user))
+        return subscription_out(await service.get_own(session, event_id, user))
 
 
 @router.patch("/api/events/{event_id}/subscribe")
@@ -85,14 +85,14 @@ async def choose(
     event_id: RowId, wanted: SelectionPatch, user: CurrentUser, db: DbDep
 ) -> SubscriptionOut:
     async with db.write() as session:
-        own = await service.choose(session, event_id, user, wanted, utc_now())
+        own = await service.update_selectors(session, event_id, user, wanted, utc_now())
     return subscription_out(own)
 
 
 @router.delete("/api/events/{event_id}/subscribe", status_code=204)
 async def leave(event_id: RowId, user: ActingUser, db: DbDep) -> None:
     async with db.write() as session:
-        await service.leave(session, event_id, user, utc_now())
+        await service.unsubscribe_user(session, event_id, user, utc_now())
 
 
 @router.get("/api/events/{event_id}/subscriptions")
@@ -157,7 +157,7 @@ async def one_click_unsubscribe(token: str, db: DbDep, settings: SettingsDep) ->
     return PlainTextResponse("You are unsubscribed.\n")
 
 
-def subscription_out(own: service.Own) -> SubscriptionOut:
+def subscription_out(own: service.SubscriptionDetails) -> SubscriptionOut:
     return SubscriptionOut(
         subscription_id=own.subscription.id,
         status=own.subscription.status,

@@ -17,13 +17,13 @@ log = structlog.get_logger()
 
 
 def route_template(scope: Scope) -> str:
-    """The matched route's template, never the path: paths hold tokens (DESIGN 11)."""
+    """Return the matched route's template, never the path: paths hold tokens."""
     route = scope.get("route")
     return str(getattr(route, "path", "")) or "unmatched"
 
 
 class AccessLog:
-    """Outermost middleware: binds `request_id` for all log lines and answers with it."""
+    """Outermost middleware: binds `request_id` for all log lines and returns it in a header."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""What no route should ever have to look at: bodies over 1 MiB and text no database can keep."""
+"""Global request limits: no bodies over 1 MiB, and no text that a database cannot store."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from soonish.errors import (
 from soonish.web.errors import error_response
 
 MAX_BODY_BYTES = 1024 * 1024
-BODY_SECONDS = 60.0  # who sends a byte now and then would keep a connection and its buffer
+BODY_SECONDS = 60.0  # sending a byte now and then must not hold a connection and its buffer
 _SUSPICIOUS = re.compile(rb"\x00|%00|\\u0000|\\u[dD][89a-fA-F]")
 _UNUSABLE = "Contains characters that cannot be stored."
 
 
 class LimitsMiddleware:
-    """Whatever the route: 413 for a large body, 408 for a slow one, 422 for unusable text."""
+    """For every route: 413 for a large body, 408 for a slow one, 422 for unusable text."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -47,7 +47,7 @@ class LimitsMiddleware:
             check_text(body)
         except SoonishError as error:
             response = error_response(Request(scope, receive), error)
-            if isinstance(error, (TooLarge, TooSlow)):  # the rest of the body is not waited for
+            if isinstance(error, (TooLarge, TooSlow)):  # do not wait for the rest of the body
                 response.headers["Connection"] = "close"
             await response(scope, receive, send)
         else:
@@ -64,7 +64,7 @@ def check_address(path: str, query: bytes) -> None:
 
 
 def check_text(body: bytes) -> None:
-    """Raise InvalidInput, naming the first fields, where JSON or a form holds unusable text."""
+    """Raise InvalidInput naming the first fields if JSON or a form contains unusable text."""
     if not _SUSPICIOUS.search(body):
         return
     try:
@@ -78,7 +78,7 @@ def check_text(body: bytes) -> None:
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body; raises TooLarge beyond MAX_BODY_BYTES, TooSlow after BODY_SECONDS."""
+    """Return the whole body. Raise TooLarge beyond MAX_BODY_BYTES, TooSlow after BODY_SECONDS."""
     declared = dict(scope["headers"]).get(b"content-length", b"")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise TooLarge
@@ -123,9 +123,9 @@ def _pairs(encoded: bytes) -> list[tuple[str, str]]:
 
 
 def _unusable(value: Any, name: str) -> Iterator[str]:
-    """The dotted names of all texts (and keys) in `value` that cannot be stored.
+    """Yield the dotted names of all texts (and keys) in `value` that cannot be stored.
 
-    Names are cut as they grow: a long key of a long list would fill the memory otherwise.
+    Names are cut while they grow: a long key of a long list would fill the memory otherwise.
     """
     name = name[:MAX_FIELD_NAME]
     if isinstance(value, str):

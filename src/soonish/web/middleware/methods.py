@@ -1,6 +1,6 @@
-"""What HTTP asks of every address (RFC 9110): HEAD wherever GET is, and 405 names what there is.
+"""HTTP methods of every address (RFC 9110): HEAD for each GET, and `Allow` with a 405.
 
-A browser that comes back to an address of forms alone (a reload) finds the page above it.
+Reloading an address that only takes forms redirects to the page above it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 class HeadMiddleware:
-    """Answers HEAD as GET, without the body: link previews and monitors look before they fetch."""
+    """Answers HEAD as GET without the body, for link previews and monitors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -33,14 +33,14 @@ def _without_body(send: Send) -> Send:
         if message["type"] == "http.response.start":
             await send(message)
         elif not ended:
-            ended = True  # a server that streams hears of the end from its `receive`
+            ended = True  # a streaming server learns of the end from its `receive`
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return headers_only
 
 
 def allowed_methods(request: Request) -> str:
-    """The value of `Allow` for the request's address."""
+    """Return the value of `Allow` for the request's address."""
     routes: list[BaseRoute] = request.app.routes
     found = [
         method
@@ -51,7 +51,7 @@ def allowed_methods(request: Request) -> str:
 
 
 def page_above(request: Request) -> str | None:
-    """The nearest address above the request's that has a page; None where there is none."""
+    """Return the nearest parent address that has a page; None without one."""
     path = request.url.path.rpartition("/")[0]
     while path and not _has_page(request, path):
         path = path.rpartition("/")[0]

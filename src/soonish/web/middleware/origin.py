@@ -1,4 +1,4 @@
-"""Around every request: where it comes from, and what it was refused."""
+"""Audit context of every request: its origin, and refused writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soonish.config import Settings
 from soonish.infra.audit import service as audit
-from soonish.infra.audit.origin import Origin, coming_from
+from soonish.infra.audit.origin import Origin, recorded_as_from
 from soonish.web.client_address import client_address
 
 _REFUSALS = {403, 404}
@@ -19,10 +19,10 @@ _ROW_ID = re.compile(r"[0-9]{1,18}")
 
 
 class OriginMiddleware:
-    """A request's origin is its client; the address is worked out where an entry needs it.
+    """Sets the client as the request's origin; its address is computed when an entry needs it.
 
-    What somebody who is signed in tried to change and may not (403, 404) is recorded as denied,
-    after the answer. Strangers are not: anybody could fill the log.
+    A signed-in user's refused write (403, 404) is recorded as denied after the response. Those of
+    strangers are not: anybody could fill the log.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -42,7 +42,7 @@ class OriginMiddleware:
                 status = message["status"]
             await send(message)
 
-        with coming_from(origin):
+        with recorded_as_from(origin):
             await self.app(scope, receive, send_and_note)
             refused = status in _REFUSALS and scope["method"] not in _SAFE_METHODS
             if refused and origin.actor_id is not None:
@@ -50,16 +50,21 @@ class OriginMiddleware:
 
 
 async def _record_refusal(scope: Scope, actor_id: int, status: int) -> None:
-    """The route's template, never the path: paths hold tokens (DESIGN 11)."""
+    """Record the route's template, never the path: paths hold tokens.
+
+    See docs/architecture.md#secrets.
+    """
     route = str(getattr(scope.get("route"), "path", ""))
     async with scope["app"].state.soonish.db.write() as session:
         audit.record(
             session,
             "request.refused",
-            actor_id=actor_id,
+            actor_id,
             event_id=_event_id(scope.get("path_params", {})),
             outcome=audit.DENIED,
-            details={"method": scope["method"], "route": route, "status": status},
+            method=scope["method"],
+            route=route,
+            status=status,
         )
 
 

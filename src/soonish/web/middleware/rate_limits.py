@@ -1,4 +1,4 @@
-"""Rate limits over HTTP: a Meter for each request, and the headers that tell what is left."""
+"""Rate limits over HTTP: a Meter for each request, and the headers with the remaining quota."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _QUOTAS = "quotas"  # of scope["state"]
 
 
 async def get_meter(request: Request) -> Meter:
-    """The same quotas for all that asks within one request."""
+    """Return the meter, which shares its quotas within one request."""
     quotas = request.scope.setdefault("state", {}).setdefault(_QUOTAS, [])
     return Meter(request.app.state.soonish.limits, quotas)
 
@@ -23,7 +23,7 @@ MeterDep = Annotated[Meter, Depends(get_meter)]
 
 
 class RateLimitHeadersMiddleware:
-    """Tells what is left of each limit that a request met, also where it was refused."""
+    """Adds the remaining quota of each limit a request met, also to a refusal."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -46,13 +46,14 @@ def _add_headers(message: Message, quotas: list[Quota]) -> None:
     headers = MutableHeaders(scope=message)
     if told := [quota for quota in quotas if quota.limit.told]:
         headers.update(rate_limit_headers(told))
-    if message["status"] == 429:  # a page that shows its form again brings no header of its own
+    if message["status"] == 429:  # a page that shows its form again has no header of its own
         waits = [quota.reset for quota in quotas if not quota.allowed]
         headers.setdefault("Retry-After", str(max(waits, default=1)))
 
 
 def rate_limit_headers(quotas: list[Quota]) -> dict[str, str]:
-    """The fields of draft-ietf-httpapi-ratelimit-headers-10; of equal limits the last counts."""
+    """Return the fields of draft-ietf-httpapi-ratelimit-headers-10; of equal limits the last
+    counts."""
     latest = {quota.limit.name: quota for quota in quotas}.values()
     policies = (f'"{q.limit.name}";q={q.limit.amount};w={q.limit.seconds}' for q in latest)
     left = (f'"{q.limit.name}";r={q.remaining};t={q.reset}' for q in latest)

@@ -1,4 +1,4 @@
-"""Headers of every response, and the guard against requests that other sites send (CONTRACT)."""
+"""Security headers for every response, and protection against cross-site requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "manifest-src 'self'",
         "form-action 'self'",
         "base-uri 'none'",
-        "frame-src 'self'",  # documents that say frame-ancestors 'self': mails that are shown
+        "frame-src 'self'",  # documents that say frame-ancestors 'self': displayed mails
         "frame-ancestors 'none'",
     )
 )
@@ -54,10 +54,10 @@ _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
 class SecurityHeadersMiddleware:
-    """Adds what tells browsers to be careful: CSP, nosniff, HSTS and the like, and no-store.
+    """Adds security headers: CSP, nosniff, HSTS and the like, and no-store.
 
-    A response that brings its own Content-Security-Policy or Cache-Control keeps it. Over https
-    every cookie is one that only this very host can have set.
+    A response's own Content-Security-Policy or Cache-Control is kept. Over https every cookie gets
+    a prefix that ties it to this host.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -104,18 +104,20 @@ def _harden_cookies(headers: MutableHeaders) -> None:
 
 
 def _make_local(scope: Scope, headers: MutableHeaders) -> None:
-    """The router's redirects begin with what the request called this host, and with http behind a
-    proxy that speaks https: a path alone says enough."""
+    """Reduce the router's redirects to a path.
+
+    They contain the host as the client named it, and http behind a proxy that speaks https.
+    """
     own = f"{scope['scheme']}://{Headers(scope=scope).get('host', '')}/"
     if (location := headers.get("Location", "")).startswith(own):
         headers["Location"] = "/" + location.removeprefix(own).lstrip("/")
 
 
 class CsrfMiddleware:
-    """Refuses unsafe requests from other sites that a browser's cookie would vouch for.
+    """Refuses unsafe cross-site requests that a browser's cookie would authenticate.
 
-    The API is guarded where the session cookie is sent, pages always (signing a stranger in is
-    an attack too). `/u/` (RFC 8058) and requests with an Authorization header are exempt.
+    The API is protected when the session cookie is sent, pages always (signing a stranger in is an
+    attack too). `/u/` (RFC 8058) and requests with an Authorization header are exempt.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:

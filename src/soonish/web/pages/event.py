@@ -95,7 +95,7 @@ async def choose_channels(
                 session, event.id, user, wanted, utc_now(), invitation=invitation
             )
             if not own.is_new:
-                await service.choose(session, event.id, user, wanted, utc_now())
+                await service.update_selectors(session, event.id, user, wanted, utc_now())
     except SoonishError as error:
         return await _refused(request, event, db, settings, user, form, error)
     waits = own.subscription.status != ACTIVE
@@ -125,7 +125,7 @@ async def targets(
 async def leave(slug: str, user: CurrentUser, db: DbDep) -> Response:
     async with db.write() as session:
         event = await queries.by_slug(session, slug, user)
-        await service.leave(session, event.id, user, utc_now())
+        await service.unsubscribe_user(session, event.id, user, utc_now())
     # A private event is not to be seen any more by somebody who left it.
     return redirect(f"/e/{slug}" if event.is_public else "/dashboard", "unsubscribed")
 

@@ -112,7 +112,7 @@ async def choice_of(
 async def _own_context(
     session: Session, settings: Settings, event: Event, user: User, form: Form
 ) -> dict[str, Any]:
-    subscription = await subscription_queries.own(session, event.id, user.id)
+    subscription = await subscription_queries.find_own(session, event.id, user.id)
     ids = [subscription.id] if subscription else []
     groups = (await subscriptions.selectors_of(session, ids)).values()
     saved = [selector for group in groups for selector in group]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from soonish.domain.access import subscription_queries
-from soonish.domain.accounts.sign_in import magic_link
+from soonish.domain.accounts.sign_in import send_magic_link
 from soonish.domain.events import history, queries
 from soonish.domain.events.schemas import EventOut
 from soonish.domain.subscriptions import confirmation
@@ -44,7 +44,7 @@ async def ask_to_unsubscribe(
     claims = read_token(settings.secret_key, "unsubscribe", token, utc_now())
     async with db.read() as session:
         event, user = await subscriptions.token_subject(session, claims)
-        subscribed = await subscription_queries.own(session, event.id, user.id) is not None
+        subscribed = await subscription_queries.find_own(session, event.id, user.id) is not None
     return _page(
         request,
         heading=_("Unsubscribe?"),
@@ -66,7 +66,7 @@ async def unsubscribe(request: Request, token: str, db: DbDep, settings: Setting
 @router.get("/confirm/{token}")
 async def ask_to_confirm(request: Request, token: str, db: DbDep) -> Response:
     async with db.read() as session:
-        event, subscription = await confirmation.subject(session, token)
+        event, subscription = await confirmation.find_by_token(session, token)
     if subscription.status != PENDING_CONFIRMATION:
         return _confirmed(request, event, subscription.status)
     return _page(
@@ -92,7 +92,7 @@ async def manage(
     claims, here = _manage_claims(settings, token), f"/manage/{token}"
     async with db.read() as session:
         event, user = await subscriptions.token_subject(session, claims)
-        if await subscription_queries.own(session, event.id, user.id) is None:
+        if await subscription_queries.find_own(session, event.id, user.id) is None:
             return _left(request, event)
         shown = EventOut.of(await queries.details_for_visitors(session, event), settings)
         updates, _ = await history.list_updates(session, event, limit=PAGE_SIZE, cursor=None)
@@ -141,17 +141,17 @@ async def calendar(token: str, db: DbDep, settings: SettingsDep) -> Response:
     claims = _manage_claims(settings, token)
     async with db.read() as session:
         event, user = await subscriptions.token_subject(session, claims)
-        await subscriptions.view(session, event.id, user)  # NotFound for who has left
+        await subscriptions.get_own(session, event.id, user)  # NotFound for who has left
         shown = EventOut.of(await queries.details_for_visitors(session, event), settings)
         return await calendar_of(session, event, shown)
 
 
 @router.post("/manage/{token}/all")
 async def mail_sign_in(token: str, db: DbDep, settings: SettingsDep, meter: MeterDep) -> Response:
-    """A manage link acts on one subscription; what shows all of them is mailed (DESIGN 11)."""
+    """A manage link acts on one subscription; what shows all of them is mailed."""
     _event, user = await _subject(db, settings, token)
     if user.email:
-        await magic_link(db, meter, email=user.email)
+        await send_magic_link(db, meter, email=user.email)
     return redirect(f"/manage/{token}?said=mailed")
 
 
@@ -160,7 +160,7 @@ async def leave(request: Request, token: str, db: DbDep, settings: SettingsDep) 
     claims = _manage_claims(settings, token)
     async with db.write() as session:
         event, user = await subscriptions.token_subject(session, claims)
-        await subscriptions.leave(session, event.id, user, utc_now())
+        await subscriptions.unsubscribe_user(session, event.id, user, utc_now())
     return _left(request, event)
 
 
@@ -177,7 +177,7 @@ def _manage_claims(settings: SettingsDep, token: str) -> LinkClaims:
 
 
 async def _subject(db: DbDep, settings: SettingsDep, token: str) -> tuple[Event, User]:
-    """The event and the user a manage token speaks for. Raises Gone."""
+    """Return the event and the user that a manage token stands for. Raise Gone."""
     claims = _manage_claims(settings, token)
     async with db.read() as session:
         return await subscriptions.token_subject(session, claims)

@@ -20,7 +20,7 @@ async def reminder_context(
     session: Session, base: str, event_id: int, user: User, settings: Settings
 ) -> dict[str, Any]:
     """What `events/reminders.html` shows; its forms post to `base`/reminders and /remind-me."""
-    present = await service.own_preferences(session, event_id, user)
+    present = await service.get_preferences(session, event_id, user)
     chosen = present.reminder_offsets
     offsets = settings.default_reminders if chosen is None else chosen
     waiting = await service.waiting_remind_mes(session, event_id, user, limit=MOST_WAITING)
@@ -43,7 +43,7 @@ async def save_offsets(
     offsets = sorted(form.numbers("offset_seconds"))
     is_default = offsets == sorted(settings.default_reminders)
     async with db.write() as session:
-        present = Preferences.of(await service.own_preferences(session, event_id, user))
+        present = Preferences.of(await service.get_preferences(session, event_id, user))
         values = present.model_dump() | {"offset_seconds": None if is_default else offsets}
         wanted = parse(Preferences, values)
         await service.set_preferences(session, event_id, user, wanted, utc_now())
@@ -58,6 +58,6 @@ async def save_remind_me(form: Form, event_id: int, user: User, db: Database) ->
 
 
 async def drop_remind_me(event_id: int, remind_me_id: int, user: User, db: Database) -> None:
-    """Cancel the extra reminder. Raises NotFound for one that is not the user's."""
+    """Cancel the extra reminder. Raise NotFound for one that is not the user's."""
     async with db.write() as session:
         await service.cancel_remind_me(session, event_id, user, remind_me_id, utc_now())

@@ -1,4 +1,4 @@
-"""The built files under /assets: names carry a hash, so they are cached for ever."""
+"""The built files under /assets: names contain a hash, so they are cached forever."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
 
 @cache
 def manifest() -> dict[str, str]:
-    """Name of a source -> name of its built file. Raises ConfigurationError before the build."""
+    """Return built file names by source name. Raise ConfigurationError before the build."""
     try:
         return json.loads((FOLDER / "manifest.json").read_text())
     except FileNotFoundError as error:
@@ -32,12 +32,12 @@ def manifest() -> dict[str, str]:
 
 
 def asset(name: str) -> str:
-    """The address of a built asset, e.g. `app.css` -> `/assets/app.1a2b3c.css`."""
+    """Return the address of a built asset, e.g. `app.css` -> `/assets/app.1a2b3c.css`."""
     return f"/assets/{manifest()[name]}"
 
 
 class Assets:
-    """ASGI app: the files of the manifest and nothing else, compressed as the client can take."""
+    """ASGI app that serves the manifest's files, with the best compression the client accepts."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Starlette leaves the mount's prefix in scope["path"] and names it in root_path.

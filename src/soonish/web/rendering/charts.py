@@ -1,33 +1,35 @@
-"""Numbers as shapes for the charts of the organizer's page: plain coordinates, drawn as SVG by the
-templates, since the pages' policy allows no inline style."""
+"""Chart geometry for the organizer's page.
+
+The templates draw plain coordinates as SVG, since the pages' policy allows no inline style.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 
 WIDTH, HEIGHT = 600.0, 120.0
 _GAP = 0.25  # of a column
-# As they lie on each other, from the ground up.
+# As they are stacked, from the bottom up.
 STATES = tuple(
     state.value
     for state in (
-        State.SENT,
-        State.SENDING,
-        State.PENDING,
-        State.RETRYING,
-        State.SUPPRESSED,
-        State.EXPIRED,
-        State.FAILED,
+        DeliveryState.SENT,
+        DeliveryState.SENDING,
+        DeliveryState.PENDING,
+        DeliveryState.RETRYING,
+        DeliveryState.SUPPRESSED,
+        DeliveryState.EXPIRED,
+        DeliveryState.FAILED,
     )
 )
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One rectangle of a column, `kind` its colour."""
+    """A rectangle of a column; `kind` determines its colour."""
 
     kind: str
     x: float
@@ -48,7 +50,7 @@ class Chart:
 
 
 def stacked(columns: Sequence[Mapping[str, int]], kinds: Sequence[str]) -> Chart:
-    """A column for each mapping of kind to number; nothing at all where every number is 0."""
+    """Return a stacked column for each mapping of kind to number; empty if every number is 0."""
     highest = max((sum(column.values()) for column in columns), default=0)
     if not highest:
         return Chart(0)
@@ -67,7 +69,7 @@ def stacked(columns: Sequence[Mapping[str, int]], kinds: Sequence[str]) -> Chart
 
 
 def line(values: Sequence[int]) -> Chart:
-    """The numbers as a line over the whole width, as the `points` of a polyline."""
+    """Return the numbers as the `points` of a polyline over the whole width."""
     highest = max(values, default=0)
     if not highest:
         return Chart(0)

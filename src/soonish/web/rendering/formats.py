@@ -1,4 +1,4 @@
-"""The filters of the templates: dates, numbers and Markdown, as one language writes them."""
+"""Template filters: dates, numbers and Markdown in one language."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def _offset(moment: datetime, timezone: str) -> timedelta | None:
 
 @lru_cache(maxsize=256)
 def _html(text: str | None) -> str:
-    """Milliseconds of work for a description, the same for every visitor."""
+    """Cache the HTML: a description takes milliseconds and is the same for every visitor."""
     return render_markdown(text)
 
 
 class Formats:
-    """Every public method is a filter of its name. Instants are aware; a zone is an IANA name."""
+    """Every public method is a filter of that name. Instants are aware; a zone is an IANA name."""
 
     def __init__(self, words: Language) -> None:
         self._words = words
@@ -68,7 +68,7 @@ class Formats:
         return {name: getattr(self, name) for name in names if name != "filters"}
 
     def date(self, moment: datetime, timezone: str = "UTC", style: str = "full") -> str:
-        """`style` is full, medium, or a CLDR pattern."""
+        """Format a date; `style` is full, medium, or a CLDR pattern."""
         local = moment.astimezone(ZoneInfo(timezone))
         return format_date(local.date(), self._styles.get(style, style), self._locale)
 
@@ -86,18 +86,18 @@ class Formats:
         return f"{self.date(moment, timezone, 'medium')}, {self.time(moment, timezone)}"
 
     def plain_date(self, day: date_type) -> str:
-        """A day without a time or a zone."""
+        """Format a day without a time or a zone."""
         return format_date(day, self._styles["medium"], self._locale)
 
     def seconds(self, distance: timedelta) -> str:
-        """A short time with one decimal, `0.4 seconds`; from a minute on as `duration`."""
+        """Format a short time with one decimal, `0.4 seconds`; from a minute on like `duration`."""
         value = max(distance.total_seconds(), 0.0)
         if value >= 60:
             return self.duration(int(value))
         return format_unit(round(value, 1), "duration-second", locale=self._locale)
 
     def relative(self, moment: datetime, timezone: str = "UTC") -> str:
-        """`in 3 days`, `2 hours ago`; from a day on by the calendar of the zone."""
+        """Format as `in 3 days` or `2 hours ago`; from a day on by the zone's calendar."""
         now = now_utc()
         distance, threshold = moment - now, 0.99
         if abs(distance) >= timedelta(days=1):
@@ -109,25 +109,26 @@ class Formats:
         )
 
     def elsewhere(self, moment: datetime, timezone: str, other: str | None) -> str:
-        """`Sat 13 Dec, 02:00`: the instant in the `other` zone; empty where clocks agree."""
+        """Format the instant in the `other` zone, `Sat 13 Dec, 02:00`; empty if the clocks
+        agree."""
         if not other or _offset(moment, timezone) == _offset(moment, other):
             return ""
         return f"{self.date(moment, other, self._short)}, {self.time(moment, other)}"
 
     @staticmethod
     def cover(slug: str) -> int:
-        """Which of the covers in app.css and of the pictures an event has."""
+        """Return the number of the event's cover in app.css and in pictures."""
         return crc32(slug.encode()) % COVERS
 
     def changed(
         self, changes: list[dict[str, str | None]], timezone: str
     ) -> list[tuple[str, str, str]]:
-        """What an update changed, as (label, old, new) in words."""
+        """Return an update's changes as (label, old, new) in words."""
         made = [Change(str(c["field"]), c["old"], c["new"]) for c in changes]
         return describe_changes(made, timezone, str(self._locale))
 
     def duration(self, seconds: int) -> str:
-        """`90000` as `1 day 1 hour`; the rest under a minute only where it is all there is."""
+        """Format `90000` as `1 day 1 hour`; seconds are only shown under a minute."""
         words: list[str] = []
         for size in (86400, 3600, 60):
             count, seconds = divmod(seconds, size)
@@ -145,22 +146,22 @@ class Formats:
         return format_decimal(value, locale=self._locale)
 
     def percent(self, share: float) -> str:
-        """`99.7%`"""
+        """Format as `99.7%`."""
         return format_percent(round(share, 3), locale=self._locale, decimal_quantization=False)
 
     @staticmethod
     def host(url: str) -> str:
-        """`https://id.example.org/realm` as `id.example.org`."""
+        """Return the host, such as `id.example.org`, of a URL."""
         return urlsplit(url).hostname or url
 
     def sentence(self, text: str) -> str:
-        """An error as its reader's language has it, as a sentence: services name only its end."""
+        """Translate an error into a complete sentence: services return only its predicate."""
         said = self._words.translate(text)
         ended = said if said[-1:] in ".!?…" else f"{said}."
         return f"{ended[:1].upper()}{ended[1:]}" if said else ""
 
     def reason(self, detail: str) -> str:
-        """Why a message did not arrive, as a sentence in the reader's language."""
+        """Translate why a message did not arrive into a sentence."""
         return self.sentence(translatable(detail))
 
     def markdown(self, text: str | None) -> Markup:
@@ -171,5 +172,5 @@ class Formats:
 
     @staticmethod
     def local_input(moment: datetime, timezone: str = "UTC") -> str:
-        """The value of a `datetime-local` field."""
+        """Format the value of a `datetime-local` field."""
         return moment.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%dT%H:%M")

@@ -1,4 +1,4 @@
-"""Posted forms: typed values are kept, and every error stands beside its field."""
+"""Posted forms: typed values are kept, and every error is shown at its field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from soonish.i18n import _
 from soonish.web.errors import field_errors
 
 Model = TypeVar("Model", bound=BaseModel)
-_DIGITS = re.compile(r"[0-9]{1,18}")  # what a column of the database can hold
+_DIGITS = re.compile(r"[0-9]{1,18}")  # fits a database column
 
 
 class Form:
@@ -28,21 +28,21 @@ class Form:
 
     @classmethod
     def filled(cls, **values: Any) -> Form:
-        """A form before it is sent: what the fields hold when the page is first shown."""
+        """Return a form with initial values, before it is sent."""
         return cls({name: [str(v)] for name, v in values.items() if v is not None})
 
     def value(self, name: str, default: str = "") -> str:
         return (self._values.get(name) or [default])[0].strip()
 
     def secret(self, name: str) -> str:
-        """A password, exactly as typed."""
+        """Return a password exactly as typed."""
         return (self._values.get(name) or [""])[0]
 
     def values(self, name: str) -> list[str]:
         return self._values.get(name, [])
 
     def numbers(self, name: str) -> list[int]:
-        """The values of a field that are whole numbers in digits; other values are left out."""
+        """Return the field's values that are whole numbers in digits, skipping others."""
         return [int(one) for one in self.values(name) if _DIGITS.fullmatch(one)]
 
     def names(self) -> set[str]:
@@ -55,19 +55,19 @@ class Form:
                 self._values.setdefault(name, [str(value)])
 
     def put(self, name: str, value: str) -> None:
-        """Set a field, whatever it held."""
+        """Set a field, replacing any value."""
         self._values[name] = [value]
 
     def optional(self, name: str) -> str | None:
         return self.value(name) or None
 
     def error(self, name: str) -> str:
-        """The error of a field, also of an entry within it (`tags.0`); empty where it is right."""
+        """Return the error of a field or of an entry in it (`tags.0`); empty if it is valid."""
         nested = (m for field, m in self.errors.items() if field.startswith(f"{name}."))
         return self.errors.get(name) or next(nested, "")
 
     def failed(self, error: SoonishError) -> Form:
-        """The same form with what was wrong; what belongs to no field stands at `body`."""
+        """Return the form with its errors; those of no field are under `body`."""
         if isinstance(error, InvalidInput):
             for entry in error.errors:
                 self.errors.setdefault(entry.field, entry.message)
@@ -76,9 +76,9 @@ class Form:
         return self
 
     def instant(self, name: str, timezone: str) -> datetime | None:
-        """A `datetime-local` field, meant in `timezone`, as an instant in UTC; None if empty.
+        """Return a `datetime-local` field in `timezone` as an instant in UTC; None if empty.
 
-        Raises InvalidInput naming the field.
+        Raise InvalidInput naming the field.
         """
         text = self.value(name)
         if not text:
@@ -96,7 +96,7 @@ class Form:
 
 
 def zone(name: str) -> ZoneInfo:
-    """The IANA zone of that name. Raises InvalidInput on `timezone`."""
+    """Return the IANA zone of that name. Raise InvalidInput on `timezone`."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -104,7 +104,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 async def read_form(request: Request) -> Form:
-    """What was posted; file fields are ignored."""
+    """Return the posted form; file fields are ignored."""
     data = await request.form()
     values: dict[str, list[str]] = {}
     for name, value in data.multi_items():
@@ -114,7 +114,7 @@ async def read_form(request: Request) -> Form:
 
 
 def parse(schema: type[Model], values: Mapping[str, Any]) -> Model:
-    """`values` as an instance of the API's schema. Raises InvalidInput with every wrong field."""
+    """Validate `values` with the API's schema. Raise InvalidInput listing every wrong field."""
     try:
         return schema.model_validate(values)
     except ValidationError as error:
@@ -123,7 +123,7 @@ def parse(schema: type[Model], values: Mapping[str, Any]) -> Model:
 
 
 def _in_plain_words(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What was wrong, to somebody who filled in a form; lists and numbers keep their words."""
+    """Rephrase errors for people who fill in a form; lists and numbers keep their wording."""
     message = _plain_message(entry)
     return {**entry, "type": "said", "msg": message} if message else entry
 

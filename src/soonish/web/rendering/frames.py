@@ -1,4 +1,4 @@
-"""Mails as documents of their own, shown in a frame of ours."""
+"""Show mails as separate documents in a frame."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ _MAIL_POLICY = (
 
 
 def mail_frame(html: str) -> Response:
-    """The HTML part of a mail as a sandboxed document that only our own pages may frame."""
+    """Return the HTML part of a mail as a sandboxed document that only our own pages may frame."""
     headers = {"Content-Security-Policy": _MAIL_POLICY, "Cross-Origin-Opener-Policy": "unsafe-none"}
     return HTMLResponse(html, headers=headers)

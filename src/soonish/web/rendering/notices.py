@@ -1,4 +1,4 @@
-"""What a page says once after a redirect; the cookie carries a name of this table, never text."""
+"""One-time messages after a redirect; the cookie carries a name from this table, never text."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ _BAD_NEWS = ("integration_failed", "test_failed")
 
 
 def read_notice(request: Request) -> str:
-    """The name that a redirect left; over https its cookie has a prefix (web/security.py)."""
+    """Return the notice's name from the redirect; over https its cookie has a prefix
+    (web/security.py)."""
     return request.cookies.get(f"__Host-{NOTICE_COOKIE}") or request.cookies.get(NOTICE_COOKIE, "")
 
 
 def notice_of(name: str) -> tuple[str, str] | None:
-    """Tone (`good`, `warn`) and text of a notice, for the layout to translate; None for an
-    unknown name."""
+    """Return tone (`good`, `warn`) and untranslated text of a notice; None for an unknown name."""
     if name not in NOTICES:
         return None
     return "warn" if name in _BAD_NEWS else "good", NOTICES[name]

@@ -1,4 +1,4 @@
-"""Pictures of an event's link: the one that chats show as its preview, and its QR code."""
+"""Pictures for an event's link: its preview in chats, and its QR code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from soonish.web.rendering.assets import FOLDER, manifest
 
-WIDTH, HEIGHT = 1200, 630  # what Open Graph asks for
+WIDTH, HEIGHT = 1200, 630  # as Open Graph recommends
 _MARGIN = 84
 _WHITE = (255, 255, 255)
 _PALE = (255, 255, 255, 225)
@@ -30,7 +30,7 @@ _COVERS = (
 
 @dataclass(frozen=True)
 class Preview:
-    """What a preview says: a name, lines below it, and which cover it has (formats.cover)."""
+    """The content of a preview: a name, lines below it, and a cover (formats.cover)."""
 
     name: str
     lines: tuple[str, ...]
@@ -39,10 +39,10 @@ class Preview:
 
 @lru_cache(maxsize=128)
 def preview_png(preview: Preview) -> bytes:
-    """The picture as PNG, 1200 x 630; some 40 ms the first time.
+    """Return the picture as PNG, 1200 x 630; some 40 ms the first time.
 
-    Letters that the face lacks (emoji, other scripts) are left out. Of a name that would lose
-    too many of them nothing is written but the first line, large: the link's title carries it.
+    Characters missing from the font (emoji, other scripts) are left out. A name that would lose too
+    many is replaced by a large first line: the link's title has the name.
     """
     ground, shape, sun = _COVERS[preview.cover]
     picture = Image.new("RGB", (WIDTH, HEIGHT), ground)
@@ -74,7 +74,7 @@ def _write(draw: ImageDraw.ImageDraw, preview: Preview) -> None:
 
 
 def _name_rows(name: str) -> tuple[int, list[str]]:
-    """The largest letters with which the name takes at most three rows."""
+    """Return the largest font size at which the name fits in three rows, and the rows."""
     for size in (96, 84, 72, 60):
         rows = list(_wrapped(name, _font(size)))
         if len(rows) <= 3:
@@ -104,7 +104,7 @@ def _fitting(text: str, font: ImageFont.FreeTypeFont) -> str:
 
 
 def _known(text: str) -> str:
-    """`text` in letters that the face has; empty where less than three in four would be left."""
+    """Return `text` without characters the font lacks; empty if less than three in four remain."""
     letters = [letter for letter in text if not letter.isspace()]
     known = [letter for letter in letters if _has(letter)]
     if len(known) * 4 < len(letters) * 3:
@@ -114,7 +114,7 @@ def _known(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _has(letter: str) -> bool:
-    return _drawn(letter) != _drawn("\U0010fffe")  # which no face has
+    return _drawn(letter) != _drawn("\U0010fffe")  # a character that no font has
 
 
 def _drawn(letter: str) -> bytes:
@@ -130,7 +130,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=512)
 def qr_svg(url: str) -> bytes:
-    """A QR code (ISO 18004, level M) as a file to print, with its quiet zone."""
+    """Return a QR code (ISO 18004, level M) as a printable file with its quiet zone."""
     out = BytesIO()
     segno.make_qr(url, error="m").save(out, kind="svg", scale=10, border=4, light="#fff", title=url)
     return out.getvalue()
@@ -138,6 +138,6 @@ def qr_svg(url: str) -> bytes:
 
 @lru_cache(maxsize=512)
 def qr_inline(url: str) -> Markup:
-    """The same to stand in a page."""
+    """Return the QR code to embed in a page."""
     svg = segno.make_qr(url, error="m").svg_inline(border=4, omitsize=True, svgclass="qr")
     return Markup(svg)  # noqa: S704 - segno writes numbers, not the address

@@ -1,4 +1,4 @@
-"""Pages: Jinja templates in the reader's language, and the answers made from them."""
+"""Jinja templates in the reader's language, and the responses rendered from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from soonish.domain.integrations.kinds import all_kinds
-from soonish.i18n import ENGLISH, accepted, language, served
+from soonish.i18n import ENGLISH, best_language, browser_language, language
 from soonish.web.rendering.assets import asset
 from soonish.web.rendering.formats import Formats
 from soonish.web.rendering.notices import NOTICE_COOKIE, notice_of, read_notice
@@ -21,7 +21,7 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 
 @cache
 def environment(locale: str = ENGLISH) -> Environment:
-    """The Jinja environment of one language: `_()`, dates, numbers and plurals follow it."""
+    """Return the Jinja environment of a language for `_()`, dates, numbers and plurals."""
     words = language(locale)
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -40,23 +40,23 @@ def environment(locale: str = ENGLISH) -> Environment:
 
 
 def _service_name(kind: str) -> str:
-    """A kind of channel as its service is called: `json` as `Webhook (JSON)`."""
+    """Return the service name of a kind of channel: `Webhook (JSON)` for `json`."""
     known = all_kinds().get(kind)
     return known.label if known else kind
 
 
 def is_htmx(request: Request) -> bool:
-    """Whether HTMX asks for a fragment; a boosted link or form wants the whole page."""
+    """Return True if HTMX asks for a fragment; boosted links and forms need the whole page."""
     headers = request.headers
     whole = "hx-boosted" in headers or "hx-history-restore-request" in headers
     return headers.get("hx-request") == "true" and not whole
 
 
 def render(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
-    """A page or fragment as a response.
+    """Render a page or fragment as a response.
 
-    `user` in the context is who is signed in (None: nobody). A notice left by `redirect` is
-    shown once, by the layout. The language is that of the profile, else of the browser.
+    `user` in the context is the signed-in user, or None. The layout shows a notice left by
+    `redirect` once. The language is that of the profile, else of the browser.
     """
     context.setdefault("user", getattr(request.state, "user", None))
     context.setdefault("token_page", False)
@@ -73,20 +73,21 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
 
 
 def locale_of(request: Request, user: Any) -> str:
-    """The profile's language, else what the browser likes best, else English."""
+    """Return the profile's language, else the browser's preference, else English."""
     if own := getattr(user, "locale", None):
-        return served(own)
-    return accepted(request.headers.get("accept-language", "")) or ENGLISH
+        return best_language(own)
+    return browser_language(request.headers.get("accept-language", "")) or ENGLISH
 
 
 def render_text(request: Request, template: str, user: Any, **context: Any) -> str:
-    """A fragment that is sent within something else, such as a stream."""
+    """Render a fragment to send within something else, such as a stream."""
     made = environment(locale_of(request, user)).get_template(template)
     return made.render(user=user, **context)
 
 
 def redirect(url: str, notice: str = "") -> Response:
-    """303 to a page of this site; `notice` is a name in `notices.NOTICES`, shown there once."""
+    """Return a 303 to a page of this site, which shows the named notice of `notices.NOTICES`
+    once."""
     response = RedirectResponse(url, status_code=303)
     if notice:
         response.set_cookie(NOTICE_COOKIE, notice, max_age=60, httponly=True, samesite="lax")

@@ -1,4 +1,4 @@
-"""Activities of the accounts' workflows: look into the database, do what is due, say when next."""
+"""Activities of the account workflows: do what is due, and return when to look again."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ class AccountActivities:
 
     @activity.defn
     async def begin_verification(self, request: VerificationInput) -> None:
-        """Have the registration's mail sent; again changes nothing."""
+        """Request the registration's mail; a second call changes nothing."""
         async with self._db.write() as session:
-            await registration.begin(session, request.workflow_id, self._settings.base_url)
+            await registration.send_mail(session, request.workflow_id, self._settings.base_url)
 
     @activity.defn
     async def check_verification(self, request: VerificationInput) -> Deadline:
         """Clean up the registration if its time is over."""
         async with self._db.write() as session:
-            return Deadline(await registration.check(session, request.workflow_id))
+            return Deadline(await registration.expire_if_due(session, request.workflow_id))
 
     @activity.defn
     async def check_session(self, request: SessionInput) -> Deadline:
         """End the session if its time is over."""
         async with self._db.write() as session:
-            return Deadline(await sessions.check(session, self._settings, request.session_id))
+            return Deadline(
+                await sessions.expire_if_due(session, self._settings, request.session_id)
+            )

@@ -1,4 +1,4 @@
-"""Activities that deliver and settle notifications."""
+"""Activities that deliver notifications and complete them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BroadcastActivities:
 
     @activity.defn
     async def deliver(self, work: DeliverInput) -> Pass:
-        """Send what is claimable until nothing is left or the worker stops; then settle."""
+        """Send claimable rows until none are left or the worker stops; then complete if done."""
         info = activity.info()
         owner = f"{info.workflow_run_id}:{info.activity_id}"
         report = await self.deliverer.run(
@@ -31,12 +31,12 @@ class BroadcastActivities:
             expected=work.claimable,
         )
         async with self.db.write() as session:
-            state = await completion.settle(session, work.notification_id, utc_now())
+            state = await completion.complete_if_done(session, work.notification_id, utc_now())
         return Pass(report, state)
 
     @activity.defn
     async def advance_broadcast(self, work: DeliverInput) -> BroadcastState:
-        """Take the broadcast's outbox rows (channels that came back) and say what is open."""
+        """Take the broadcast's outbox rows (channels that are back); return what is left."""
         async with self.db.write() as session:
-            await expansion.take(session, work.notification_id, utc_now())
-            return await completion.settle(session, work.notification_id, utc_now())
+            await expansion.consume_outbox(session, work.notification_id, utc_now())
+            return await completion.complete_if_done(session, work.notification_id, utc_now())

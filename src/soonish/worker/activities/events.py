@@ -1,4 +1,4 @@
-"""EventWorkflow's activities."""
+"""Activities of EventWorkflow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class EventActivities:
 
     @activity.defn
     async def advance_event(self, work: AdvanceInput) -> EventPlan:
-        """Take the event's undone outbox rows in one transaction; what is to be done next."""
+        """Process the event's undone outbox rows in one transaction; return what comes next."""
         async with self.db.write() as session:
             event = await session.get(Event, work.event_id)
             if event is None:
@@ -33,7 +33,7 @@ class EventActivities:
 
     @activity.defn
     async def close_event(self, work: EventRef) -> bool:
-        """Note that the workflow is through; False if there is work for it after all."""
+        """Record that the workflow is done; return False if there is still work for it."""
         async with self.db.write() as session:
             query = select(Event).where(Event.id == work.event_id).with_for_update()
             event = await session.scalar(query)

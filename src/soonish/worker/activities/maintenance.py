@@ -1,4 +1,4 @@
-"""The activities of MaintenanceWorkflow."""
+"""Activities of MaintenanceWorkflow."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class RetentionActivities:
 
     @activity.defn
     async def list_retention_rules(self) -> list[str]:
-        """The names of the rules, in order."""
+        """Return the names of the rules, in order."""
         return list(BY_NAME)
 
     @activity.defn
     async def remove_old_rows(self, work: RemovalWork) -> Removed:
-        """One turn of a rule; one that a newer version no longer has removes nothing."""
+        """Apply one batch of a rule; a rule that no longer exists removes nothing."""
         rule = BY_NAME.get(work.rule)
         if rule is None:
             return Removed(0, more=False)

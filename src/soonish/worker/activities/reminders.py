@@ -1,4 +1,4 @@
-"""Activities of reminders: arming their schedules, and firing."""
+"""Activities of reminders: sync their schedules, and fire them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Select, and_, or_, select
 from sqlalchemy import delete as sql_delete
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.service import RPCError, RPCStatusCode
 
 from soonish.config import Settings
 from soonish.delivery.ledger import completion
-from soonish.domain.reminders import firing, schedules
+from soonish.domain.reminders import firing, queries, schedules
 from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
@@ -35,7 +35,7 @@ from soonish.workflow_types import (
     RemindMeWork,
 )
 
-AT_ONCE = 200  # schedules that one call of sync arms, moves or deletes
+AT_ONCE = 200  # schedules that one call of sync_reminders creates, moves or deletes
 PARALLEL = 20
 log = structlog.get_logger()
 
@@ -48,15 +48,16 @@ class ScheduleActivities:
 
     @activity.defn
     async def sync_reminders(self, work: EventRef) -> int:
-        """Make Temporal's schedules match the event's rows; how many may be left."""
+        """Make Temporal's schedules match the event's rows; return how many may be left."""
         async with self.db.read() as session:
-            rows = (await session.scalars(_differing(work.event_id))).all()
+            query = select(Reminder).where(queries.is_unsynced(work.event_id))
+            rows = (await session.scalars(query.order_by(Reminder.due_at).limit(AT_ONCE))).all()
         if not rows:
             return 0
         await self._in_parallel([row for row in rows if row.removed_at], self._delete)
         await self._in_parallel([row for row in rows if not row.removed_at], self._arm)
         async with self.db.write() as session:
-            await _note_synced(session, rows)
+            await _mark_synced(session, rows)
         return len(rows) if len(rows) == AT_ONCE else 0
 
     async def _in_parallel(
@@ -77,7 +78,7 @@ class ScheduleActivities:
         except RPCError as error:
             if error.status is not RPCStatusCode.INVALID_ARGUMENT:
                 raise
-            # trying again would hold up the event's workflow; reconcile starts it when it is due
+            # A retry would hold up the event's workflow; reconcile starts the reminder when due.
             log.exception("Temporal refuses a reminder", schedule_id=row.schedule_id)
         else:
             log.info("reminder armed", schedule_id=row.schedule_id, due_at=as_z(row.due_at))
@@ -94,10 +95,10 @@ class ReminderActivities:
 
     @activity.defn
     async def fire_reminder(self, work: ReminderInput) -> FiredReminder:
-        """Write the reminder's notification and its ledger rows, and send it if they are few.
+        """Write the reminder's notification and ledger rows, and send it if they are few.
 
-        A little too early it waits. Much too early it is nothing: the schedule has moved in this
-        very second and comes again; should it not, reconcile starts what is overdue.
+        If it is slightly too early, wait. If it is much too early, do nothing: the schedule was
+        moved in this very second and fires again; if not, reconcile starts overdue reminders.
         """
         while True:
             try:
@@ -109,7 +110,7 @@ class ReminderActivities:
 
     @activity.defn
     async def load_remind_me(self, work: RemindMeWork) -> RemindMePlan:
-        """Whether the remind-me is still wanted, and when."""
+        """Return whether the remind-me is still wanted, and when."""
         async with self.db.write() as session:
             await outbox.finish(session, streams.remind_me(work.remind_me_id))
             remind_me, _, _ = await firing.remind_me_state(session, work.remind_me_id)
@@ -119,12 +120,12 @@ class ReminderActivities:
 
     @activity.defn
     async def fire_remind_me(self, work: RemindMeWork) -> FiredReminder:
-        """Write the remind-me's notification and its ledger rows, and send it."""
+        """Write the remind-me's notification and ledger rows, and send it."""
         this = work.remind_me_id
         return await self._fire(lambda session: firing.fire_remind_me(session, this, utc_now()))
 
     async def _fire(self, write: Callable[[AsyncSession], Awaitable[int | None]]) -> FiredReminder:
-        """One activity where others would be two more: a thousand may be due in one second."""
+        """Write and send in one activity instead of three: a thousand may be due in one second."""
         async with self.db.write() as session:
             notification_id = await write(session)
             if notification_id is None:
@@ -136,20 +137,8 @@ class ReminderActivities:
         return FiredReminder(notification_id, first.report, first.state)
 
 
-def _differing(event_id: int) -> Select[Reminder]:
-    unarmed = and_(
-        Reminder.armed_at.is_(None), Reminder.fired_at.is_(None), Reminder.expired_at.is_(None)
-    )
-    return (
-        select(Reminder)
-        .where(Reminder.event_id == event_id, or_(unarmed, Reminder.removed_at.is_not(None)))
-        .order_by(Reminder.due_at)
-        .limit(AT_ONCE)
-    )
-
-
-async def _note_synced(session: AsyncSession, rows: Sequence[Reminder]) -> None:
-    """Only what is still as it was when it was read: a row that moved meanwhile stays unarmed."""
+async def _mark_synced(session: AsyncSession, rows: Sequence[Reminder]) -> None:
+    """Mark unchanged rows as synced; a row that was moved meanwhile stays unarmed."""
     now = utc_now()
     for row in rows:
         same = await session.get(Reminder, row.id, with_for_update=True)

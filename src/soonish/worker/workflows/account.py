@@ -1,4 +1,4 @@
-"""UserVerificationWorkflow and SessionWorkflow: a durable timer each; the database decides."""
+"""UserVerificationWorkflow and SessionWorkflow: durable timers; the database decides."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from soonish.worker.workflows.passes import ALIVE
+    from soonish.worker.workflows.passes import HEARTBEAT_TIMEOUT
     from soonish.workflow_types import Deadline, SessionInput, VerificationInput
 
 _ATTEMPT = timedelta(seconds=30)
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
 
 
-class _Waiting:
-    """An inbox that signals fill and the run loop drains."""
+class _SignalInbox:
+    """An inbox that signals fill and the run loop empties."""
 
     def __init__(self) -> None:
         self._inbox: list[Any] = []
 
-    async def _hear(self, seconds: float) -> None:
-        """Return at the next signal, at the latest after this time."""
+    async def _wait_for_signal(self, seconds: float) -> None:
+        """Wait for the next signal, at most `seconds`."""
         with suppress(TimeoutError):
             await workflow.wait_condition(
                 lambda: bool(self._inbox), timeout=timedelta(seconds=seconds)
             )
 
-    def _is_quiet(self) -> bool:
+    def _is_idle(self) -> bool:
         return not self._inbox and workflow.all_handlers_finished()
 
 
 @workflow.defn(name="UserVerificationWorkflow")
-class UserVerificationWorkflow(_Waiting):
-    """Has the verification mail sent, then waits for the proof or the end of its 7 days."""
+class UserVerificationWorkflow(_SignalInbox):
+    """Requests the verification mail, then waits for the proof or the end of its 7 days."""
 
     @workflow.init
     def __init__(self, request: VerificationInput) -> None:
@@ -49,18 +49,18 @@ class UserVerificationWorkflow(_Waiting):
                 "begin_verification",
                 request,
                 start_to_close_timeout=_ATTEMPT,
-                heartbeat_timeout=ALIVE,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=_RETRY,
             )
             request.begun = True
         while True:
             self._inbox.clear()
             deadline = await self._check(request)
-            if deadline.seconds is None and self._is_quiet():
+            if deadline.seconds is None and self._is_idle():
                 return
-            if workflow.info().is_continue_as_new_suggested() and self._is_quiet():
+            if workflow.info().is_continue_as_new_suggested() and self._is_idle():
                 workflow.continue_as_new(request)
-            await self._hear(deadline.seconds or 0)
+            await self._wait_for_signal(deadline.seconds or 0)
 
     async def _check(self, request: VerificationInput) -> Deadline:
         return await workflow.execute_activity(
@@ -68,7 +68,7 @@ class UserVerificationWorkflow(_Waiting):
             request,
             result_type=Deadline,
             start_to_close_timeout=_ATTEMPT,
-            heartbeat_timeout=ALIVE,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=_RETRY,
         )
 
@@ -82,7 +82,7 @@ class UserVerificationWorkflow(_Waiting):
 
 
 @workflow.defn(name="SessionWorkflow")
-class SessionWorkflow(_Waiting):
+class SessionWorkflow(_SignalInbox):
     """Ends a session when it has been idle too long or its time is up."""
 
     @workflow.init
@@ -94,11 +94,11 @@ class SessionWorkflow(_Waiting):
         while True:
             self._inbox.clear()
             deadline = await self._check(request)
-            if deadline.seconds is None and self._is_quiet():
+            if deadline.seconds is None and self._is_idle():
                 return
-            if workflow.info().is_continue_as_new_suggested() and self._is_quiet():
+            if workflow.info().is_continue_as_new_suggested() and self._is_idle():
                 workflow.continue_as_new(request)
-            await self._hear(deadline.seconds or 0)
+            await self._wait_for_signal(deadline.seconds or 0)
 
     async def _check(self, request: SessionInput) -> Deadline:
         return await workflow.execute_activity(
@@ -106,7 +106,7 @@ class SessionWorkflow(_Waiting):
             request,
             result_type=Deadline,
             start_to_close_timeout=_ATTEMPT,
-            heartbeat_timeout=ALIVE,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=_RETRY,
         )
 

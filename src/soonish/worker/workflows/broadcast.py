@@ -1,4 +1,4 @@
-"""BroadcastWorkflow: one notification until nothing of it is claimable, sending or retrying."""
+"""BroadcastWorkflow: delivers one notification until no row is claimable, sending or retrying."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class BroadcastWorkflow:
         return await deliver_pass(self._id, state.claimable, self._total)
 
     async def _tell_parent(self) -> None:
-        """The event's next broadcast starts after this one's first pass."""
+        """Signal the event's workflow, which starts the next broadcast after this first pass."""
         if self._parent_id is None:
             return
         parent = workflow.get_external_workflow_handle(self._parent_id)

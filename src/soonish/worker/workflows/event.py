@@ -1,7 +1,8 @@
-"""EventWorkflow: one per event, from its creation until its grace has passed (DESIGN 5).
+"""EventWorkflow: one per event, from its creation to the end of its grace period.
 
-Signals only wake it; `advance` reads the database and says what to do. Intake and delivery run
-side by side, so that a long broadcast delays neither a cancellation nor the reminders.
+Signals only wake it; `advance_event` reads the database and plans the work. Intake and delivery
+run concurrently, so that a long broadcast delays neither a cancellation nor reminders.
+See docs/architecture.md#workflows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from soonish.infra.outbox import streams
-    from soonish.worker.workflows.passes import ALIVE, LARGE, RETRY, deliver_pass
+    from soonish.worker.workflows.passes import HEARTBEAT_TIMEOUT, LARGE, RETRY, deliver_pass
     from soonish.workflow_types import (
         AdvanceInput,
         BroadcastInput,
@@ -29,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     )
 
 MAX_WAIT = timedelta(days=30)
-FIRST_PASS_ATTEMPTS = 10  # about two minutes; then the broadcast has to do without this workflow
+FIRST_PASS_ATTEMPTS = 10  # about two minutes; then a BroadcastWorkflow takes over
 HAND_OVER_TRIES = 3
 
 
@@ -71,11 +72,11 @@ class EventWorkflow:
             AdvanceInput(self._event_id, by_hand),
             result_type=EventPlan,
             start_to_close_timeout=timedelta(minutes=2),
-            heartbeat_timeout=ALIVE,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RETRY,
         )
         self._plan = plan
-        # what is just being sent may be through before its turn comes again: look then
+        # A broadcast in delivery may be done before its next turn: plan again after it.
         others = [work for work in plan.broadcasts if work.notification_id not in self._in_delivery]
         self._to_deliver, self._look_again = others, len(others) < len(plan.broadcasts)
         self._woken = self._woken or plan.more
@@ -90,7 +91,7 @@ class EventWorkflow:
                 EventRef(self._event_id),
                 result_type=int,
                 start_to_close_timeout=timedelta(minutes=2),
-                heartbeat_timeout=ALIVE,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=RETRY,
             )
 
@@ -101,7 +102,7 @@ class EventWorkflow:
             self._delivery = asyncio.create_task(self._deliver_all(work))
 
     async def _deliver_all(self, broadcasts: list[BroadcastWork]) -> None:
-        """The first passes, in order; what they leave is taken over by BroadcastWorkflows."""
+        """Run the first passes in order; BroadcastWorkflows take over what they leave."""
         try:
             for work in broadcasts:
                 await self._deliver(work)
@@ -118,7 +119,10 @@ class EventWorkflow:
             await self._hand_over(work.notification_id, wait=False)
 
     async def _first_pass(self, work: BroadcastWork) -> bool:
-        """Whether it completed the notification. One that cannot be sent holds up no other."""
+        """Run the first pass; return whether it completed the notification.
+
+        A notification that cannot be sent does not hold up others.
+        """
         try:
             state = await deliver_pass(
                 work.notification_id, work.claimable, DeliveryReport(), FIRST_PASS_ATTEMPTS
@@ -140,7 +144,7 @@ class EventWorkflow:
     async def _start_broadcast(
         self, notification_id: int, wait: bool
     ) -> workflow.ChildWorkflowHandle[Any, Any] | None:
-        """None where it runs already."""
+        """Start the broadcast's workflow; return None if it is running already."""
         parent_id = workflow.info().workflow_id if wait else None
         self._first_passes_done.discard(notification_id)
         try:
@@ -162,7 +166,7 @@ class EventWorkflow:
             )
 
     async def _wake_other(self, notification_id: int) -> bool:
-        """Whether the broadcast's own workflow heard; it may have ended meanwhile."""
+        """Wake the broadcast's own workflow; return False if it has ended meanwhile."""
         stream = streams.broadcast(notification_id)
         try:
             await workflow.get_external_workflow_handle(stream).signal(streams.WAKE, {})
@@ -178,13 +182,13 @@ class EventWorkflow:
         return plan.close_at is None or workflow.now() >= datetime.fromisoformat(plan.close_at)
 
     async def _close(self) -> bool:
-        """Complete the event unless something came in meanwhile."""
+        """Complete the event unless new work came in meanwhile."""
         closed = await workflow.execute_activity(
             "close_event",
             EventRef(self._event_id),
             result_type=bool,
             start_to_close_timeout=timedelta(minutes=1),
-            heartbeat_timeout=ALIVE,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RETRY,
         )
         self._woken = self._woken or not closed
@@ -197,7 +201,7 @@ class EventWorkflow:
         )
 
     async def _wait(self) -> None:
-        """Until there is something to do: a signal, a delivery's end, the event's next instant."""
+        """Wait for work: a signal, the end of a delivery, or the event's next instant."""
         delivering = self._delivery
         try:
             await workflow.wait_condition(
@@ -216,7 +220,7 @@ class EventWorkflow:
         return min([*ahead, MAX_WAIT])
 
     def _take(self, kind: str, payload: Any) -> None:
-        """Items of the relay carry `outbox_id` and only wake; others were sent by hand."""
+        """Take a signal: items with an `outbox_id` (the relay's) only wake, others are by hand."""
         self._woken = True
         items: list[Any] = payload if isinstance(payload, list) else [payload]
         for item in items:

@@ -1,4 +1,4 @@
-"""MaintenanceWorkflow: applies the rules of retention one after the other; a schedule starts it."""
+"""MaintenanceWorkflow: applies the retention rules one after the other; started by a schedule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from soonish.worker.workflows.passes import ALIVE
+    from soonish.worker.workflows.passes import HEARTBEAT_TIMEOUT
     from soonish.workflow_types import (
         MaintenanceInput,
         MaintenanceReport,
@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     )
 
 _ATTEMPT = timedelta(minutes=5)
-# A rule that fails again and again must not keep the others from being applied.
+# Limited, so that a rule that keeps failing does not block the others.
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_attempts=5)
 
 
@@ -40,7 +40,7 @@ class MaintenanceWorkflow:
 
     @workflow.signal
     def wake(self, items: Any = None) -> None:
-        """As every workflow has it; this one never waits."""
+        """Accept the signal that every workflow has; this one never waits."""
 
     async def _rules(self) -> list[str]:
         return await workflow.execute_activity(
@@ -57,7 +57,7 @@ class MaintenanceWorkflow:
                 RemovalWork(name),
                 result_type=Removed,
                 start_to_close_timeout=_ATTEMPT,
-                heartbeat_timeout=ALIVE,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=_RETRY,
             )
         except ActivityError:

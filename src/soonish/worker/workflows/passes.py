@@ -1,4 +1,7 @@
-"""The part that every broadcasting workflow shares: parallel passes over the ledger (DESIGN 5)."""
+"""Delivery passes over the ledger, shared by all workflows that broadcast.
+
+See docs/architecture.md#workflows.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ from soonish.workflow_types import (
     Pass,
 )
 
-LARGE = 200  # claimable rows from which a broadcast is worth a workflow and several activities
+LARGE = 200  # a broadcast of more rows gets its own workflow and parallel activities
 PARALLEL = 4  # activities of one pass of a large broadcast
-ALIVE = timedelta(seconds=10)  # a worker that was not heard of for so long is taken for dead
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)  # a worker silent for that long counts as dead
 MIN_PAUSE_SECONDS = 2.0  # retries due at nearly the same time share a pass
 RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
@@ -28,9 +31,9 @@ RETRY = RetryPolicy(
 async def deliver_pass(
     notification_id: int, claimable: int, total: DeliveryReport, attempts: int = 0
 ) -> BroadcastState:
-    """Send what is claimable, adding to `total`; the state afterwards.
+    """Send claimable rows, add the counts to `total`, and return the state afterwards.
 
-    Raises ActivityError after `attempts` that failed; 0: never, it is tried for ever.
+    Raises ActivityError after `attempts` failed ones; 0 retries forever.
     """
     work = DeliverInput(notification_id, claimable)
     activities = PARALLEL if claimable > LARGE else 1
@@ -39,11 +42,11 @@ async def deliver_pass(
         total.delivered += one.report.delivered
         total.failed += one.report.failed
         total.pending += one.report.pending
-    return _together([one.state for one in passes])
+    return _merge_states([one.state for one in passes])
 
 
-def _together(states: list[BroadcastState]) -> BroadcastState:
-    """The activities ended at different times: what any of them saw to do is looked at again."""
+def _merge_states(states: list[BroadcastState]) -> BroadcastState:
+    """Merge the states of activities that ended at different times: any work left counts."""
     if any(state.completed for state in states):
         return BroadcastState(completed=True, claimable=0, wait_seconds=None)
     waits = [state.wait_seconds for state in states if state.wait_seconds is not None]
@@ -51,7 +54,7 @@ def _together(states: list[BroadcastState]) -> BroadcastState:
 
 
 def pause(state: BroadcastState) -> float:
-    """Seconds until the next pass is worth it."""
+    """Return the seconds until the next pass."""
     return max(MIN_PAUSE_SECONDS, state.wait_seconds or 0.0)
 
 
@@ -61,18 +64,18 @@ async def _deliver(work: DeliverInput, attempts: int) -> Pass:
         work,
         result_type=Pass,
         start_to_close_timeout=timedelta(hours=6),
-        heartbeat_timeout=ALIVE,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
         retry_policy=replace(RETRY, maximum_attempts=attempts),
     )
 
 
 async def broadcast_state(notification_id: int) -> BroadcastState:
-    """Take the broadcast's own outbox rows; what can be sent now, and when what cannot."""
+    """Take the broadcast's outbox rows; return what can be sent now, and when the rest can."""
     return await workflow.execute_activity(
         "advance_broadcast",
         DeliverInput(notification_id),
         result_type=BroadcastState,
         start_to_close_timeout=timedelta(minutes=1),
-        heartbeat_timeout=ALIVE,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
         retry_policy=RETRY,
     )

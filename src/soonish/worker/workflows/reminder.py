@@ -9,7 +9,13 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from soonish.worker.workflows.passes import ALIVE, RETRY, broadcast_state, deliver_pass, pause
+    from soonish.worker.workflows.passes import (
+        HEARTBEAT_TIMEOUT,
+        RETRY,
+        broadcast_state,
+        deliver_pass,
+        pause,
+    )
     from soonish.workflow_types import (
         FiredReminder,
         ReminderInput,
@@ -17,11 +23,11 @@ with workflow.unsafe.imports_passed_through():
         RemindMeWork,
     )
 
-FIRING = timedelta(hours=1)  # it may send to some hundred addresses by a slow mail server
+FIRE_TIMEOUT = timedelta(hours=1)  # it may send a few hundred mails through a slow server
 
 
 async def broadcast_to_the_end(notification_id: int, fired: FiredReminder) -> str:
-    """Pass after pass on durable timers, until nothing is claimable, sending or retrying."""
+    """Run passes on durable timers until no row is claimable, sending or retrying."""
     total = fired.report
     state = fired.state or await broadcast_state(notification_id)
     while True:
@@ -34,14 +40,13 @@ async def broadcast_to_the_end(notification_id: int, fired: FiredReminder) -> st
 
 
 async def fire_and_broadcast(firing: str, work: ReminderInput | RemindMeWork) -> str:
-    """Let the activity `firing` write the notification, and send it if few are to get it; then
-    see to the rest."""
+    """Run the activity `firing`, which writes and may send the notification; deliver the rest."""
     fired = await workflow.execute_activity(
         firing,
         work,
         result_type=FiredReminder,
-        start_to_close_timeout=FIRING,
-        heartbeat_timeout=ALIVE,
+        start_to_close_timeout=FIRE_TIMEOUT,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
         retry_policy=RETRY,
     )
     if fired.notification_id is None:
@@ -51,7 +56,7 @@ async def fire_and_broadcast(firing: str, work: ReminderInput | RemindMeWork) ->
 
 @workflow.defn(name="ReminderWorkflow")
 class ReminderWorkflow:
-    """Id from its schedule; runs its broadcast itself."""
+    """Has the id of its schedule's run, and broadcasts by itself."""
 
     @workflow.run
     async def run(self, work: ReminderInput) -> str:
@@ -64,7 +69,7 @@ class ReminderWorkflow:
 
 @workflow.defn(name="AdhocReminderWorkflow")
 class AdhocReminderWorkflow:
-    """Id `remind-me-{id}`: a durable sleep, then one delivery."""
+    """Id `remind-me-{id}`: sleeps durably, then delivers once."""
 
     @workflow.init
     def __init__(self, work: RemindMeWork) -> None:
@@ -79,7 +84,7 @@ class AdhocReminderWorkflow:
                 work,
                 result_type=RemindMePlan,
                 start_to_close_timeout=timedelta(minutes=1),
-                heartbeat_timeout=ALIVE,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=RETRY,
             )
             if not plan.alive:
@@ -88,7 +93,7 @@ class AdhocReminderWorkflow:
                 return await fire_and_broadcast("fire_remind_me", work)
 
     async def _slept_until(self, at: datetime) -> bool:
-        """True when the instant has come, False when a signal came first."""
+        """Sleep until the instant; return False if a signal comes first."""
         left = at - workflow.now()
         if left <= timedelta(0):
             return True

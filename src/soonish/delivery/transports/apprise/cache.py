@@ -1,4 +1,4 @@
-"""Apprise URL -> a prepared plugin object, cached in each delivery thread (DESIGN 9)."""
+"""Plugin objects by Apprise URL, cached in each delivery thread (docs/architecture.md#apprise)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from apprise.plugins.base import NotifyBase
 from apprise.utils.parse import parse_qsd
 
 from soonish.delivery.transports.apprise.schemes import HOSTED
-from soonish.delivery.transports.apprise.urls import vet
+from soonish.delivery.transports.apprise.urls import load_plugin
 from soonish.delivery.transports.egress.addresses import parse_literal
 
 CACHE_LIMIT: Final = 256  # plugin objects per thread
@@ -28,15 +28,15 @@ _cache = _Cache()
 
 
 def instantiate(url: str) -> NotifyBase:
-    """The calling thread's plugin object for `url`, from its cache of 256 or new.
+    """Return the calling thread's plugin object for `url`, from its cache of 256 or new.
 
-    Objects hold state, so threads never share one. Raises InvalidInput as check_url does, but
-    for literal addresses: those the guard judges when it connects.
+    Objects hold state, so threads never share one. Raises InvalidInput as check_url does, except
+    for literal addresses, which the guard checks when it connects.
     """
     plugins = _cache.plugins
     plugin = plugins.get(url)
     if plugin is None:
-        plugin = vet(url)
+        plugin = load_plugin(url)
         plugins[url] = plugin
         if len(plugins) > CACHE_LIMIT:
             plugins.popitem(last=False)
@@ -46,7 +46,7 @@ def instantiate(url: str) -> NotifyBase:
 
 
 def host_key(url: str) -> str:
-    """What counts as one destination when threads are shared out: the service, or the host."""
+    """Return the destination that shares threads: the hosted service, or the host."""
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
     if scheme in HOSTED:
@@ -60,7 +60,7 @@ def host_key(url: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _host(place: str) -> str:
-    """The host in `host:port`, as its connections name it; "" where there is none."""
+    """Return the host of `host:port` as connections name it, "" if there is none."""
     try:
         host = urlsplit("//" + place).hostname or ""
     except ValueError:

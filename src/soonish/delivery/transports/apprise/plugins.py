@@ -1,4 +1,7 @@
-"""Apprise's plugin objects, with the settings forced that a URL may not choose (DESIGN 9)."""
+"""Build Apprise's plugin objects, overriding what a URL may not choose.
+
+See docs/architecture.md#apprise.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +19,25 @@ from apprise.plugins.matrix.base import MatrixWebhookMode, NotifyMatrix
 from soonish.delivery.transports.apprise.schemes import ALLOWED, HOSTED
 
 READ_SECONDS: Final = 15.0
-# Where plugins keep their recipients. Some (HumHub, PushPlus) say len() 1 whatever is there.
+# Attributes with a plugin's recipients. The len() of some (HumHub, PushPlus) is always 1.
 _RECIPIENTS: Final = ("targets", "topics", "_topics", "users", "_users", "departments")
 
-# Apprise's log lines carry tokens and addresses. A filter outlives a later logging set-up, which
-# may clear `disabled`.
+# Apprise's log lines contain tokens and addresses. A filter survives a later logging set-up, which
+# may reset `disabled`.
 _apprise_log = logging.getLogger("apprise")
 _apprise_log.addFilter(lambda record: False)
 _apprise_log.setLevel(logging.CRITICAL + 1)
 
 
 class InvalidTarget(ValueError):
-    """The URL is none that Apprise can use, or one that the rules refuse."""
+    """Apprise cannot use the URL, or the rules refuse it."""
 
 
 class ManyTargets(InvalidTarget):
     """The URL names several recipients; a retry would reach the good ones again."""
 
 
-class AskedToWait(Exception):
+class WaitRequested(Exception):
     """A plugin wanted to sleep before its next request; `seconds` is how long."""
 
     def __init__(self, seconds: float) -> None:
@@ -60,18 +63,20 @@ _ASSET: Final = _asset()
 
 
 def _throttle(last_io: object = None, wait: float | None = None) -> None:
-    """In place of the plugins' sleeps: rates are the scheduler's business (DESIGN 8)."""
+    """Replace the plugins' sleeps: pacing is done elsewhere."""
     if wait is not None and wait > 0:
-        raise AskedToWait(wait)
+        raise WaitRequested(wait)
 
 
 def _collect_quietly(_plugin: NotifyBase) -> None:
-    """In place of destructors that log out over the network: garbage is collected in any
-    thread, also in those that no guard watches."""
+    """Replace destructors that log out over the network.
+
+    Garbage is collected in any thread, even in those that no guard watches.
+    """
 
 
 @cache
-def _take_destructors() -> None:
+def _replace_destructors() -> None:
     manager = NotificationManager()
     for scheme in manager.schemas():
         if hasattr(manager[scheme], "__del__"):
@@ -79,11 +84,11 @@ def _take_destructors() -> None:
 
 
 def parse(url: str) -> dict[str, Any]:
-    """What Apprise reads in `url`: `schema`, `qsd` (its arguments) and all that its plugin takes.
+    """Parse `url` with Apprise: `schema`, `qsd` (its arguments) and the plugin's parameters.
 
     A service's own web address is read as that service's URL. Raises InvalidTarget.
     """
-    _take_destructors()
+    _replace_destructors()
     try:
         parts: dict[str, Any] | None = url_to_dict(url, secure_logging=False)
     except Exception as error:  # a plugin's parser may raise anything on hostile input
@@ -94,7 +99,7 @@ def parse(url: str) -> dict[str, Any]:
 
 
 def build(parts: dict[str, Any]) -> NotifyBase:
-    """The plugin object of a parsed URL, attributes forced. Raises InvalidTarget or ManyTargets."""
+    """Build the plugin object of a parsed URL. Raises InvalidTarget or ManyTargets."""
     try:
         plugin = apprise.Apprise.instantiate(parts, asset=_ASSET, suppress_exceptions=False)
         if plugin is None:
@@ -114,8 +119,10 @@ def build(parts: dict[str, Any]) -> NotifyBase:
 
 
 def count_targets(plugin: NotifyBase) -> int:
-    """How many recipients one notification goes to; 2 for Matrix without a room, which is all
-    rooms that the account has joined."""
+    """Count the recipients of one notification.
+
+    Matrix without a room counts as 2: it means all rooms that the account has joined.
+    """
     held: list[object] = [getattr(plugin, name, None) for name in _RECIPIENTS]
     counts = [len(value) for value in held if isinstance(value, list | tuple | set)]
     return max(len(plugin), 2 if _means_all_rooms(plugin) else 1, *counts)
@@ -131,7 +138,7 @@ def _means_all_rooms(plugin: NotifyBase) -> bool:
 
 
 def force(plugin: NotifyBase) -> None:
-    """Set what a user's URL may not choose, whatever the URL said."""
+    """Override the attributes that a user's URL may not choose."""
     forced: dict[str, Any] = {
         "verify_certificate": True,
         "redirects": False,
@@ -160,21 +167,21 @@ def _schemes(kind: type[NotifyBase]) -> list[str]:
 
 
 def plugin_schemas(plugin: NotifyBase) -> set[str]:
-    """All schemes of the plugin's class, e.g. {"json", "jsons"}."""
+    """Return all schemes of the plugin's class, e.g. {"json", "jsons"}."""
     return set(_schemes(type(plugin)))
 
 
 def kind_of(plugin: NotifyBase) -> str:
-    """The service's short name: its first plain scheme, e.g. "json" for json:// and jsons://."""
+    """Return the service's short name, its first scheme: "json" for json:// and jsons://."""
     return _schemes(type(plugin))[0]
 
 
 def is_hosted(plugin: NotifyBase) -> bool:
-    """True where the service's address is its own, so the URL's host place holds a token."""
+    """Return True if the service has a fixed address, so that the URL's host is a token."""
     return bool(plugin_schemas(plugin) & HOSTED) or getattr(plugin, "mode", None) == "cloud"
 
 
 def format_of(plugin: NotifyBase) -> NotifyFormat:
-    """The format to hand the plugin, so that Apprise converts nothing."""
+    """Return the plugin's own format, so that Apprise converts nothing."""
     declared = cast(object, plugin.notify_format)  # of some classes a list, whatever its type says
     return declared if isinstance(declared, NotifyFormat) else plugin.resolve_format(None)

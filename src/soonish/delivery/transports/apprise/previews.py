@@ -1,4 +1,4 @@
-"""How a message looks where it arrives: Apprise's own cutting and joining, without a network."""
+"""Preview a message as a service gets it: Apprise's truncating and joining, without a network."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from soonish.delivery.transports.apprise.plugins import force
 from soonish.delivery.transports.message import Message
 from soonish.delivery.transports.sender import notify
 
-SMS_CHARACTERS = 160  # what Apprise's plugins for text messages take, their title included
+SMS_CHARACTERS = 160  # the limit of Apprise's plugins for text messages, including the title
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Title and body as the service gets them; `is_cut` where it takes no more than that."""
+class ChannelPreview:
+    """Title and body as the service gets them; `is_cut` if they were truncated."""
 
     title: str
     body: str
@@ -54,18 +54,18 @@ class _Sms(_Recorder):
     body_maxlen = SMS_CHARACTERS
 
 
-def as_chat(message: Message) -> Shape:
-    """As Discord gets it, whose limits are the narrowest of the widely used chats."""
-    return _shape(_Chat(), message, message.markdown)
+def as_chat(message: Message) -> ChannelPreview:
+    """Preview for Discord, whose limits are the tightest of the widely used chats."""
+    return _preview(_Chat(), message, message.markdown)
 
 
-def as_sms(message: Message) -> Shape:
-    """As a text message service gets it: the title is the first line."""
-    return _shape(_Sms(), message, message.text)
+def as_sms(message: Message) -> ChannelPreview:
+    """Preview for a text message service: the title becomes the first line."""
+    return _preview(_Sms(), message, message.text)
 
 
-def _shape(plugin: _Recorder, message: Message, whole: str) -> Shape:
+def _preview(plugin: _Recorder, message: Message, whole: str) -> ChannelPreview:
     force(plugin)
     notify(plugin, message)
     kept = plugin.body.rstrip().replace("\r\n", "\n")
-    return Shape(plugin.title, kept, is_cut=not kept.endswith(whole.rstrip()))
+    return ChannelPreview(plugin.title, kept, is_cut=not kept.endswith(whole.rstrip()))

@@ -1,7 +1,7 @@
-"""Which of Apprise 2.2's 255 URL schemes a user may store. Whatever is not listed is refused.
+"""The URL schemes of Apprise 2.2 that a user may store; any other of its 255 is refused.
 
-Each listed plugin was read: it speaks HTTP through `requests` (or SMTP through smtplib), so that
-the socket guard sees all it does, and needs no file of this machine.
+Each listed plugin was reviewed: it speaks HTTP through `requests` (or SMTP through smtplib), so
+that the socket guard sees all it does, and it needs no file of this machine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Services at fixed addresses of their own: what stands in the URL's host place is a token.
+# Services at fixed addresses: the host of their URL is a token.
 HOSTED = _words(
     """
     46elks atalk azure bluesky brevo bsky bulksms bulkvs burstsms chanify
@@ -29,7 +29,7 @@ HOSTED = _words(
     """
 )
 
-# Services at an address the user gives: the guard decides whether it may be reached.
+# Services at an address that the user gives: the guard decides whether it may be reached.
 BY_HOST = _words(
     """
     apprise apprises bark barks betterstack emby embys enigma2 enigma2s evolution evolutions
@@ -45,15 +45,15 @@ BY_HOST = _words(
 
 ALLOWED = HOSTED | BY_HOST
 
-# They act on the machine that Soonish runs on.
+# Refused, because they act on the machine that Soonish runs on.
 LOCAL = _words("blink1 dbus gio glib gnome kde macosx qt syslog windows")
-# They open sockets of their own, which no HTTP guard sees.
+# Refused, because they open raw sockets, which no HTTP guard sees.
 RAW_SOCKET = _words("amqp amqps aprs growl irc ircs mqtt mqtts nostr rsyslog smpp smpps xmpp xmpps")
-# They read keys from this machine's files, or keep them there.
+# Refused, because they read keys from this machine's files, or store them there.
 LOCAL_FILES = _words("deltachat deltachats vapid")
 # Plain webhooks: they get the message's id as a header.
 WEBHOOKS = _words("form forms json jsons xml xmls")
-# Their `template` is an id at the service, elsewhere it is a file of this machine.
+# Their `template` is an id at the service; for others it is a file of this machine.
 SERVICE_TEMPLATES = _words("gupshup kaleyra klr notifyre onesignal sendgrid sendpulse whatsapp")
 
 # HTTP headers that belong to the connection; a user's URL may not choose them.

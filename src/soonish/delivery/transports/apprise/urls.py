@@ -1,4 +1,4 @@
-"""What a user may store as a channel: the rules of DESIGN 9, told as clear errors."""
+"""Check the URLs that users store as channels (docs/architecture.md#apprise)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from soonish.delivery.transports.apprise.plugins import (
     kind_of,
     parse,
 )
-from soonish.delivery.transports.egress.addresses import is_localhost, is_open, parse_literal
+from soonish.delivery.transports.egress.addresses import is_localhost, is_permitted, parse_literal
 from soonish.errors import InvalidInput
 from soonish.i18n import _
 
@@ -31,7 +31,7 @@ _NEXT_URL = re.compile(r"[\s,;]+[a-z0-9]{1,32}://", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO = frozenset(("", "no", "false", "off", "0", "n", "0.0"))
 _YES = frozenset(("", "yes", "true", "on", "1", "y"))
-# Arguments that are refused, unless they only say what is forced anyway.
+# Refused arguments, with the values that are allowed because they are forced anyway.
 _DENIED: Final[dict[str, frozenset[str]]] = {
     "verify": _YES,
     "redirect": _NO,
@@ -56,26 +56,26 @@ _DENIED: Final[dict[str, frozenset[str]]] = {
 
 @dataclass(frozen=True)
 class ChannelInfo:
-    """What may be shown of a channel: `kind` (its service) and `target` (a host, no secrets)."""
+    """The public part of a channel: `kind` (its service) and `target` (a host, no secrets)."""
 
     kind: str
     target: str
 
 
 def check_url(url: str, settings: Settings) -> ChannelInfo:
-    """Decide whether `url` may be stored as a channel.
+    """Check that `url` may be stored as a channel, and return what may be shown of it.
 
-    Raises InvalidInput on the field `apprise_url` with a code `integration_url_*`, nothing else.
+    Raises only InvalidInput, on the field `apprise_url` with a code `integration_url_*`.
     """
-    plugin = vet(url)
+    plugin = load_plugin(url)
     _check_place(plugin, settings)
     return ChannelInfo(kind_of(plugin), _shown_target(plugin))
 
 
-def vet(url: str) -> NotifyBase:
-    """The plugin object of a URL that keeps all rules but those on literal addresses.
+def load_plugin(url: str) -> NotifyBase:
+    """Check all rules except those on literal addresses, and build the plugin object.
 
-    Raises InvalidInput as check_url does. Every send goes through here as well.
+    Raises InvalidInput as check_url does. Every send calls this too.
     """
     _check_text(url)
     try:
@@ -115,7 +115,7 @@ def _check_text(url: object) -> None:
 
 
 def _check_scheme(scheme: str) -> None:
-    """Refuse what a user may not store; a web address is left to Apprise to recognise."""
+    """Refuse schemes that a user may not store; Apprise recognises web addresses later."""
     if scheme in schemes.ALLOWED or scheme in ("http", "https"):
         return
     if scheme in schemes.LOCAL:
@@ -138,7 +138,7 @@ def _why_not(scheme: str) -> str:
 
 
 def _check_arguments(parts: dict[str, Any]) -> None:
-    """Judge the arguments that the plugin will see, in a service's own web address as well."""
+    """Check the arguments that the plugin gets, including those of a service's web address."""
     scheme = str(parts["schema"])
     arguments: dict[str, str] = parts.get("qsd") or {}
     for name, value in arguments.items():
@@ -151,12 +151,12 @@ def _check_arguments(parts: dict[str, Any]) -> None:
 
 
 def is_settable(name: str, scheme: str) -> bool:
-    """Whether a user's URL of this scheme may carry the argument with a value of their choice."""
+    """Return True if a user may set this argument to any value in a URL of this scheme."""
     return _harmless_values(name, scheme) is None
 
 
 def _harmless_values(name: str, scheme: str) -> frozenset[str] | None:
-    """Values under which the argument is let through; None where any is."""
+    """Return the values that are allowed for the argument; None if any is."""
     if name[:1] == "+" and name[1:].strip().lower() in schemes.CONNECTION_HEADERS:
         return frozenset()
     if name == "template" and scheme not in schemes.SERVICE_TEMPLATES:
@@ -169,8 +169,10 @@ def _harmless_values(name: str, scheme: str) -> frozenset[str] | None:
 
 
 def _check_place(plugin: NotifyBase, settings: Settings) -> None:
-    """Refuse addresses spelled out in the URL that no delivery may reach; names are checked
-    when they resolve, at each connection."""
+    """Refuse literal addresses that no delivery may reach.
+
+    Names are checked when they resolve, at each connection.
+    """
     if is_hosted(plugin):
         return
     port: object = plugin.port
@@ -178,13 +180,13 @@ def _check_place(plugin: NotifyBase, settings: Settings) -> None:
         raise _refusal("invalid", _("The port must be between 1 and 65535."))
     for host in _hosts(plugin):
         address = parse_literal("127.0.0.1" if is_localhost(host) else host)
-        if address is not None and not is_open(address, settings.allowed_networks):
+        if address is not None and not is_permitted(address, settings.allowed_networks):
             message = _("The address is private or local; Soonish sends to public addresses only.")
             raise _refusal("blocked_target", message)
 
 
 def _hosts(plugin: NotifyBase) -> list[str]:
-    """Where the plugin will connect: a mail channel's server, else the URL's host."""
+    """Return the plugin's hosts: the server of a mail channel, else the URL's host."""
     if isinstance(plugin, NotifyZulip):
         return [f"{plugin.organization}.{plugin.hostname}"]
     smtp: object = getattr(plugin, "smtp_host", None)

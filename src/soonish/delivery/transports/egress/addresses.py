@@ -1,4 +1,4 @@
-"""Which IP addresses a delivery may reach (DESIGN 9)."""
+"""Rules for the IP addresses that a delivery may reach (docs/architecture.md#egress-guard)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 # IPv6 prefixes whose last 32 bits are an IPv4 destination: compatible, SIIT, local NAT64.
 _CARRIERS = tuple(IPv6Network(n) for n in ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48"))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-# No operator setting opens these: link-local, this host, multicast, broadcast, cloud metadata.
-_ALWAYS_CLOSED: tuple[Network, ...] = tuple(
+# No setting allows these: link-local, this host, multicast, broadcast, cloud metadata.
+_NEVER_PERMITTED: tuple[Network, ...] = tuple(
     ipaddress.ip_network(n)
     for n in (
         "0.0.0.0/8",
@@ -34,7 +34,7 @@ _ALWAYS_CLOSED: tuple[Network, ...] = tuple(
         "fd20:ce::/32",  # Google
     )
 )
-# Ranges that Python's is_global lets through but that are no ordinary public hosts.
+# Ranges that Python's is_global accepts although they are no ordinary public hosts.
 _NOT_PUBLIC: tuple[Network, ...] = tuple(
     ipaddress.ip_network(n)
     for n in (
@@ -49,7 +49,7 @@ _NOT_PUBLIC: tuple[Network, ...] = tuple(
 
 
 def unwrap(address: Address) -> Address:
-    """The IPv4 address inside an IPv6-mapped or NAT64 address, else the address itself."""
+    """Return the IPv4 address inside an IPv6-mapped or NAT64 address, else the address itself."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
@@ -58,16 +58,16 @@ def unwrap(address: Address) -> Address:
     return address
 
 
-def is_open(address: Address, allowed: Sequence[Network]) -> bool:
-    """True if `address` is public, or in one of the operator's `allowed` networks."""
+def is_permitted(address: Address, allowed: Sequence[Network]) -> bool:
+    """Return True if `address` is public, or in one of the operator's `allowed` networks."""
     address = unwrap(address)
-    if any(_within(a, _ALWAYS_CLOSED) for a in (address, *_carried(address))):
+    if any(_within(a, _NEVER_PERMITTED) for a in (address, *_carried(address))):
         return False
     return _within(address, allowed) or _is_public(address)
 
 
 def _carried(address: Address) -> list[IPv4Address]:
-    """IPv4 addresses that a tunnel or a translator would take out of an IPv6 address."""
+    """Return the IPv4 addresses that a tunnel or translator would extract from an IPv6 address."""
     if isinstance(address, IPv4Address) or address.is_loopback:
         return []
     found = [address.sixtofour, *(address.teredo or ())]
@@ -94,8 +94,10 @@ def _within(address: Address, networks: Sequence[Network]) -> bool:
 
 @lru_cache(maxsize=4096)
 def parse_literal(host: str) -> Address | None:
-    """The address that `host` spells, in any way the system's resolver reads (decimal, octal,
-    hex, short forms, IPv6 with a zone); None for a name."""
+    """Parse an address in any spelling that the system's resolver reads; None for a name.
+
+    Spellings are decimal, octal, hex, short forms, and IPv6 with a zone.
+    """
     host = _mapped(host).strip().strip("[]").split("%", 1)[0].rstrip(".")
     try:
         return ipaddress.ip_address(host)
@@ -110,13 +112,13 @@ def parse_literal(host: str) -> Address | None:
 
 
 def is_localhost(host: str) -> bool:
-    """True for `localhost` and names below it, which never go to a resolver (RFC 6761)."""
+    """Return True for `localhost` and names below it, which are never looked up (RFC 6761)."""
     name = _mapped(host).strip().rstrip(".").lower()
     return name in ("localhost", "localhost.localdomain") or name.endswith(".localhost")
 
 
 def _mapped(host: str) -> str:
-    """`host` with full-width and other look-alike characters as IDNA reads them."""
+    """Map full-width and other look-alike characters as IDNA does."""
     if host.isascii():
         return host
     shown = "".join(c for c in host if unicodedata.category(c) != "Cf")  # soft hyphens and such

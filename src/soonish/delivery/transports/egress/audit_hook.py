@@ -1,7 +1,8 @@
-"""The audit hook: the last line behind the socket guard (DESIGN 9).
+"""The audit hook, the last line of defence behind the socket guard.
 
-It judges delivery threads only: they open TCP sockets to places that the guard approved, send no
-datagrams, start no programs, and read nothing but code, certificates and time zones.
+It restricts delivery threads only: they open TCP sockets to addresses that the guard approved,
+send no datagrams, start no programs, and read nothing but code, certificates and time zones.
+See docs/architecture.md#egress-guard.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ _FORBIDDEN = frozenset(
         "pty.spawn",
     }
 )
-# -1 where a socket is made from a file descriptor, which tells the kind itself.
+# -1 for a socket made from a file descriptor, which has the kind itself.
 _FAMILIES = (-1, socket.AF_INET, socket.AF_INET6)
 _KINDS = (socket.SOCK_STREAM, -1 & 0xF)
 _KIND_MASK = 0xF  # without the flags that Linux adds
@@ -72,9 +73,9 @@ _busy = threading.local()
 
 
 def install(extra_roots: Sequence[str] = (), closed: Sequence[str] = ()) -> None:
-    """Add the hook. It stays for the life of the process (Python has no way to remove one).
+    """Add the hook for the life of the process (Python has no way to remove one).
 
-    `extra_roots` may be read as well; what is in `closed` not, even below a readable folder.
+    `extra_roots` may be read as well; `closed` paths may not, even below a readable folder.
     """
     global _roots, _closed
     _closed = tuple(os.path.realpath(path) for path in closed)
@@ -83,7 +84,7 @@ def install(extra_roots: Sequence[str] = (), closed: Sequence[str] = ()) -> None
 
 
 def _readable() -> list[str]:
-    """Folders and files that code in a delivery thread has a reason to read."""
+    """Return the folders and files that code in a delivery thread may read."""
     paths = ssl.get_default_verify_paths()
     certificates = [paths.cafile, paths.capath, paths.openssl_cafile, paths.openssl_capath]
     packages = [str(Path(m.__file__ or "").parent) for m in (apprise, soonish)]
@@ -104,7 +105,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         raise _refused(f"a delivery may not use {event}")
     judge = _JUDGES.get(event)
     if judge is not None and not getattr(_busy, "judging", False):
-        _busy.judging = True  # what a judge does itself raises events too
+        _busy.judging = True  # the judge itself raises events too
         try:
             judge(args)
         finally:

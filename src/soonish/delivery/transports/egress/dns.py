@@ -1,7 +1,7 @@
-"""Name lookups in threads of their own, with a limit for each domain.
+"""Look up names in separate threads, with a limit for each domain.
 
-A domain whose name servers hang can have any number of names; with no limit a few dozen of them
-would hold every lookup thread, and nobody's deliveries could resolve anything.
+A domain whose name servers hang can have any number of names; without a limit a few dozen of them
+would hold every lookup thread, and no delivery could resolve anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Resolver = Callable[[str, int], list[str]]
 
 
 class Lookups:
-    """At most `threads` lookups at a time, `per_domain` of one domain; one for the same name."""
+    """Runs `threads` lookups at a time at most, `per_domain` of one domain, one of a name."""
 
     def __init__(self, threads: int = THREADS, per_domain: int = PER_DOMAIN) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="delivery-resolve")
@@ -30,7 +30,7 @@ class Lookups:
         self._changed = threading.Condition()
 
     def find(self, resolver: Resolver, host: str, port: int, seconds: float) -> list[str]:
-        """What `resolver` says. Raises TimeoutError after `seconds`, else what it raises."""
+        """Return the resolver's result. Raises its errors, and TimeoutError after `seconds`."""
         deadline = time.monotonic() + seconds
         key, domain = (host.lower(), port), domain_of(host)
         with self._changed:
@@ -62,7 +62,7 @@ class Lookups:
 
 
 def domain_of(host: str) -> str:
-    """The part of a name that somebody registered, roughly: `b.example`, `b.co.uk`."""
+    """Return roughly the registered part of a name: `b.example`, `b.co.uk`."""
     labels = host.lower().rstrip(".").split(".")
     is_shared = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SHARED
     return ".".join(labels[-3 if is_shared else -2 :])

@@ -1,4 +1,7 @@
-"""Resolve once, check every address, connect to the checked one (DESIGN 9)."""
+"""Resolve once, check every address, connect to the checked one.
+
+See docs/architecture.md#egress-guard.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from soonish.delivery.transports.attempt import Attempt, BlockedTarget, current
 from soonish.delivery.transports.egress.addresses import (
     Address,
     is_localhost,
-    is_open,
+    is_permitted,
     parse_literal,
 )
 from soonish.delivery.transports.egress.dns import Lookups
@@ -21,25 +24,19 @@ CONNECT_SECONDS = 5.0
 
 
 def system_resolver(host: str, port: int) -> list[str]:
-    """All addresses of a name, in the system's order. Raises OSError."""
+    """Return all addresses of a name, in the system's order. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 _lookups = Lookups()
-_resolver: Callable[[str, int], list[str]] = system_resolver
-
-
-def set_resolver(resolver: Callable[[str, int], list[str]]) -> None:
-    """Replace the name resolver, for tests and for operators with one of their own."""
-    global _resolver
-    _resolver = resolver
+resolver: Callable[[str, int], list[str]] = system_resolver
 
 
 def resolve(host: str, port: int, seconds: float = RESOLVE_SECONDS) -> list[Address]:
-    """Every address of `host`. Literals and localhost need no resolver.
+    """Return every address of `host`. Literals and localhost need no resolver.
 
-    Raises TimeoutError after `seconds`, else OSError where the name does not resolve.
+    Raises TimeoutError after `seconds`, or OSError if the name does not resolve.
     """
     literal = parse_literal(host)
     if literal is not None:
@@ -47,16 +44,16 @@ def resolve(host: str, port: int, seconds: float = RESOLVE_SECONDS) -> list[Addr
     if is_localhost(host):
         return [ipaddress.IPv4Address("127.0.0.1")]
     try:
-        names = _lookups.find(_resolver, host, port, seconds)
+        names = _lookups.find(resolver, host, port, seconds)
     except FutureTimeout as error:
         raise TimeoutError("the name server did not answer") from error
     return [ipaddress.ip_address(name.split("%", 1)[0]) for name in names]
 
 
 def checked_addresses(host: str, port: int, attempt: Attempt) -> list[Address]:
-    """The addresses of `host`, if every single one is open to this attempt.
+    """Return the addresses of `host` if this attempt may connect to every one of them.
 
-    Raises BlockedTarget if one is not (a name with mixed records is an attack or a mistake).
+    Raises BlockedTarget if not (a name with mixed records is an attack or a mistake).
     """
     seconds = min(RESOLVE_SECONDS, attempt.remaining)
     try:
@@ -67,16 +64,16 @@ def checked_addresses(host: str, port: int, attempt: Attempt) -> list[Address]:
     except (OSError, UnicodeError) as error:
         attempt.fault = "resolve"
         raise OSError("the name does not resolve") from error
-    if not addresses or not all(is_open(a, attempt.allowed) for a in addresses):
+    if not addresses or not all(is_permitted(a, attempt.allowed) for a in addresses):
         attempt.fault = "blocked"
         raise BlockedTarget("the address is not public")
     return addresses
 
 
 def connect(host: str, port: int) -> socket.socket:
-    """A connection of the current attempt to a checked address of `host`, with TCP_NODELAY.
+    """Connect the current attempt to a checked address of `host`, with TCP_NODELAY.
 
-    Raises BlockedTarget, TimeoutError or another OSError; the attempt's `fault` says which.
+    Raises BlockedTarget, TimeoutError or another OSError, and sets the attempt's `fault`.
     """
     attempt = current()
     if attempt.only is not None:

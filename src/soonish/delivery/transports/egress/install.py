@@ -1,9 +1,9 @@
-"""The guard put in place: what a delivery thread's code meets instead of the stock functions.
+"""Install the guard: replace the standard network functions in delivery threads.
 
-`socket.create_connection` and urllib3's twin are replaced by versions that go through guard.py in
-delivery threads, and `requests.request` by the guarded client (webclient.py). That covers
-smtplib, http.client and requests alike; other threads keep the originals. The audit hook
-(audit.py) is the last line behind it.
+`socket.create_connection` and urllib3's twin go through guard.py in delivery threads, and
+`requests.request` through the guarded client (http/client.py). That covers smtplib, http.client
+and requests; other threads keep the originals. The audit hook (audit_hook.py) is the last line of
+defence.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _create_connection(stock: Callable[..., socket.socket]) -> Callable[..., soc
 
 def _requests_entry(stock: Callable[..., requests.Response]) -> Callable[..., requests.Response]:
     def request(method: str, url: str, **kwargs: Any) -> requests.Response:
-        """`requests.request`, through the guarded client in delivery threads."""
+        """Call `requests.request`, or the guarded client in delivery threads."""
         entry = client.request if in_delivery_thread() else stock
         return entry(method, url, **kwargs)
 
@@ -50,10 +50,10 @@ def _requests_entry(stock: Callable[..., requests.Response]) -> Callable[..., re
 
 
 def install(settings: Settings, extra_roots: Sequence[str] = ()) -> None:
-    """Put the guard and the audit hook in place, once per process; cannot be undone.
+    """Install the guard and the audit hook, once per process; it cannot be undone.
 
-    Which networks are open is decided per attempt, from its sender's settings. `extra_roots` are
-    further folders that delivery threads may read; secrets and databases never are.
+    The permitted networks belong to each attempt, from its sender's settings. `extra_roots` are
+    further folders that delivery threads may read; they never read secrets and databases.
     """
     global _installed
     with _install_lock:

@@ -1,8 +1,9 @@
-"""HTTP for Apprise's plugins: what `requests.request` is in a delivery thread (DESIGN 9).
+"""The HTTP client of Apprise's plugins: `requests.request` in a delivery thread.
 
-One request over a kept-open connection to a checked address: no proxies, no .netrc, no cookies,
-no redirects, certificates always verified, at most 64 KiB of the answer read. Status and
-Retry-After, which Apprise hides, go to the current attempt.
+It sends one request over a kept-open connection to a checked address: no proxies, no .netrc, no
+cookies, no redirects, certificates always verified, at most 64 KiB of the response read. It
+stores status and Retry-After, which Apprise hides, in the current attempt.
+See docs/architecture.md#apprise.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ from soonish.delivery.transports.http.connections import (
     Key,
     connections,
 )
-from soonish.delivery.transports.http.retry_after import asked_wait
+from soonish.delivery.transports.http.retry_after import requested_wait
 
 BODY_LIMIT = 64 * 1024
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name (RFC 9110, 5.6.2)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
-# A server waits for a body of these unless it is told that there is none (RFC 9110, 8.6).
+# Servers wait for a body of these unless the length says that there is none (RFC 9110, 8.6).
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _Body = bytes | None
 
 
 def request(method: str, url: str, **kwargs: Any) -> requests.Response:
-    """Like `requests.request`, guarded. `verify`, `allow_redirects`, `timeout`, `proxies`,
-    `cert` and `cookies` are ignored: they are ours to decide.
+    """Send a request as `requests.request` does, but guarded.
 
-    Raises requests.RequestException only, as the plugins expect; the attempt's `fault` says why.
+    Ignores `verify`, `allow_redirects`, `timeout`, `proxies`, `cert` and `cookies`. Raises only
+    requests.RequestException, as the plugins expect, and sets the attempt's `fault`.
     """
     try:
         attempt = current()
@@ -66,7 +67,7 @@ def request(method: str, url: str, **kwargs: Any) -> requests.Response:
 
 
 def _prepare(method: str, url: str, kwargs: dict[str, Any]) -> tuple[str, dict[str, str], _Body]:
-    """URL, headers and body as `requests` would make them, without its session."""
+    """Build URL, headers and body as `requests` would, without its session."""
     auth = kwargs.get("auth")
     if kwargs.get("files") or not (auth is None or isinstance(auth, tuple)):
         return _prepare_rare(method, url, kwargs)
@@ -89,7 +90,7 @@ def _prepare(method: str, url: str, kwargs: dict[str, Any]) -> tuple[str, dict[s
 def _prepare_rare(
     method: str, url: str, kwargs: dict[str, Any]
 ) -> tuple[str, dict[str, str], _Body]:
-    """Files and signing auth objects: requests builds these itself (and sends nothing)."""
+    """Have requests build what has files or signing auth objects, without sending it."""
     known = ("headers", "files", "data", "params", "auth", "json")
     prepared = requests.Request(method, url, **{k: kwargs.get(k) for k in known}).prepare()
     headers = {str(k): _header(v) for k, v in prepared.headers.items()}
@@ -116,7 +117,7 @@ def _encode(data: Any, json: Any) -> tuple[_Body, str]:
 
 
 class _Place(NamedTuple):
-    """Where an http(s) URL leads; `authority` is the value of the Host header."""
+    """The parts of an http(s) URL; `authority` is the value of the Host header."""
 
     tls: bool
     host: str
@@ -127,7 +128,7 @@ class _Place(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _split(url: str) -> _Place:
-    """Raises ValueError."""
+    """Split an http(s) URL. Raises ValueError."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("not an http URL")
@@ -143,8 +144,10 @@ def _split(url: str) -> _Place:
 
 
 def _is_sendable(name: str, value: str) -> bool:
-    """False for headers that belong to the connection. Raises ValueError for what is no header:
-    a name with blanks, or a folded value, is read as another one by some servers."""
+    """Return False for headers that belong to the connection. Raises ValueError for no header.
+
+    Some servers read a name with blanks, or a folded value, as another header.
+    """
     if not _TOKEN.fullmatch(name) or _CONTROL.search(value):
         raise ValueError("not a header")
     return name.lower() not in CONNECTION_HEADERS
@@ -161,7 +164,7 @@ def _exchange(
     try:
         answer = _ask(attempt, connection, method, request)
     except ConnectionError:
-        # A kept connection that the server closed while it was idle never took the request.
+        # A server that closed an idle connection never took the request: send it again.
         connection.close()
         if kept is None or attempt.expired:
             raise
@@ -171,9 +174,9 @@ def _exchange(
 
 
 def _request(method: str, place: _Place, headers: dict[str, str], body: _Body) -> bytes:
-    """The whole request: in one piece it costs one system call, and wakes the other side once.
+    """Build the whole request, to be sent with one system call.
 
-    Raises ValueError for what is no method or header.
+    Raises ValueError for an invalid method or header.
     """
     if not _TOKEN.fullmatch(method):
         raise ValueError("not a method")
@@ -215,7 +218,7 @@ def _finish(
         raise
     attempt.statuses.append(answer.status)
     if answer.status in (429, 503):
-        attempt.retry_after = asked_wait(answer.getheader, content)
+        attempt.retry_after = requested_wait(answer.getheader, content)
     is_whole = answer.isclosed() and not answer.will_close and answer.status >= 200
     if is_whole and not attempt.expired:
         connections.keep(connection)

@@ -1,4 +1,4 @@
-"""A limit on what another side may answer, in bytes on the wire."""
+"""Kept-open HTTP connections to checked addresses, and a limit on the size of responses."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from soonish.delivery.transports.attempt import Attempt, current
 from soonish.delivery.transports.egress.addresses import Network
 from soonish.delivery.transports.egress.guard import connect
 
-ANSWER_LIMIT: Final = 256 * 1024  # head, trailers and chunk marks of an HTTP answer included
+ANSWER_LIMIT: Final = 256 * 1024  # bytes, including an HTTP response's head, trailers and chunks
 
 
 class AnswerTooLong(OSError):
-    """The other side sent more than an answer may hold."""
+    """The other side sent more than a response may have."""
 
 
 class BoundedReader(io.RawIOBase):
-    """Reads from `source` until `limit` bytes have come; then raises AnswerTooLong."""
+    """Reads up to `limit` bytes from `source`, then raises AnswerTooLong."""
 
     def __init__(self, source: io.RawIOBase | socket.SocketIO, limit: int = ANSWER_LIMIT) -> None:
         self._source = source
@@ -52,7 +52,7 @@ IDLE_SECONDS = 30.0
 
 
 class Key(NamedTuple):
-    """Where a connection leads, and under which rules it was let through."""
+    """The destination of a connection and the networks that were allowed when it was made."""
 
     tls: bool
     host: str
@@ -62,16 +62,21 @@ class Key(NamedTuple):
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """One verifying context for all deliveries (making one costs 20 ms); it trusts the system's
-    authorities, where an operator adds his own, and those that requests carries."""
+    """Return the verifying context of all deliveries (making one takes 20 ms).
+
+    It trusts the system's authorities, to which operators add theirs, and those of requests.
+    """
     context = ssl.create_default_context()
     context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     return context
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer of bounded length. http.client takes 102 and 103 for final answers, and would
-    then leave the final one to whoever uses the connection next."""
+    """A response of bounded length.
+
+    http.client takes 102 and 103 for final responses, and would leave the real one to the next
+    user of the connection.
+    """
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -83,10 +88,10 @@ class _Answer(http.client.HTTPResponse):
 
 
 class Connection:
-    """HTTP to a checked address, with SNI and certificate by name.
+    """An HTTP connection to a checked address, with SNI and certificate by name.
 
-    Its socket blocks, and the attempt's watchdog ends what takes too long: with a timeout of its
-    own every call would wait once more, and threads change places whenever one waits.
+    Its socket has no timeout, the attempt's watchdog ends calls that take too long: with a
+    timeout every call would poll first, and threads are switched whenever one waits.
     """
 
     def __init__(self, key: Key) -> None:
@@ -96,9 +101,9 @@ class Connection:
         self._handle: socket.socket | None = None
 
     def begin(self, attempt: Attempt) -> None:
-        """Connect if need be, and put the connection under the attempt's deadline.
+        """Connect if necessary, and put the connection under the attempt's deadline.
 
-        Raises what connecting raises, TimeoutError where the attempt's time is over.
+        Raises the errors of connecting, and TimeoutError if the attempt's time is over.
         """
         if self._sock is None:
             self._connect()
@@ -108,7 +113,7 @@ class Connection:
         _ = attempt.remaining
 
     def ask(self, method: str, request: bytes) -> http.client.HTTPResponse:
-        """Send a whole request, and read the head of its answer.
+        """Send a whole request, and read the head of the response.
 
         Raises OSError or http.client.HTTPException.
         """
@@ -126,7 +131,7 @@ class Connection:
     def _connect(self) -> None:
         sock = self._sock = connect(self.key.host, self.key.port)
         sock.settimeout(None)
-        self._handle = sock.dup()  # shutting the duplicate ends TLS handshakes and reads as well
+        self._handle = sock.dup()  # shutting down the duplicate ends TLS handshakes and reads too
         if self.key.tls:
             current().watch(self._handle)
             self._sock = tls_context().wrap_socket(sock, server_hostname=self.key.host)
@@ -138,7 +143,7 @@ class Connection:
         self._sock = self._handle = None
 
     def is_dropped(self) -> bool:
-        """True if the other side closed, or sent something nobody asked for."""
+        """Return True if the other side closed or sent something unasked, or after a long idle."""
         if self._handle is None or time.monotonic() - self.idle_since > IDLE_SECONDS:
             return True
         try:
@@ -151,7 +156,7 @@ class Connection:
 
 
 class Connections:
-    """Idle connections by key; the one idle longest goes when there are too many."""
+    """Idle connections by key; when there are too many, the one idle longest is closed."""
 
     def __init__(self, limit: int = IDLE_LIMIT) -> None:
         self._limit = limit
@@ -160,7 +165,7 @@ class Connections:
         self._lock = threading.Lock()
 
     def take(self, key: Key) -> Connection | None:
-        """The connection to that place used last, if one is idle and still open."""
+        """Take the connection to that destination used last, if one is idle and still open."""
         while True:
             with self._lock:
                 stack = self._by_key.get(key)
@@ -175,7 +180,7 @@ class Connections:
             connection.close()
 
     def keep(self, connection: Connection) -> None:
-        """Put back a connection whose answer was read to its end."""
+        """Put back a connection whose response was read to its end."""
         connection.idle_since = time.monotonic()
         oldest = None
         with self._lock:
@@ -195,7 +200,7 @@ class Connections:
         return oldest
 
     def close(self) -> None:
-        """Close everything idle."""
+        """Close all idle connections."""
         with self._lock:
             idle = list(self._idle.values())
             self._idle.clear()

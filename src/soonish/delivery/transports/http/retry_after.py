@@ -1,4 +1,4 @@
-"""How long another side asks us to wait."""
+"""Read how long a service asks us to wait."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ _LONGEST = 86_400.0  # seconds; a caller caps further
 MAX_RETRY_AFTER_SECONDS = 900.0
 
 
-def asked_wait(header: Callable[[str], str | None], content: bytes) -> float | None:
-    """Seconds from Retry-After (number or HTTP date), Discord's reset header, or a JSON body's
-    `retry_after` (Discord, Telegram); None where nothing sensible is said."""
+def requested_wait(header: Callable[[str], str | None], content: bytes) -> float | None:
+    """Return the seconds that a response asks to wait, or None.
+
+    Read from Retry-After (number or HTTP date), Discord's reset header, or a JSON body's
+    `retry_after` (Discord, Telegram).
+    """
     for value in (header("Retry-After"), header("X-RateLimit-Reset-After")):
         seconds = parse_retry_after(value) if value else None
         if seconds is not None:
@@ -24,7 +27,7 @@ def asked_wait(header: Callable[[str], str | None], content: bytes) -> float | N
 
 
 def parse_retry_after(value: str, now: float | None = None) -> float | None:
-    """Seconds in a Retry-After value (RFC 9110, 10.2.3); None if it is neither form."""
+    """Return the seconds of a Retry-After value (RFC 9110, 10.2.3); None if it is invalid."""
     try:
         return _bounded(float(value))
     except ValueError:
@@ -55,9 +58,9 @@ def _from_body(content: bytes) -> float | None:
 def _bounded(seconds: float) -> float | None:
     if seconds != seconds:
         return None
-    return float(min(max(seconds, 0.0), _LONGEST))  # bounded first: an int may be too long
+    return float(min(max(seconds, 0.0), _LONGEST))  # clamp first: an int may be too large for float
 
 
-def asked_to_wait(retry_after: float) -> timedelta:
-    """How long a Retry-After of so many seconds is honoured: a second to 15 minutes."""
+def bounded_wait(retry_after: float) -> timedelta:
+    """Return the part of a Retry-After that is honoured: a second to 15 minutes."""
     return timedelta(seconds=min(max(retry_after, 1.0), MAX_RETRY_AFTER_SECONDS))

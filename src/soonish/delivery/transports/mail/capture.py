@@ -1,4 +1,4 @@
-"""A user's `mailto://`: the reply codes that Apprise's SMTP controller hides."""
+"""Capture the reply codes of users' `mailto://` channels, which Apprise's SMTP controller hides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPLIES_LIMIT: Final = 64 * 1024  # bytes of all replies on one connection
 
 
 class _Recording(smtplib.SMTP):
-    """Failures of each reply go to the current attempt, and replies without end are cut."""
+    """Stores failure codes in the current attempt, and limits the size of replies."""
 
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None and self.sock is not None:
@@ -41,7 +41,7 @@ class _Recording(smtplib.SMTP):
 
 @contextlib.contextmanager
 def _noting_loss() -> Generator[None]:
-    """A connection lost before any refusal is the attempt's fault, and may be tried again."""
+    """Record a connection lost before any refusal as the attempt's fault: it may be retried."""
     try:
         yield
     except (OSError, smtplib.SMTPServerDisconnected) as error:
@@ -53,7 +53,7 @@ def _noting_loss() -> Generator[None]:
 
 
 def _named(arguments: dict[str, Any]) -> dict[str, Any]:
-    # smtplib would ask a resolver for this machine's full name, without a time limit.
+    # Otherwise smtplib looks up this machine's full name, without a time limit.
     return {"local_hostname": "localhost", **arguments}
 
 
@@ -74,7 +74,7 @@ def _context() -> ssl.SSLContext:
 
 
 def install() -> None:
-    """Put the recording classes, and the one TLS context, where Apprise's controller looks."""
+    """Replace smtplib and ssl in Apprise's controller by the recording classes and our context."""
     smtp = SimpleNamespace(
         SMTP=RecordingSMTP, SMTP_SSL=RecordingSMTPS, SMTPException=smtplib.SMTPException
     )

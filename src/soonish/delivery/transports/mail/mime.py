@@ -1,4 +1,7 @@
-"""A mail rendered once, split at the values that differ per recipient (DESIGN 10)."""
+"""Render a mail once, split at the values that differ per recipient.
+
+See docs/architecture.md#service-mail.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +31,17 @@ _SLOT = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 @dataclass(frozen=True)
 class MailContent:
-    """One mail for many: `text` and `html` may hold slots such as `{{unsubscribe_url}}`."""
+    """One mail for many: `text` and `html` may have slots such as `{{unsubscribe_url}}`."""
 
     subject: str
     text: str
-    html: str  # a whole document or a fragment; values are escaped where they go in
+    html: str  # a whole document or a fragment; values are escaped when they are filled in
     reply_to: str | None = None
 
 
 @dataclass(frozen=True)
 class SmtpAddress:
-    """An address as SMTP wants it: domain in ASCII, `local_is_ascii` False needs SMTPUTF8."""
+    """An address for SMTP: its domain is in ASCII; if `is_ascii` is False it needs SMTPUTF8."""
 
     address: str
     is_ascii: bool
@@ -56,9 +59,9 @@ def parse_recipient(address: str) -> SmtpAddress:
 
 
 def reply_address(text: str | None) -> str | None:
-    """`text` as a bare address for Reply-To, None where it is anything else.
+    """Return `text` as a bare address for Reply-To, None if it is anything else.
 
-    Only ASCII: a Reply-To must not make the whole mail need SMTPUTF8.
+    Only ASCII addresses count: a Reply-To must not make the whole mail need SMTPUTF8.
     """
     try:
         parsed = parse_recipient(text or "")
@@ -106,8 +109,8 @@ class _Pieces:
 class MailTemplate:
     """A mail to many, rendered once; `render` joins bytes.
 
-    `sender` is "Name <address>"; `slots` are the names of the values every render gets;
-    `list_unsubscribe_slot` is the one whose link also goes into List-Unsubscribe (RFC 8058).
+    `sender` is "Name <address>"; `slots` are the names of the values that every render gets;
+    the link of `list_unsubscribe_slot` also goes into List-Unsubscribe (RFC 8058).
     Raises InvalidInput for header values with line breaks and for unknown slots.
     """
 
@@ -137,10 +140,10 @@ class MailTemplate:
         *,
         eight_bit: bool = True,
     ) -> bytes:
-        """The whole message, CRLF lines, not yet dot-stuffed.
+        """Return the whole message with CRLF lines, not yet dot-stuffed.
 
-        `eight_bit` False gives a form in pure ASCII for servers without 8BITMIME.
-        Raises InvalidInput for values that are missing or do not belong in a mail.
+        If `eight_bit` is False it is pure ASCII, for servers without 8BITMIME.
+        Raises InvalidInput for values that are missing or invalid in a mail.
         """
         values = values or {}
         recipient = parse_recipient(to).address
@@ -150,13 +153,13 @@ class MailTemplate:
     def assemble(
         self, recipient: str, message_id: str, values: Mapping[str, str], eight_bit: bool
     ) -> bytes:
-        """What `render` returns, of arguments that were checked before."""
+        """Render without checking the arguments, see `check`."""
         identity = _message_id(message_id, self.envelope_sender)
         head = f"To: {recipient}\r\nMessage-ID: {identity}\r\n".encode()
         return head + self._forms[eight_bit and self._fits(values)].join(values)
 
     def check(self, message_id: str, values: Mapping[str, str]) -> None:
-        """Raises InvalidInput for values that are missing or do not belong in a mail."""
+        """Raise InvalidInput for values that are missing or invalid in a mail."""
         _message_id(message_id, self.envelope_sender)
         if not self._slots <= values.keys():
             raise InvalidInput("values", "A value of the mail is missing.")
@@ -167,7 +170,7 @@ class MailTemplate:
             raise InvalidInput("values", "The unsubscribe link is not a valid URL.")
 
     def _fits(self, values: Mapping[str, str]) -> bool:
-        """True if no line gets too long with these values in it."""
+        """Return True if no line gets too long with these values."""
         size = max((len(html.escape(values[name]).encode()) for name in self._slots), default=0)
         return self._longest + self._slots_in_line * size <= LINE_LIMIT
 
@@ -238,7 +241,7 @@ def _as_is(text: str) -> str:
 
 
 def _slot_lines(content: MailContent) -> tuple[int, int]:
-    """(bytes of the longest line that holds slots, the most slots in one line)."""
+    """Return (bytes of the longest line with slots, the most slots in one line)."""
     lines = [*content.text.splitlines(), *content.html.splitlines()]
     counted = [(len(line.encode()), len(_SLOT.findall(line))) for line in lines]
     held = [(size, count) for size, count in counted if count] or [(0, 0)]
@@ -249,10 +252,10 @@ _PLAIN = frozenset(range(0x21, 0x7F)) - {0x3D}
 
 
 def quoted_printable(text: str) -> bytes:
-    """RFC 2045 quoted-printable of text with CRLF lines.
+    """Encode text with CRLF lines as quoted-printable (RFC 2045).
 
-    What does not end in a line break ends in a soft one, so that a value can be patched in
-    behind it, and text behind the value, and a reader still sees one line.
+    Text without a final line break gets a soft one, so that a value and more text can follow it
+    and the reader still sees one line.
     """
     out = bytearray()
     column = 0
@@ -289,7 +292,7 @@ def _message_id(message_id: str, sender: str) -> str:
 
 
 def _parse_sender(sender: str, field: str = "sender") -> tuple[str, str]:
-    """(address, header value) of "Name <address>". Raises InvalidInput."""
+    """Return (address, header value) of "Name <address>". Raises InvalidInput."""
     if _CONTROL.search(sender):
         raise InvalidInput(field, "A mail header must not hold line breaks.")
     name, address = parseaddr(sender)
@@ -305,7 +308,7 @@ def _parse_sender(sender: str, field: str = "sender") -> tuple[str, str]:
 
 
 def encode_header(field: str, value: str, header: str) -> str:
-    """A header's value, RFC 2047 encoded where needed. Raises InvalidInput on line breaks."""
+    """Encode a header's value by RFC 2047 if necessary. Raises InvalidInput on line breaks."""
     if _CONTROL.search(value):
         raise InvalidInput(field, "A mail header must not hold line breaks.")
     if value.isascii() and "=?" not in value and len(value) <= 700:

@@ -1,4 +1,7 @@
-"""Service mail: Soonish's own mails through the operator's SMTP server (DESIGN 10)."""
+"""Send Soonish's own mails through the operator's SMTP server.
+
+See docs/architecture.md#service-mail.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,10 @@ from soonish.delivery.transports.mail.mime import (
     reply_address,
 )
 from soonish.delivery.transports.mail.smtp import (
-    Dropped,
+    ConnectionDropped,
     Envelope,
     MailConnection,
-    Unusable,
+    MailServerUnusable,
     refusal,
 )
 from soonish.delivery.transports.outcome import Outcome, SendResult
@@ -38,14 +41,14 @@ __all__ = ["Mail", "MailContent", "MailTemplate", "ServiceMail", "reply_address"
 
 CONNECTIONS: Final = 4
 UNUSABLE_RETRY_SECONDS: Final = 10.0
-_MAILS_PER_CONNECTION: Final = 10  # fewer are not worth another connection
+_MAILS_PER_CONNECTION: Final = 10  # for fewer no further connection is opened
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail of a batch: `values` fill the template's slots, `message_id` is stable."""
+    """One mail of a batch: `values` fill the template's slots; retries keep the `message_id`."""
 
     to: str
     message_id: str
@@ -53,7 +56,7 @@ class Mail:
     values: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def envelope(self) -> Envelope:
-        """Raises InvalidInput for an address or value that cannot be mailed."""
+        """Return the mail for SMTP. Raises InvalidInput for an invalid address or value."""
         recipient = parse_recipient(self.to)
         self.template.check(self.message_id, self.values)
         return Envelope(
@@ -68,11 +71,11 @@ class Mail:
 
 @dataclass(eq=False)
 class _Item:
-    """A mail on its way (no mail: a health check) and where its result goes."""
+    """A queued mail (None: a health check) and the future of its result."""
 
     envelope: Envelope | None
     future: asyncio.Future[SendResult]
-    mailbox: ResultQueue
+    results: ResultQueue
     start_before: float = math.inf  # by time.monotonic
 
     @property
@@ -80,17 +83,19 @@ class _Item:
         return time.monotonic() > self.start_before
 
     def finish(self, result: SendResult) -> None:
-        self.mailbox.post(self.future, result)
+        self.results.post(self.future, result)
 
 
 class ServiceMail:
-    """Sends over a few kept-open connections, each in a thread of its own that reaches
-    SMTP_SERVER:SMTP_PORT and nothing else."""
+    """Sends over a few kept-open connections.
+
+    Each has its own thread, which reaches SMTP_SERVER:SMTP_PORT and nothing else.
+    """
 
     def __init__(self, settings: Settings, connections: int = CONNECTIONS) -> None:
         install.install(settings)
         self._settings = settings
-        self._mailboxes = ResultQueues()
+        self._result_queues = ResultQueues()
         self._items: deque[_Item] = deque()
         self._changed = threading.Condition()
         self._idle = 0
@@ -101,37 +106,37 @@ class ServiceMail:
     async def send_batch(
         self, mails: Sequence[Mail], *, start_within: float = math.inf
     ) -> list[SendResult]:
-        """Send all; results in the same order. Never raises but CancelledError.
+        """Send all; return results in the same order. Raises nothing but CancelledError.
 
-        A mail whose fate is unknown because the connection dropped is a retryable `connection`;
-        one whose turn comes later than `start_within` seconds from now is NOT_STARTED.
+        A mail that may or may not have been accepted when the connection dropped is a retryable
+        `connection`; one that cannot start within `start_within` seconds is NOT_STARTED.
         """
         start_before = time.monotonic() + start_within
-        loop, mailbox = self._mailboxes.current()
+        loop, results = self._result_queues.current()
         items: list[_Item] = []
         futures: list[asyncio.Future[SendResult]] = []
         for mail in mails:
             future: asyncio.Future[SendResult] = loop.create_future()
             futures.append(future)
             try:
-                items.append(_Item(mail.envelope(), future, mailbox, start_before))
+                items.append(_Item(mail.envelope(), future, results, start_before))
             except InvalidInput as error:
                 future.set_result(SendResult(Outcome.INVALID_TARGET, error.errors[0].message))
         self._queue(items)
         return [await future for future in futures]
 
     async def check(self) -> SendResult:
-        """Connect if need be and say NOOP: whether mail can go out now."""
-        loop, mailbox = self._mailboxes.current()
+        """Connect if necessary and send NOOP; return whether mail can go out now."""
+        loop, results = self._result_queues.current()
         future: asyncio.Future[SendResult] = loop.create_future()
-        self._queue([_Item(None, future, mailbox)])
+        self._queue([_Item(None, future, results)])
         return await future
 
     def close(self, patience: float = 15.0) -> None:
-        """Let each mail under way end, say goodbye and end the threads.
+        """Wait for mails in flight, then close the connections and end the threads.
 
-        Blocks at most `patience` seconds; what then is still under way ends with the process.
-        What has not begun is not sent: its result is NOT_STARTED.
+        Blocks at most `patience` seconds; a mail still in flight then ends with the process.
+        Mails that have not started are not sent: their result is NOT_STARTED.
         """
         with self._changed:
             self._closed = True
@@ -185,14 +190,14 @@ class ServiceMail:
                 following = self._next(wait=False)
                 try:
                     worker.deliver(item, following)
-                except Unusable as error:
+                except MailServerUnusable as error:
                     self._fail_all(error, item, following)
                     break
                 item = following
         worker.close()
 
-    def _fail_all(self, error: Unusable, *taken: _Item | None) -> None:
-        """No connection can be had: no mail is at fault, so all wait and count no attempt."""
+    def _fail_all(self, error: MailServerUnusable, *taken: _Item | None) -> None:
+        """Defer all mails if there is no connection: no mail is at fault, so none counts a try."""
         with self._changed:
             queued = [item for item in (*taken, *self._items) if item is not None]
             self._items.clear()
@@ -212,13 +217,12 @@ class _Worker:
         self._connection: MailConnection | None = None
 
     def deliver(self, item: _Item, following: _Item | None) -> None:
-        """Finish `item` whatever happens. Raises Unusable, with `item` unfinished, where no
-        connection can be had."""
+        """Send and finish `item`, unless there is no connection: then raise MailServerUnusable."""
         attempt = Attempt(only=(self._settings.smtp_server, self._settings.smtp_port))
         with running(attempt):
             try:
                 result = self._send(item, following)
-            except Unusable:
+            except MailServerUnusable:
                 self.close()
                 raise
             except Exception as error:
@@ -236,8 +240,8 @@ class _Worker:
         try:
             return _converse(connection, item, following)
         except OSError as error:
-            # Before its body went out a mail is certainly not delivered; a server that closes
-            # after so many mails, or while idle, costs a new connection only.
+            # A mail is certainly not delivered before its body was sent, so try it again: some
+            # servers close after a number of mails, or while idle.
             is_fresh = connection.concluded == 0
             if isinstance(error, TimeoutError) or connection.is_in_body or is_fresh:
                 raise
@@ -270,7 +274,7 @@ def _dropped(error: Exception, attempt: Attempt) -> SendResult:
         return SendResult(Outcome.TIMEOUT, "The mail server did not answer in time", retryable=True)
     if not isinstance(error, OSError):
         log.error("service_mail_error", error=type(error).__name__)
-    code = error.code if isinstance(error, Dropped) else None
+    code = error.code if isinstance(error, ConnectionDropped) else None
     return SendResult(
         Outcome.CONNECTION, "The mail server closed the connection", code, retryable=True
     )

@@ -1,7 +1,7 @@
-"""One kept-open SMTP connection that delivers mails one after another, pipelined where offered.
+"""A kept-open SMTP connection that delivers mails one by one, pipelined if the server allows it.
 
 With PIPELINING (RFC 2920) the body of a mail and the envelope of the next go out in one write.
-Every reply is read in order and belongs to exactly one command of one mail.
+Replies are read in order, and each belongs to exactly one command of one mail.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _REPLY_LIMIT: Final = 8192
 _FINAL_DOT: Final = b".\r\n"
 
 
-class Dropped(ConnectionError):
-    """The server closed, broke the protocol or did not answer; `code` is 421 or what it said."""
+class ConnectionDropped(ConnectionError):
+    """The server closed, broke the protocol or did not answer; `code` is 421 or None."""
 
     def __init__(self, code: int | None = None) -> None:
         super().__init__("the mail server closed the connection")
         self.code = code
 
 
-class Unusable(ConnectionError):
+class MailServerUnusable(ConnectionError):
     """Connecting, TLS or login failed; no mail can go out now."""
 
     def __init__(self, detail: str, code: int | None = None) -> None:
@@ -54,29 +54,29 @@ class Envelope:
 
 
 def refusal(code: int) -> SendResult:
-    """The result for an SMTP reply code of 400 and above: 4yz may pass, 5yz does not."""
+    """Return the result of an SMTP reply code of 400 and above: 4yz is transient, 5yz is not."""
     detail = f"The mail server answered {code}"
     return SendResult(Outcome.REJECTED, detail, code, retryable=code < 500)
 
 
 class MailConnection:
-    """A connection to the operator's server, opened by the constructor. Raises Unusable."""
+    """A connection to the operator's server; the constructor may raise MailServerUnusable."""
 
     def __init__(self, settings: Settings) -> None:
         self._client = _open(settings)
         self.is_pipelining = self._client.has_extn("pipelining")
         self.is_eight_bit = self._client.has_extn("8bitmime")
         self.is_utf8 = self._client.has_extn("smtputf8")
-        self.concluded = 0  # mails that got an answer
-        self.is_in_body = False  # a body went out that has no answer yet
+        self.concluded = 0  # mails that got a final reply
+        self.is_in_body = False  # a body was sent that has no reply yet
         self._handle = _duplicate(self._client)
         self._idle_since = time.monotonic()
         self._must_reset = False
-        self._is_sent = False  # the next mail's envelope went out with the previous body
+        self._is_sent = False  # the next mail's envelope was sent with the previous body
 
     @property
     def is_dropped(self) -> bool:
-        """True if the server has closed meanwhile, or the connection has been idle long."""
+        """True if the server has closed the connection, or it has been idle for long."""
         if self._is_sent:
             return False
         if self._client.sock is None or time.monotonic() - self._idle_since > IDLE_SECONDS:
@@ -86,15 +86,15 @@ class MailConnection:
         return bool(poller.poll(0))
 
     def deliver(self, mail: Envelope, following: Envelope | None) -> SendResult:
-        """Send `mail`; `following` is what deliver() is called with next, if anything.
+        """Send `mail`; `following` is the mail of the next call, if there is one.
 
-        Raises Dropped or another OSError once the connection is of no more use.
+        Raises ConnectionDropped or another OSError once the connection is of no more use.
         """
         self._limit_waiting()
         self.is_in_body = False
         codes = self._envelope(mail)
         if any(300 <= code < 400 for code in codes[:-1]):
-            raise Dropped  # a reply is missing: nothing that follows can be matched
+            raise ConnectionDropped  # a reply is missing: nothing that follows can be matched
         if codes[-1] == 354 and max(codes[:-1]) < 300:
             return self._body(mail, following)
         if codes[-1] == 354:  # DATA accepted although the recipient was not (RFC 2920, 3.1)
@@ -104,17 +104,17 @@ class MailConnection:
         self.concluded += 1
         failed = [code for code in codes if code >= 400]
         if not failed:
-            raise Dropped
+            raise ConnectionDropped
         return refusal(failed[0])
 
     def noop(self) -> int:
-        """The reply code to NOOP."""
+        """Return the reply code to NOOP."""
         self._limit_waiting()
         self._write(b"NOOP\r\n")
         return self._reply()
 
     def close(self) -> None:
-        """Say QUIT without waiting for the answer, and close."""
+        """Send QUIT without waiting for the reply, and close."""
         with contextlib.suppress(OSError):  # the server may have gone first
             if self._client.sock is not None:
                 self._client.sock.settimeout(1.0)
@@ -123,7 +123,7 @@ class MailConnection:
         self._handle.close()
 
     def _envelope(self, mail: Envelope) -> list[int]:
-        """Reply codes up to DATA's, or up to the first refusal where nothing is pipelined.
+        """Return the reply codes up to DATA's, or up to the first refusal without pipelining.
 
         The last two codes are RCPT's and DATA's if DATA was answered.
         """
@@ -166,7 +166,7 @@ class MailConnection:
         self._write(data)
         code = self._reply()
         if 300 <= code < 400:
-            raise Dropped
+            raise ConnectionDropped
         self.is_in_body = False
         self.concluded += 1
         self._idle_since = time.monotonic()
@@ -176,42 +176,42 @@ class MailConnection:
 
     def _limit_waiting(self) -> None:
         if self._client.sock is None:
-            raise Dropped
+            raise ConnectionDropped
         attempt = current()
         attempt.watch(self._handle)
         self._client.sock.settimeout(attempt.remaining)
 
     def _write(self, data: bytes) -> None:
         if self._client.sock is None:
-            raise Dropped
+            raise ConnectionDropped
         self._client.sock.sendall(data)
 
     def _reply(self) -> int:
-        """Read one reply, however many lines it has. Raises Dropped also for 421."""
+        """Read one reply of any number of lines. Raises ConnectionDropped, also for 421."""
         stream = self._client.file
         if stream is None:
-            raise Dropped
+            raise ConnectionDropped
         while True:
             line = stream.readline(_REPLY_LIMIT)
             if not line.endswith(b"\n") or not line[:3].isdigit():
-                raise Dropped
+                raise ConnectionDropped
             if line[3:4] != b"-":
                 break
         code = int(line[:3])
         if code == 421:
-            raise Dropped(421)
+            raise ConnectionDropped(421)
         return code
 
 
 def _duplicate(client: smtplib.SMTP) -> socket.socket:
-    """A second descriptor of the connection, which the watchdog may shut (TLS or not)."""
+    """Return a second descriptor of the connection, for the watchdog to shut down."""
     if client.sock is None:
-        raise Unusable("The mail server closed the connection")
+        raise MailServerUnusable("The mail server closed the connection")
     return socket.fromfd(client.sock.fileno(), client.sock.family, client.sock.type)
 
 
 def _open(settings: Settings) -> smtplib.SMTP:
-    """Connect, secure and log in, as the settings say. Raises Unusable."""
+    """Connect, start TLS and log in as set. Raises MailServerUnusable."""
     client: smtplib.SMTP | None = None
     try:
         client = _connect(settings)
@@ -219,7 +219,7 @@ def _open(settings: Settings) -> smtplib.SMTP:
     except (OSError, smtplib.SMTPException, ValueError) as error:
         if client is not None:
             client.close()
-        if isinstance(error, Unusable):
+        if isinstance(error, MailServerUnusable):
             raise
         raise _unusable(error) from error
     return client
@@ -227,7 +227,7 @@ def _open(settings: Settings) -> smtplib.SMTP:
 
 def _connect(settings: Settings) -> smtplib.SMTP:
     host, port, seconds = settings.smtp_server, settings.smtp_port, current().remaining
-    name = "localhost"  # else smtplib asks a resolver for this machine's name, without a limit
+    name = "localhost"  # otherwise smtplib looks up this machine's name, without a time limit
     if settings.smtp_security == "tls":
         return smtplib.SMTP_SSL(host, port, name, timeout=seconds, context=tls_context())
     return smtplib.SMTP(host, port, name, timeout=seconds)
@@ -237,18 +237,18 @@ def _log_in(client: smtplib.SMTP, settings: Settings) -> None:
     client.ehlo_or_helo_if_needed()
     if settings.smtp_security == "starttls":
         if not client.has_extn("starttls"):
-            raise Unusable("The mail server does not offer STARTTLS")
+            raise MailServerUnusable("The mail server does not offer STARTTLS")
         client.starttls(context=tls_context())
         client.ehlo()
     if settings.smtp_username:
         client.login(settings.smtp_username, settings.smtp_password)
 
 
-def _unusable(error: Exception) -> Unusable:
+def _unusable(error: Exception) -> MailServerUnusable:
     if isinstance(error, smtplib.SMTPAuthenticationError):
-        return Unusable("The mail server refused the login", error.smtp_code)
+        return MailServerUnusable("The mail server refused the login", error.smtp_code)
     if isinstance(error, smtplib.SMTPResponseException):
-        return Unusable("The mail server refused the connection", error.smtp_code)
+        return MailServerUnusable("The mail server refused the connection", error.smtp_code)
     if isinstance(error, ssl.SSLError):
-        return Unusable("The mail server's certificate or TLS is not valid")
-    return Unusable("The mail server cannot be reached")
+        return MailServerUnusable("The mail server's certificate or TLS is not valid")
+    return MailServerUnusable("The mail server cannot be reached")

@@ -13,7 +13,7 @@ from soonish.infra.db.models import registry
 from soonish.infra.db.session import Database
 from soonish.infra.secrets_file import ensure_secrets
 
-# SQLite's expression indexes cannot be reflected; tests/db compares that one by hand.
+# SQLite's expression indexes cannot be reflected; a test in tests/db compares it instead.
 warnings.filterwarnings("ignore", message="autogenerate skipping metadata-specified")
 warnings.filterwarnings("ignore", message="Skipped unsupported reflection of expression-based")
 target_metadata = registry.Base.metadata
@@ -32,7 +32,7 @@ def _run(connection: Connection) -> None:
 
 
 def _settings() -> Settings:
-    """The caller's, else those of the environment: `uv run alembic` prepares a home by itself."""
+    """Return the caller's settings, else the environment's; then also create missing secrets."""
     given: Settings | None = context.config.attributes.get("settings")
     if given is not None:
         return given

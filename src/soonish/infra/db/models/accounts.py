@@ -1,4 +1,4 @@
-"""Users, their sessions, registrations and the tokens that were mailed to them."""
+"""Users with their sessions, registrations and tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from soonish.infra.db.types import Encrypted
 
 
 class User(HasId, HasCreatedAt, Base):
-    """One row per address. Without credentials it is an anonymous subscriber (DESIGN 12)."""
+    """A user, one row per address; without credentials an anonymous subscriber."""
 
     __tablename__ = "users"
     __table_args__ = (UniqueConstraint("email_fingerprint"),)
@@ -26,7 +26,7 @@ class User(HasId, HasCreatedAt, Base):
     is_verified: Mapped[bool] = mapped_column(default=False)
     is_admin: Mapped[bool] = mapped_column(default=False)
     token_epoch: Mapped[int] = mapped_column(default=0)
-    # set when another account took this address over: links in old mails then act on that one
+    # set when another account takes over this address: links in old mails then act on it
     merged_into_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     verified_at: Mapped[datetime | None]
     deactivated_at: Mapped[datetime | None]
@@ -34,10 +34,10 @@ class User(HasId, HasCreatedAt, Base):
 
 
 class Registration(HasId, HasCreatedAt, Base):
-    """A claim on the user's address; takes effect only with proof by mail (DESIGN 12).
+    """A claim on the user's address, which takes effect only with proof by mail.
 
-    Without `claimant_user_id` somebody registers. With it that account wants to move to this
-    address. Password and browser are forgotten when the claim is decided.
+    Without `claimant_user_id` it is a registration; with it that account wants to move to this
+    address. Password and browser are deleted when the claim is decided.
     """
 
     __tablename__ = "registrations"
@@ -56,7 +56,7 @@ class Registration(HasId, HasCreatedAt, Base):
 
 
 class Session(HasId, HasCreatedAt, Base):
-    """A signed-in browser or API client; the row is the only truth about it."""
+    """A session of a browser or API client."""
 
     __tablename__ = "sessions"
     __table_args__ = (UniqueConstraint("token_hash"),)
@@ -70,7 +70,7 @@ class Session(HasId, HasCreatedAt, Base):
 
 
 class Token(HasId, HasCreatedAt, Base):
-    """A token that grants something: only its SHA-256 is kept, for one purpose and one row."""
+    """A mailed token for one purpose; only its SHA-256 is stored."""
 
     __tablename__ = "tokens"
     __table_args__ = (UniqueConstraint("token_hash"), Index("ix_tokens_expires_at", "expires_at"))
@@ -92,7 +92,7 @@ class Token(HasId, HasCreatedAt, Base):
 
 
 class ApiToken(HasId, HasCreatedAt, Base):
-    """A personal token for programs (`Authorization: Bearer`); shown once, kept as SHA-256."""
+    """A personal token for programs (`Authorization: Bearer`); shown once, stored as SHA-256."""
 
     __tablename__ = "api_tokens"
     __table_args__ = (UniqueConstraint("token_hash"),)
@@ -107,7 +107,7 @@ class ApiToken(HasId, HasCreatedAt, Base):
 
 
 class OidcIdentity(HasId, HasCreatedAt, Base):
-    """A login at an OpenID Connect provider that signs in to the account."""
+    """An OpenID Connect identity that signs in to the account."""
 
     __tablename__ = "oidc_identities"
     __table_args__ = (UniqueConstraint("issuer", "subject"),)

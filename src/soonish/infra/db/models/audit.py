@@ -1,4 +1,4 @@
-"""The audit log: who did what to what, when, from where, and how it went."""
+"""The audit log: actor, action, object, time, client and outcome."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from soonish.infra.db.types import Id, Json
 
 
 class AuditEntry(HasId, HasCreatedAt, Base):
-    """One entry; append only. `details` holds ids and names of fields, never a value of theirs."""
+    """One entry; append only. `details` holds ids and names of fields, never their values."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (

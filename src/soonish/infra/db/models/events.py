@@ -34,12 +34,12 @@ class Event(HasId, HasCreatedAt, Base):
     temporal_workflow_id: Mapped[str] = mapped_column(String(120))
     updated_at: Mapped[datetime] = mapped_column(default=utc_now)
     cancelled_at: Mapped[datetime | None]
-    # set by the event's workflow when it has nothing more to do; reconcile leaves it alone then
+    # set by the event's workflow when it is done; reconcile then ignores the event
     completed_at: Mapped[datetime | None]
 
     @property
     def over_at(self) -> datetime:
-        """The instant from which the event is past: its end, its start where it has no end."""
+        """The instant from which the event is past: its end, or its start if it has none."""
         return self.end_date or self.start_date
 
 
@@ -66,7 +66,7 @@ class EventUpdate(HasId, HasCreatedAt, Base):
 
 
 class EventOrganizer(HasId, HasCreatedAt, Base):
-    """A co-organizer: may do everything but cancel the event, hand it over or choose organizers."""
+    """A co-organizer, who may not cancel or transfer the event or choose its organizers."""
 
     __tablename__ = "event_organizers"
     __table_args__ = (UniqueConstraint("event_id", "user_id"),)
@@ -78,9 +78,9 @@ class EventOrganizer(HasId, HasCreatedAt, Base):
 
 
 class Invitation(HasId, HasCreatedAt, Base):
-    """Lets its holder see a private event and subscribe; by address (`user_id`) or by link.
+    """An invitation to see a private event and subscribe, by address (`user_id`) or by link.
 
-    Its link's token is kept as SHA-256. `max_uses` NULL: as often as you like.
+    The token of its link is stored as SHA-256. `max_uses` NULL means no limit.
     """
 
     __tablename__ = "invitations"

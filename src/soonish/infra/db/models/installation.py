@@ -1,4 +1,4 @@
-"""Facts about the installation itself: leases between processes, check values."""
+"""The installation's own data: leases of processes, check values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from soonish.infra.db.base import Base
 
 
 class Lease(Base):
-    """Who leads a job that only one process at a time may do."""
+    """A lease on a job that only one process at a time may do, or a sign of life of a process."""
 
     __tablename__ = "leases"
 
@@ -21,7 +21,7 @@ class Lease(Base):
 
 
 class Installation(Base):
-    """A named value that every process must agree with, such as the fingerprint check."""
+    """A named value that all processes share, such as the fingerprint check."""
 
     __tablename__ = "installation"
 

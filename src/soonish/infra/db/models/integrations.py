@@ -1,4 +1,4 @@
-"""A user's own channels."""
+"""Users' own channels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from soonish.infra.db.types import Encrypted
 
 
 class Integration(HasId, HasCreatedAt, Base):
-    """An Apprise URL with a name and one tag. Soft-deleted: the URL is erased, the row stays.
+    """An Apprise URL with a name and one tag. Deleting erases the URL and keeps the row.
 
     `not_before` to `open_until` and `last_failure` are the channel's health, shared by all
-    workers (DESIGN 8).
+    workers (docs/architecture.md#channel-health).
     """
 
     __tablename__ = "integrations"

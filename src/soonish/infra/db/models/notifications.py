@@ -1,4 +1,4 @@
-"""Notifications and the delivery ledger (DESIGN 8)."""
+"""Notifications and the delivery ledger (docs/architecture.md#ledger)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from soonish.infra.db.base import Base, HasCreatedAt, HasId
 from soonish.infra.db.types import Json
 
 
-class State(StrEnum):
-    """Of a delivery."""
+class DeliveryState(StrEnum):
+    """The state of a delivery."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -25,11 +25,45 @@ class State(StrEnum):
     SUPPRESSED = "suppressed"
 
 
-OPEN_STATES = (State.PENDING, State.SENDING, State.RETRYING)
+class NotificationKind(StrEnum):
+    """The kind of a notification."""
+
+    CREATED = "created"
+    WELCOME = "welcome"
+    UPDATE = "update"
+    CANCELLED = "cancelled"
+    MANUAL = "manual"
+    REMINDER_1DAY = "reminder_1day"
+    REMINDER_1HOUR = "reminder_1hour"
+    REMINDER = "reminder"
+    COUNTDOWN = "countdown"
+    REMOVED = "removed"
+    UNSUBSCRIBED = "unsubscribed"
+    VERIFICATION = "verification"
+    ALREADY_REGISTERED = "already_registered"
+    MAGIC_LINK = "magic_link"
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - a kind of mail # nosec B105
+    PASSWORD_NEEDED = "password_needed"  # noqa: S105 - a kind of mail # nosec B105
+    NEW_EMAIL = "new_email"
+    EMAIL_CHANGED = "email_changed"
+    CONFIRM_SUBSCRIPTION = "confirm_subscription"
+    INVITATION = "invitation"
+    CO_ORGANIZER = "co_organizer"
+    NEW_OWNER = "new_owner"
+    APPROVAL_WANTED = "approval_wanted"
+    REJECTED = "rejected"
+    CHANNEL_FAILING = "channel_failing"
+    CHANNEL_OFF = "channel_off"
+    TEST = "test"
+
+
+# also sent to people whose subscription has ended, and on cancelled events
+FAREWELLS = (NotificationKind.REMOVED, NotificationKind.UNSUBSCRIBED)
+OPEN_STATES = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)
 
 
 class Notification(HasId, HasCreatedAt, Base):
-    """One message to an audience. `content` is what its texts are made of (Content.to_json)."""
+    """One message to an audience. `content` has the data of its texts (Content.to_json)."""
 
     __tablename__ = "notifications"
     __table_args__ = (
@@ -58,7 +92,7 @@ class Notification(HasId, HasCreatedAt, Base):
     title: Mapped[str | None] = mapped_column(String(500))
     body: Mapped[str | None] = mapped_column(Text)
     content: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    # for a chosen audience: the subscription ids; NULL means all as of created_at
+    # subscription ids of a selected audience; NULL means all as of created_at
     audience: Mapped[list[int] | None] = mapped_column(Json)
     requested_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
@@ -70,7 +104,7 @@ class Notification(HasId, HasCreatedAt, Base):
 
 
 class Delivery(HasId, HasCreatedAt, Base):
-    """The ledger: one row per (notification, subscription or user, target)."""
+    """A row of the ledger, one per (notification, subscription or user, target)."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -114,7 +148,7 @@ class Delivery(HasId, HasCreatedAt, Base):
     integration_id: Mapped[int | None] = mapped_column(ForeignKey("integrations.id"))
     due_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
-    state: Mapped[str] = mapped_column(String(12), default=State.PENDING)
+    state: Mapped[str] = mapped_column(String(12), default=DeliveryState.PENDING)
     attempts: Mapped[int] = mapped_column(default=0)
     claims: Mapped[int] = mapped_column(default=0)
     lease_token: Mapped[str | None] = mapped_column(String(120))
@@ -127,7 +161,7 @@ class Delivery(HasId, HasCreatedAt, Base):
 
 
 class DeliveryAttempt(HasId, Base):
-    """Every try but a first-try success, whose ledger row says it all."""
+    """An attempt; a success at the first one has no row, as the delivery says it all."""
 
     __tablename__ = "delivery_attempts"
 

@@ -1,4 +1,4 @@
-"""The outbox: what Temporal must still be told (DESIGN 4)."""
+"""The outbox: signals that workflows must still process (docs/architecture.md#outbox)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from soonish.infra.db.types import Json
 
 
 class OutboxRow(HasId, HasCreatedAt, Base):
-    """A stream (a workflow's id) has work of a kind; `payload` holds ids only."""
+    """Work of a kind for a stream (a workflow's id); `payload` holds only ids."""
 
     __tablename__ = "outbox"
     __table_args__ = (

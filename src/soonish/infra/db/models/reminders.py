@@ -1,4 +1,4 @@
-"""Reminders that a Temporal schedule fires, and one-off remind-mes."""
+"""Reminders, fired by Temporal schedules, and one-off remind-mes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ END = "end"
 
 
 class Reminder(HasId, HasCreatedAt, Base):
-    """What should be armed (DESIGN 6). `subscription_id` NULL: for all that chose nothing else.
+    """A reminder, which gets a Temporal schedule.
 
-    A countdown has `every_seconds`; its `due_at` is the next instant. `removed_at` marks a row
-    whose schedule `sync_reminders` still has to delete before it deletes the row.
+    `subscription_id` NULL: for all subscribers without reminders of their own. A countdown has
+    `every_seconds`; its `due_at` is the next instant. `removed_at` marks a row whose schedule
+    `sync_reminders` must delete before the row.
     """
 
     __tablename__ = "reminders"
@@ -50,7 +51,7 @@ class Reminder(HasId, HasCreatedAt, Base):
 
 
 class RemindMe(HasId, HasCreatedAt, Base):
-    """One extra reminder for oneself at an instant."""
+    """One extra reminder that subscribers set for themselves."""
 
     __tablename__ = "remind_mes"
 

@@ -1,8 +1,9 @@
-"""Subscriptions and the selectors that say through which channels they are served."""
+"""Subscriptions, and the selectors of their channels."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -10,9 +11,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 from soonish.infra.db.base import Base, HasCreatedAt, HasId
 from soonish.infra.db.types import Json
 
-ACTIVE = "active"
-PENDING_APPROVAL = "pending_approval"
-PENDING_CONFIRMATION = "pending_confirmation"  # of an address by mail; nobody sees it until then
+
+class SubscriptionStatus(StrEnum):
+    """The status of a subscription."""
+
+    ACTIVE = "active"
+    PENDING_APPROVAL = "pending_approval"
+    PENDING_CONFIRMATION = "pending_confirmation"  # of its address by mail; hidden until then
+
+
+ACTIVE = SubscriptionStatus.ACTIVE
+PENDING_APPROVAL = SubscriptionStatus.PENDING_APPROVAL
+PENDING_CONFIRMATION = SubscriptionStatus.PENDING_CONFIRMATION
 _UNCONFIRMED = text("status = 'pending_confirmation' AND ended_at IS NULL")
 
 
@@ -21,10 +31,10 @@ class Subscription(HasId, HasCreatedAt, Base):
 
     `reminder_offsets` and `end_reminder_offsets` are seconds before start and end; NULL means
     the defaults, an empty list none. The countdown fires every `countdown_every_seconds` from
-    `countdown_from_seconds` before the start. `created_at` is when the period began: while it is
-    `pending_confirmation`, when it was last asked for. `admitted_as` is set where an invitation
-    or an organizer lets somebody in: what the subscription is when its address has confirmed it,
-    `active` or `pending_approval`.
+    `countdown_from_seconds` before the start. `created_at` is the start of the period or, while
+    `pending_confirmation`, the last request. `admitted_as` is set if an invitation or an
+    organizer admits somebody: it is the status after the address is confirmed, `active` or
+    `pending_approval`.
     """
 
     __tablename__ = "subscriptions"
@@ -60,7 +70,7 @@ class Subscription(HasId, HasCreatedAt, Base):
 
 
 class SubscriptionSelector(HasId, HasCreatedAt, Base):
-    """One way to be reached: one of the user's integrations, or a tag of theirs."""
+    """A selector of channels: one of the user's integrations, or one of their tags."""
 
     __tablename__ = "subscription_selectors"
     __table_args__ = (

@@ -107,7 +107,7 @@ async def make_token(
     try:
         wanted = _token(form)
         async with db.write() as session:
-            made = await api_tokens.create(session, access.user.id, wanted)
+            made = await api_tokens.issue(session, access.user.id, wanted)
     except SoonishError as error:
         page = await _page(request, db, settings, access, form.failed(error), error.status)
     else:

@@ -57,7 +57,7 @@ async def finish(
         if error or not code:
             raise SignInRefused(_CANCELLED if error == "access_denied" else "")
         identity = await provider.identify(attempt, code, iss)
-        made = await sign_in.sign_in_with(db, settings, browser, identity)
+        made = await sign_in.sign_in_with_provider(db, settings, browser, identity)
     except SoonishError as wrong:
         return _failed(request, settings, wrong, attempt.next if attempt else "")
     response = redirect(attempt.next, "signed_in")

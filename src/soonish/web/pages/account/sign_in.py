@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from soonish.config import Settings
 from soonish.domain.accounts import claims, sign_in
-from soonish.domain.accounts.claims import Claim
+from soonish.domain.accounts.claims import AccountClaim
 from soonish.domain.accounts.oidc import provider_name
 from soonish.domain.accounts.schemas import LoginInput, ResetInput, VerifyInput
 from soonish.domain.events import dashboard as attention
@@ -162,8 +162,8 @@ async def dashboard(
         )
         subscribed = await subscriptions.of_user(session, user, settings, limit=PAGE_SIZE)
         channels = await integrations.list_own(session, user, limit=MAX_PAGE)
-        waiting = await attention.waiting(session, user)
-        failed = await attention.failed(session, user, now)
+        waiting = await attention.pending_approvals(session, user)
+        failed = await attention.failed_messages(session, user, now)
         reminders = await attention.next_reminders(session, user, now)
     broken = [one for one in channels.items if not one.is_active or one.failing_since]
     return render(
@@ -188,7 +188,7 @@ async def _require_usable(db: Database, purposes: Collection[str], token: str) -
 
 
 def _verify_page(
-    request: Request, form: Form, token: str, claim: Claim | None, status: int = 200
+    request: Request, form: Form, token: str, claim: AccountClaim | None, status: int = 200
 ) -> Response:
     return render(
         request, "accounts/verify.html", status=status, user=None, token_page=True, form=form,

@@ -55,7 +55,7 @@ async def forgot(request: Request, db: DbDep, settings: SettingsDep, meter: Mete
     form = await read_form(request)
     try:
         wanted = parse(EmailInput, {"email": form.value("email")})
-        await sign_in.forgot_password(db, meter, email=wanted.email)
+        await sign_in.send_password_reset(db, meter, email=wanted.email)
     except SoonishError as error:
         return render(
             request,
@@ -74,7 +74,7 @@ async def magic_link(
     form = await read_form(request)
     try:
         wanted = parse(EmailInput, {"email": form.value("email")})
-        await sign_in.magic_link(db, meter, email=wanted.email)
+        await sign_in.send_magic_link(db, meter, email=wanted.email)
     except SoonishError as error:
         return login_page(request, settings, form.failed(error), status=error.status)
     return _sent_page(request, settings, "magic_link")

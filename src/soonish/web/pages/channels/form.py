@@ -11,7 +11,8 @@ from starlette.responses import Response
 from soonish.delivery.transports.apprise import schemes
 from soonish.domain.integrations import queries, testing
 from soonish.domain.integrations.form_urls import url_from
-from soonish.domain.integrations.kinds import PASTED, POPULAR, Kind, all_kinds, search
+from soonish.domain.integrations.kinds import PASTED, Kind, all_kinds, search
+from soonish.domain.integrations.labels import POPULAR
 from soonish.domain.integrations.schemas import (
     IntegrationCreate,
     IntegrationOut,

@@ -206,9 +206,9 @@ async def _page(
     helpers: list[OrganizerOut] = []
     async with db.read() as session:
         event = await own_event(session, event_id, user, settings)
-        found = await invitations.list_of_event(session, event_id, user, limit=PAGE_SIZE)
+        found = await invitations.list_invitations(session, event_id, user, limit=PAGE_SIZE)
         if event.owner_user_id == user.id:
-            page = await organizers.list_of_event(session, event_id, user, limit=MAX_PAGE)
+            page = await organizers.list_organizers(session, event_id, user, limit=MAX_PAGE)
             helpers = page.items
     return section(
         request,

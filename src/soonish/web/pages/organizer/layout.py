@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,9 +26,10 @@ async def own_event(session: Session, event_id: int, user: User, settings: Setti
     return EventOut.of(await queries.organized(session, event_id, user), settings)
 
 
-def is_open(event: EventOut) -> bool:
-    """True while the event still takes changes and subscribers."""
-    return event.status != "cancelled" and (event.end_date or event.start_date) > utc_now()
+def is_open(event: EventOut, grace: timedelta = timedelta(0)) -> bool:
+    """Return True while the event takes changes and subscribers; with `grace`, messages."""
+    over_at = event.end_date or event.start_date
+    return event.status != "cancelled" and over_at + grace > utc_now()
 
 
 def section(

@@ -13,7 +13,6 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from soonish.config import Settings
-from soonish.domain.events.schemas import EventOut
 from soonish.domain.notifications import audience, queries, service
 from soonish.domain.notifications.preview import preview
 from soonish.domain.notifications.schemas import ManualMessage
@@ -23,10 +22,9 @@ from soonish.errors import Forbidden, InvalidInput, NotFound, SoonishError
 from soonish.i18n import _
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Session
-from soonish.infra.db.types import utc_now
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
 from soonish.web.middleware.rate_limits import MeterDep
-from soonish.web.pages.organizer.layout import own_event, section
+from soonish.web.pages.organizer.layout import is_open, own_event, section
 from soonish.web.params import PersonSearch, RowId
 from soonish.web.rendering.forms import Form, parse, read_form
 from soonish.web.rendering.frames import mail_frame
@@ -190,7 +188,7 @@ async def _composer(
         form=form,
         refused=status not in (200, 422),  # what is wrong with a field stands beside it
         idempotency_key=form.value("idempotency_key") or str(uuid.uuid4()),
-        takes_messages=_takes_messages(event, settings),
+        takes_messages=is_open(event, timedelta(days=settings.event_grace_days)),
         latest=latest.items,
         channels=choices.channels,
         last_failed=choices.last_failed,
@@ -198,12 +196,6 @@ async def _composer(
         picked=people.chosen,
         found=people.others,
     )
-
-
-def _takes_messages(event: EventOut, settings: Settings) -> bool:
-    grace = timedelta(days=settings.event_grace_days)
-    over_at = event.end_date or event.start_date
-    return event.status != "cancelled" and over_at + grace > utc_now()
 
 
 async def _people(session: Session, event_id: int, user: User, form: Form) -> Recipients:

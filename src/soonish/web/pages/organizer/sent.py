@@ -11,7 +11,7 @@ from starlette.responses import Response
 from soonish.domain.notifications import queries, service
 from soonish.domain.notifications.queries import DeliveryFilter
 from soonish.i18n import _
-from soonish.infra.db.models.notifications import State
+from soonish.infra.db.models.notifications import DeliveryState
 from soonish.infra.db.types import utc_now
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
 from soonish.web.pages.organizer.layout import PAGE_SIZE, next_url, own_event, section
@@ -62,7 +62,7 @@ async def one(
 ) -> Response:
     """One message and what became of it for each recipient, whose addresses organizers see in
     full; `sent`: it was sent just now."""
-    states = [State(state)] if state in set(State) else None
+    states = [DeliveryState(state)] if state in set(DeliveryState) else None
     kind = (channel or "").strip() or None
     narrowed = DeliveryFilter(states or (), kind, query)
     async with db.read() as session:
