@@ -1,4 +1,4 @@
-# `make up` runs Soonish, `make test` checks everything; both install what is missing first.
+# `make up` runs Soonish, `make test` checks everything; each installs what it needs first.
 # The programs in .venv are called directly: `uv run` would cost half a second and sit between
 # `make` and the process that Ctrl-C is meant for.
 
@@ -9,7 +9,7 @@ RUN := exec .venv/bin
 COUNT ?= 1
 
 .NOTPARALLEL:
-.PHONY: up test test-steady lint types bench screenshots messages chaos clean bootstrap bootstrap-test
+.PHONY: up test test-steady lint types bench screenshots messages chaos clean bootstrap bootstrap-dev bootstrap-test
 
 up: bootstrap
 	@$(RUN)/soonish up
@@ -24,23 +24,23 @@ test-steady: bootstrap-test
 	  .venv/bin/pytest -n 2 --dist loadgroup $(TESTS) || failed=$$((failed + 1)); \
 	done; echo "$$failed of $(COUNT) rounds failed"; [ "$$failed" = 0 ]
 
-lint: bootstrap
+lint: bootstrap-dev
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@.venv/bin/lint-imports --no-logo --no-cache >/dev/null || .venv/bin/lint-imports --no-logo --no-cache
 	@$(RUN)/bandit -q -c pyproject.toml -r src scripts
 
-types: bootstrap
+types: bootstrap-dev
 	@$(RUN)/pyright
 
-bench: bootstrap
+bench: bootstrap-dev
 	@$(RUN)/python -m bench
 
 screenshots: bootstrap-test
 	@export CHROMIUM="$$(scripts/bootstrap.sh browser)" && $(RUN)/python -m tests.browser.screenshots
 
 # After a change of texts: brings the catalogues up to date. Translate what is new in the .po files.
-messages: bootstrap
+messages: bootstrap-dev
 	@.venv/bin/python tools/messages.py update
 	@.venv/bin/python tools/messages.py compile
 
@@ -53,6 +53,9 @@ clean:
 
 bootstrap:
 	@scripts/bootstrap.sh
+
+bootstrap-dev:
+	@scripts/bootstrap.sh dev
 
 bootstrap-test:
 	@scripts/bootstrap.sh test

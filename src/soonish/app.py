@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
 from soonish import __version__
 from soonish.config import Settings, load_settings
@@ -15,7 +16,7 @@ from soonish.errors import ConfigurationError
 from soonish.ops.installation import check_fingerprint_key
 from soonish.ops.key_watch import KeyWatch
 from soonish.ops.logging import configure_logging
-from soonish.runtime import make_runtime
+from soonish.runtime import Runtime, make_runtime
 from soonish.web.api.accounts import router as accounts_router
 from soonish.web.api.admin import router as admin_router
 from soonish.web.api.api_tokens import router as api_tokens_router
@@ -32,9 +33,26 @@ from soonish.web.api.subscriptions import router as subscriptions_router
 from soonish.web.api.subscriptions_bulk import router as bulk_router
 from soonish.web.install import install_web
 from soonish.web.middleware.access_log import AccessLog
-from soonish.web.pages.routers import pages_router
+from soonish.web.middleware.lingering_close import LingeringClose
+from soonish.web.pages.routers import page_routers
 from soonish.web.shutdown import on_signal
 
+API = (
+    accounts_router,
+    api_tokens_router,
+    own_data_router,
+    audit_router,
+    events_router,
+    organizers_router,
+    invitations_router,
+    notifications_router,
+    subscriptions_router,
+    bulk_router,
+    reminders_router,
+    integrations_router,
+    admin_router,
+    ops_router,
+)
 CLOSE_SECONDS = 1.0  # the time that test messages and pokes in flight get at shutdown
 
 
@@ -42,7 +60,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Create the API and web application; it needs a migrated database, but not Temporal."""
     settings = settings or load_settings()
     configure_logging(settings, "api")
-    runtime = make_runtime(settings)
+    return make_app(make_runtime(settings))
+
+
+def make_app(runtime: Runtime) -> FastAPI:
+    """Create the application around the objects of a process."""
     progress = ProgressHub(runtime.db)
 
     @asynccontextmanager
@@ -50,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await check_fingerprint_key(runtime.db)
         loop = asyncio.get_running_loop()
         with on_signal(lambda: loop.call_soon_threadsafe(progress.end)):
-            async with KeyWatch(runtime.db, settings).running():
+            async with KeyWatch(runtime.db, runtime.settings).running():
                 yield
         await progress.close()
         await runtime.close(CLOSE_SECONDS)
@@ -62,35 +84,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        routes=_routes(runtime.settings),
         lifespan=lifespan,
     )
     app.state.soonish = runtime
     app.state.progress = progress
-    _include(app, settings)
+    install_web(app, runtime.settings)
+    app.add_middleware(AccessLog)
+    app.add_middleware(LingeringClose)
     return app
 
 
-def _include(app: FastAPI, settings: Settings) -> None:
-    for router in (
-        accounts_router,
-        api_tokens_router,
-        own_data_router,
-        audit_router,
-        events_router,
-        organizers_router,
-        invitations_router,
-        notifications_router,
-        subscriptions_router,
-        bulk_router,
-        reminders_router,
-        integrations_router,
-        admin_router,
-        ops_router,
-        pages_router(settings),
-    ):
-        app.include_router(router)
-    install_web(app, settings)
-    app.add_middleware(AccessLog)
+def _routes(settings: Settings) -> list[BaseRoute]:
+    """Return the routes that the routers hold: `include_router` would build each of them again."""
+    return [route for router in (*API, *page_routers(settings)) for route in router.routes]
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -16,39 +16,15 @@ from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import Notification
 from soonish.infra.db.types import utc_now
 from soonish.worker.advance import Advance
-from tests.notifications.delivering import Delivering, delivering
-from tests.support.scene import (
-    Scene,
-    database,
-    database_url,
-    migrated_postgres,
-    migrated_sqlite,
-    scene,
-    sender,
-    settings,
-)
-from tests.support.world import world
-from tests.web.conftest import site
-
-__all__ = [
-    "database",
-    "database_url",
-    "delivering",
-    "migrated_postgres",
-    "migrated_sqlite",
-    "scene",
-    "sender",
-    "settings",
-    "site",
-    "world",
-]
+from tests.notifications.delivering import Delivering
+from tests.support.api import ApiClient
 
 
 @dataclass
 class Party:
     """The scene, and what its mails say."""
 
-    scene: Scene
+    scene: ApiClient
     post: Delivering
 
     async def private(self, **fields: Any) -> dict[str, Any]:
@@ -113,7 +89,7 @@ def token_in(text: str) -> str:
 
 
 @pytest.fixture
-def party(scene: Scene, delivering: Delivering) -> Party:
+def party(scene: ApiClient, delivering: Delivering) -> Party:
     return Party(scene, delivering)
 
 

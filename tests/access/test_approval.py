@@ -11,7 +11,7 @@ from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
 from tests.access.conftest import Party, text_of
-from tests.events.stage import code_of
+from tests.support.api import code_of
 
 ANNA, OWNER = "anna@example.org", "owner@example.com"
 WANTED = "Somebody asks to join Secret party"

@@ -14,7 +14,7 @@ from soonish.infra.db.models.audit import AuditEntry
 from soonish.infra.db.models.subscriptions import Subscription
 from tests.access.conftest import Party
 from tests.access.test_approval import confirmation_in
-from tests.events.stage import code_of, fields_of
+from tests.support.api import code_of, fields_of
 
 ANNA, BO = "anna@example.org", "bo@example.org"
 

@@ -15,7 +15,7 @@ from soonish.infra.db.models.events import Invitation
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
 from tests.access.conftest import Party, text_of, token_in
-from tests.events.stage import code_of, fields_of, in_hours, instant
+from tests.support.api import code_of, fields_of, in_hours, instant
 
 ANNA = "anna@example.org"
 

@@ -13,7 +13,7 @@ from soonish.infra.db.models.audit import AuditEntry
 from soonish.infra.db.models.events import EventOrganizer
 from soonish.infra.db.types import utc_now
 from tests.access.conftest import Party, text_of
-from tests.events.stage import code_of, fields_of, in_hours
+from tests.support.api import code_of, fields_of, in_hours
 
 MEMBER = "member@example.com"
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from tests.access.conftest import Party, text_of
-from tests.events.stage import in_hours
+from tests.support.api import in_hours
 
 ANNA, OWNER = "anna@example.org", "owner@example.com"
 

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx2
-from fastapi import FastAPI
 from sqlalchemy import select
 
+from soonish.app import make_app
 from soonish.config import Settings
+from soonish.delivery.transports.sender import Sender
 from soonish.domain.accounts import registration
 from soonish.identity import tokens
 from soonish.identity.tokens import Purpose
@@ -22,28 +23,11 @@ from soonish.infra.db.models.notifications import Delivery, Notification
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import streams
-from soonish.infra.rate_limits.limits import RateLimits
-from soonish.web.api.accounts import router
-from soonish.web.api.api_tokens import router as api_tokens_router
-from soonish.web.install import install_web
-from soonish.web.pages.account import account as account_pages
-from soonish.web.pages.account import oidc, sign_in, sign_up
+from tests.support.api import quiet_runtime
 
 Row = TypeVar("Row", bound=Base)
 PASSWORD = "correct horse battery"
 OTHER_PASSWORD = "another horse battery"
-
-
-@dataclass
-class Runtime:
-    """What the application finds at `app.state.soonish`."""
-
-    settings: Settings
-    db: Database
-    limits: RateLimits = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.limits = RateLimits(self.settings)
 
 
 @dataclass
@@ -59,16 +43,11 @@ class Mail:
 class Scene:
     settings: Settings
     db: Database
+    sender: Sender
     clients: list[httpx2.AsyncClient] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.app = FastAPI()
-        self.app.state.soonish = Runtime(self.settings, self.db)
-        self.app.include_router(router)
-        self.app.include_router(api_tokens_router)
-        for module in (sign_in, account_pages, sign_up, oidc):
-            self.app.include_router(module.router)
-        install_web(self.app, self.settings)
+        self.app = make_app(quiet_runtime(self.settings, self.db, self.sender))
 
     def browser(self, *, address: str = "192.0.2.1", **headers: str) -> httpx2.AsyncClient:
         """A new browser with cookies of its own, at this IP address."""

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 
 from soonish.infra.db.models.audit import AuditEntry
-from tests.events.stage import in_hours
+from tests.support.api import in_hours
 from tests.web.site import Site, Visitor, local_in
 
 SAME_SITE = {"sec-fetch-site": "same-origin"}

@@ -15,12 +15,9 @@ from playwright.async_api import Browser, Page, Response, async_playwright, expe
 
 from soonish.web.cookies import SESSION
 from tests.browser.serving import serve
-from tests.support.database import migrated_sqlite
 from tests.support.ports import free_port
 from tests.support.settings import make_settings
 from tests.web.site import Site
-
-__all__ = ["browser", "migrated_sqlite", "served_site"]
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = (
@@ -41,7 +38,7 @@ NO_COMPLAINTS = (
     *("responded with a status of", "net::ERR_ABORTED"),
     *("htmx:sendAbort", "htmx:afterRequest"),
 )
-SECONDS = 30  # that an expectation waits: what takes one alone takes ten beside other work
+SECONDS = 60  # that an expectation waits: what takes two alone takes thirty beside other work
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 
 expect.set_options(timeout=SECONDS * 1000)

@@ -6,27 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.database import (
-    database,
-    database_url,
-    migrated_postgres,
-    migrated_sqlite,
-    settings,
-)
-from tests.support.world import world
-from tests.workflows.running import installation, running, runtime
-
-__all__ = [
-    "database",
-    "database_url",
-    "installation",
-    "migrated_postgres",
-    "migrated_sqlite",
-    "running",
-    "runtime",
-    "settings",
-    "world",
-]
 COLUMNS = ("rounds", "messages", "lost", "duplicates", "in flight")
 PROPERTY = "chaos"
 Figures = Callable[..., None]

@@ -11,7 +11,7 @@ from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.types import utc_now
-from tests.events.stage import Stage, code_of, fields_of, in_hours, instant
+from tests.support.api import ApiClient, code_of, fields_of, in_hours, instant
 
 ALL_FIELDS = (
     "id owner_user_id name start_date end_date description location contact category tags timezone "
@@ -19,7 +19,7 @@ ALL_FIELDS = (
 )
 
 
-async def test_the_created_event_is_told_in_full(stage: Stage) -> None:
+async def test_the_created_event_is_told_in_full(scene: ApiClient) -> None:
     body: dict[str, Any] = {
         "name": "  Jazz im Hof: Änne & Freunde ",
         "start_date": "2031-06-01T20:00:00+02:00",
@@ -32,14 +32,14 @@ async def test_the_created_event_is_told_in_full(stage: Stage) -> None:
         "timezone": "Europe/Berlin",
         "is_public": False,
     }
-    answer = await stage.ask("owner", "POST", "/api/events", json=body)
+    answer = await scene.ask("owner", "POST", "/api/events", json=body)
     assert answer.status_code == 201
     made = answer.json()
     assert set(made) == set(ALL_FIELDS.split())
     assert (
         made
         | {
-            "owner_user_id": stage.users["owner"].id,
+            "owner_user_id": scene.users["owner"].id,
             "name": "Jazz im Hof: Änne & Freunde",
             "start_date": "2031-06-01T18:00:00Z",
             "end_date": "2031-06-01T21:00:00Z",
@@ -52,28 +52,28 @@ async def test_the_created_event_is_told_in_full(stage: Stage) -> None:
             "is_public": False,
             "status": "scheduled",
             "subscriber_count": 0,
-            "public_url": f"{stage.runtime.settings.base_url}/e/{made['slug']}",
+            "public_url": f"{scene.runtime.settings.base_url}/e/{made['slug']}",
         }
         == made
     )
     assert re.fullmatch(r"jazz-im-hof-anne-freunde-[a-z0-9]{8}", made["slug"])
     assert re.fullmatch(rf"event-{made['id']}-[0-9a-f-]{{36}}", made["temporal_workflow_id"])
     assert made["created_at"].endswith("Z")
-    read = await stage.ask("owner", "GET", f"/api/events/{made['id']}")
+    read = await scene.ask("owner", "GET", f"/api/events/{made['id']}")
     assert (read.status_code, read.json()) == (200, made)
 
 
-async def test_temporal_is_told_and_the_reminders_are_planned(stage: Stage) -> None:
-    event = await stage.make_event(start_date=in_hours(12))
-    assert await stage.outbox_of(event) == [("wake", {"event_id": event["id"]})]
-    rows = await stage.rows(Reminder)
+async def test_temporal_is_told_and_the_reminders_are_planned(scene: ApiClient) -> None:
+    event = await scene.make_event(start_date=in_hours(12))
+    assert await scene.outbox_of(event) == [("wake", {"event_id": event["id"]})]
+    rows = await scene.rows(Reminder)
     # A day before is already past, so only the hour is made.
     assert [(r.event_id, r.offset_seconds) for r in rows] == [(event["id"], 3600)]
 
 
 @pytest.mark.parametrize("name", ["!!!", "日本語", "x" * 200, "a-" * 100])
-async def test_slugs_are_short_readable_and_never_the_same(stage: Stage, name: str) -> None:
-    slugs = {(await stage.make_event(name=name))["slug"] for _ in range(3)}
+async def test_slugs_are_short_readable_and_never_the_same(scene: ApiClient, name: str) -> None:
+    slugs = {(await scene.make_event(name=name))["slug"] for _ in range(3)}
     assert len(slugs) == 3
     for slug in slugs:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*-[a-z0-9]{8}", slug)
@@ -94,75 +94,75 @@ async def test_slugs_are_short_readable_and_never_the_same(stage: Stage, name: s
     ],
 )
 async def test_what_cannot_be_is_422_with_its_field(
-    stage: Stage, fields: dict[str, Any], named: list[str]
+    scene: ApiClient, fields: dict[str, Any], named: list[str]
 ) -> None:
     body = {"name": "Party", "start_date": in_hours(48), **fields}
-    answer = await stage.ask("owner", "POST", "/api/events", json=body)
+    answer = await scene.ask("owner", "POST", "/api/events", json=body)
     assert sorted(fields_of(answer)) == sorted(named)
-    assert await stage.rows(Event) == []
+    assert await scene.rows(Event) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 5000])
-async def test_a_body_that_is_no_object_is_422(stage: Stage, content: bytes) -> None:
+async def test_a_body_that_is_no_object_is_422(scene: ApiClient, content: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = await stage.ask("owner", "POST", "/api/events", content=content, headers=headers)
+    answer = await scene.ask("owner", "POST", "/api/events", content=content, headers=headers)
     assert answer.status_code in (400, 422), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_creating_takes_a_verified_account(stage: Stage) -> None:
+async def test_creating_takes_a_verified_account(scene: ApiClient) -> None:
     body = {"name": "Party", "start_date": in_hours(48)}
-    answer = await stage.ask(None, "POST", "/api/events", json=body)
+    answer = await scene.ask(None, "POST", "/api/events", json=body)
     assert code_of(answer) == (401, "unauthorized")
-    await stage.add_person("newcomer", verified=False)
-    answer = await stage.ask("newcomer", "POST", "/api/events", json=body)
+    await scene.add_person("newcomer", verified=False)
+    answer = await scene.ask("newcomer", "POST", "/api/events", json=body)
     assert code_of(answer) == (403, "email_not_verified")
-    assert await stage.rows(Event) == []
-    assert await stage.rows(OutboxRow, OutboxRow.stream.like("event-%")) == []
+    assert await scene.rows(Event) == []
+    assert await scene.rows(OutboxRow, OutboxRow.stream.like("event-%")) == []
 
 
 @pytest.mark.parametrize("who", ["owner", "member", "outsider", None])
-async def test_a_public_event_is_for_everybody(stage: Stage, who: str | None) -> None:
-    event = await stage.make_event()
+async def test_a_public_event_is_for_everybody(scene: ApiClient, who: str | None) -> None:
+    event = await scene.make_event()
     for path in ("", "/updates"):
-        answer = await stage.ask(who, "GET", f"/api/events/{event['id']}{path}")
+        answer = await scene.ask(who, "GET", f"/api/events/{event['id']}{path}")
         assert answer.status_code == 200
 
 
-async def test_a_private_event_is_for_its_owner_and_subscribers(stage: Stage) -> None:
-    event = await stage.make_event(is_public=False)
+async def test_a_private_event_is_for_its_owner_and_subscribers(scene: ApiClient) -> None:
+    event = await scene.make_event(is_public=False)
     path = f"/api/events/{event['id']}"
-    await stage.subscribe(event["id"], "member")
-    statuses = {who: await seen(stage, who, path) for who in ("owner", "member", "outsider", None)}
+    await scene.subscribe(event["id"], "member")
+    statuses = {who: await seen(scene, who, path) for who in ("owner", "member", "outsider", None)}
     assert statuses == {"owner": 200, "member": 200, "outsider": 404, None: 404}
 
 
 @pytest.mark.parametrize("values", [{"ended_at": utc_now()}, {"status": "pending_approval"}])
 async def test_only_an_active_subscription_shows_a_private_event(
-    stage: Stage, values: dict[str, Any]
+    scene: ApiClient, values: dict[str, Any]
 ) -> None:
-    event = await stage.make_event(is_public=False)
-    await stage.subscribe(event["id"], "member", **values)
-    assert await seen(stage, "member", f"/api/events/{event['id']}") == 404
+    event = await scene.make_event(is_public=False)
+    await scene.subscribe(event["id"], "member", **values)
+    assert await seen(scene, "member", f"/api/events/{event['id']}") == 404
 
 
-async def seen(stage: Stage, who: str | None, path: str) -> int:
-    statuses = {(await stage.ask(who, "GET", path + part)).status_code for part in ("", "/updates")}
+async def seen(scene: ApiClient, who: str | None, path: str) -> int:
+    statuses = {(await scene.ask(who, "GET", path + part)).status_code for part in ("", "/updates")}
     return statuses.pop() if len(statuses) == 1 else -1
 
 
 @pytest.mark.parametrize(
     "event_id", ["0", "-1", "x", "9223372036854775808", "1" * 40, "1.5", "4711"]
 )
-async def test_an_id_that_is_none_is_404(stage: Stage, event_id: str) -> None:
+async def test_an_id_that_is_none_is_404(scene: ApiClient, event_id: str) -> None:
     for method in ("GET", "PATCH", "DELETE"):
         body = {} if method == "PATCH" else None
-        answer = await stage.ask("owner", method, f"/api/events/{event_id}", json=body)
+        answer = await scene.ask("owner", method, f"/api/events/{event_id}", json=body)
         assert code_of(answer) == (404, "not_found")
 
 
-async def test_status_follows_the_clock(stage: Stage) -> None:
-    event = await stage.make_event()
+async def test_status_follows_the_clock(scene: ApiClient) -> None:
+    event = await scene.make_event()
     path = f"/api/events/{event['id']}"
     for dates, expected in [
         ({"start_date": instant(1), "end_date": None}, "scheduled"),
@@ -171,14 +171,14 @@ async def test_status_follows_the_clock(stage: Stage) -> None:
         ({"start_date": instant(-1), "end_date": None}, "ended"),
         ({"start_date": instant(1), "cancelled_at": utc_now()}, "cancelled"),
     ]:
-        await stage.change(event["id"], **dates)
-        assert (await stage.ask(None, "GET", path)).json()["status"] == expected
+        await scene.change(event["id"], **dates)
+        assert (await scene.ask(None, "GET", path)).json()["status"] == expected
 
 
-async def test_subscribers_are_counted_while_active(stage: Stage) -> None:
-    event = await stage.make_event()
-    await stage.subscribe(event["id"], "member", ended_at=utc_now())
-    await stage.subscribe(event["id"], "member")
-    await stage.subscribe(event["id"], "outsider", status="pending_approval")
-    answer = await stage.ask(None, "GET", f"/api/events/{event['id']}")
+async def test_subscribers_are_counted_while_active(scene: ApiClient) -> None:
+    event = await scene.make_event()
+    await scene.subscribe(event["id"], "member", ended_at=utc_now())
+    await scene.subscribe(event["id"], "member")
+    await scene.subscribe(event["id"], "outsider", status="pending_approval")
+    answer = await scene.ask(None, "GET", f"/api/events/{event['id']}")
     assert answer.json()["subscriber_count"] == 1

@@ -9,40 +9,40 @@ from sqlalchemy import event
 
 from soonish.infra.db.models.events import EventUpdate
 from soonish.infra.db.types import utc_now
-from tests.events.stage import Stage, fields_of, in_hours, instant
+from tests.support.api import ApiClient, fields_of, in_hours, instant
 
 
-async def names(stage: Stage, who: str | None = None, **params: Any) -> list[str]:
-    answer = await stage.ask(who, "GET", "/api/events", params=params)
+async def names(scene: ApiClient, who: str | None = None, **params: Any) -> list[str]:
+    answer = await scene.ask(who, "GET", "/api/events", params=params)
     assert answer.status_code == 200, answer.text
     return [item["name"] for item in answer.json()["items"]]
 
 
-async def test_public_events_to_come_soonest_first(stage: Stage) -> None:
-    late = await stage.make_event(name="late", start_date=in_hours(9))
-    await stage.make_event(name="soon", start_date=in_hours(3))
-    await stage.make_event(name="private", is_public=False)
+async def test_public_events_to_come_soonest_first(scene: ApiClient) -> None:
+    late = await scene.make_event(name="late", start_date=in_hours(9))
+    await scene.make_event(name="soon", start_date=in_hours(3))
+    await scene.make_event(name="private", is_public=False)
     for name, values in {
         "over": {"start_date": instant(-2)},
         "under way": {"start_date": instant(-1), "end_date": instant(1)},
         "ended": {"start_date": instant(-2), "end_date": instant(-1)},
         "cancelled": {"cancelled_at": utc_now()},
     }.items():
-        await stage.change((await stage.make_event(name=name))["id"], **values)
+        await scene.change((await scene.make_event(name=name))["id"], **values)
     for who in ("owner", "outsider", None):
-        assert await names(stage, who) == ["under way", "soon", "late"]
-    listed = (await stage.ask(None, "GET", "/api/events")).json()["items"]
+        assert await names(scene, who) == ["under way", "soon", "late"]
+    listed = (await scene.ask(None, "GET", "/api/events")).json()["items"]
     assert listed[-1] == late
 
 
-async def test_mine_is_all_of_ones_own(stage: Stage) -> None:
-    await stage.make_event(name="private", is_public=False)
-    await stage.change((await stage.make_event(name="over"))["id"], start_date=instant(-2))
-    cancelled = await stage.make_event(name="cancelled", start_date=in_hours(90))
-    await stage.ask("owner", "DELETE", f"/api/events/{cancelled['id']}")
-    assert await names(stage, "owner", mine="true") == ["over", "private", "cancelled"]
-    assert await names(stage, "outsider", mine="true") == []
-    answer = await stage.ask(None, "GET", "/api/events", params={"mine": "true"})
+async def test_mine_is_all_of_ones_own(scene: ApiClient) -> None:
+    await scene.make_event(name="private", is_public=False)
+    await scene.change((await scene.make_event(name="over"))["id"], start_date=instant(-2))
+    cancelled = await scene.make_event(name="cancelled", start_date=in_hours(90))
+    await scene.ask("owner", "DELETE", f"/api/events/{cancelled['id']}")
+    assert await names(scene, "owner", mine="true") == ["over", "private", "cancelled"]
+    assert await names(scene, "outsider", mine="true") == []
+    answer = await scene.ask(None, "GET", "/api/events", params={"mine": "true"})
     assert answer.status_code == 401
 
 
@@ -63,31 +63,31 @@ SEARCHES = {
 }
 
 
-async def test_the_query_is_text_and_nothing_else(stage: Stage) -> None:
-    await stage.make_event(name="100% fun", start_date=in_hours(1))
-    await stage.make_event(name="snake_case", description="Bring a chair", start_date=in_hours(2))
-    await stage.make_event(name="either/or", start_date=in_hours(3))
-    await stage.make_event(name="back\\slash", start_date=in_hours(4))
-    await stage.make_event(name="it's", location="Berlin", start_date=in_hours(5))
-    await stage.make_event(name="ÜBER alles", start_date=in_hours(6))
-    assert {query: await names(stage, query=query) for query in SEARCHES} == SEARCHES
+async def test_the_query_is_text_and_nothing_else(scene: ApiClient) -> None:
+    await scene.make_event(name="100% fun", start_date=in_hours(1))
+    await scene.make_event(name="snake_case", description="Bring a chair", start_date=in_hours(2))
+    await scene.make_event(name="either/or", start_date=in_hours(3))
+    await scene.make_event(name="back\\slash", start_date=in_hours(4))
+    await scene.make_event(name="it's", location="Berlin", start_date=in_hours(5))
+    await scene.make_event(name="ÜBER alles", start_date=in_hours(6))
+    assert {query: await names(scene, query=query) for query in SEARCHES} == SEARCHES
 
 
-async def test_category_tag_and_dates(stage: Stage) -> None:
-    await stage.make_event(name="a", category="Music", tags=["Jazz"], start_date=in_hours(10))
-    await stage.make_event(
+async def test_category_tag_and_dates(scene: ApiClient) -> None:
+    await scene.make_event(name="a", category="Music", tags=["Jazz"], start_date=in_hours(10))
+    await scene.make_event(
         name="b", category="sport", tags=["jazz", "run"], start_date=in_hours(20)
     )
-    assert await names(stage, category="music") == ["a"]
-    assert await names(stage, category="mus") == []
-    assert await names(stage, tag="JAZZ") == ["a", "b"]
-    assert await names(stage, tag="jazz", category="Sport") == ["b"]
-    assert await names(stage, tag="ja%") == []
-    assert await names(stage, **{"from": in_hours(15)}) == ["b"]
-    assert await names(stage, to=in_hours(15)) == ["a"]
-    assert await names(stage, **{"from": in_hours(9), "to": in_hours(11)}) == ["a"]
-    assert await names(stage, **{"from": "0001-01-01T00:00:00Z"}) == ["a", "b"]
-    assert await names(stage, to="9999-12-31T23:59:59Z") == ["a", "b"]
+    assert await names(scene, category="music") == ["a"]
+    assert await names(scene, category="mus") == []
+    assert await names(scene, tag="JAZZ") == ["a", "b"]
+    assert await names(scene, tag="jazz", category="Sport") == ["b"]
+    assert await names(scene, tag="ja%") == []
+    assert await names(scene, **{"from": in_hours(15)}) == ["b"]
+    assert await names(scene, to=in_hours(15)) == ["a"]
+    assert await names(scene, **{"from": in_hours(9), "to": in_hours(11)}) == ["a"]
+    assert await names(scene, **{"from": "0001-01-01T00:00:00Z"}) == ["a", "b"]
+    assert await names(scene, to="9999-12-31T23:59:59Z") == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -111,46 +111,46 @@ async def test_category_tag_and_dates(stage: Stage) -> None:
     ],
 )
 async def test_a_bad_parameter_is_422_with_its_name(
-    stage: Stage, params: dict[str, str], field: str
+    scene: ApiClient, params: dict[str, str], field: str
 ) -> None:
-    assert fields_of(await stage.ask("owner", "GET", "/api/events", params=params)) == [field]
+    assert fields_of(await scene.ask("owner", "GET", "/api/events", params=params)) == [field]
 
 
-async def test_pages_hold_still_while_events_come(stage: Stage) -> None:
+async def test_pages_hold_still_while_events_come(scene: ApiClient) -> None:
     same = in_hours(30)
-    made = [(await stage.make_event(name=f"e{n}", start_date=same))["id"] for n in range(7)]
+    made = [(await scene.make_event(name=f"e{n}", start_date=same))["id"] for n in range(7)]
     seen: list[int] = []
     cursor = None
     for page in range(10):
         params = {"limit": 3} | ({"cursor": cursor} if cursor else {})
-        answer = (await stage.ask(None, "GET", "/api/events", params=params)).json()
+        answer = (await scene.ask(None, "GET", "/api/events", params=params)).json()
         seen += [item["id"] for item in answer["items"]]
-        await stage.make_event(name=f"early {page}", start_date=in_hours(1))
+        await scene.make_event(name=f"early {page}", start_date=in_hours(1))
         if (cursor := answer["next_cursor"]) is None:
             break
     assert seen == made
 
 
-async def test_the_last_full_page_says_that_it_is_the_last(stage: Stage) -> None:
+async def test_the_last_full_page_says_that_it_is_the_last(scene: ApiClient) -> None:
     for hours in (1, 2):
-        await stage.make_event(start_date=in_hours(hours))
-    answer = (await stage.ask(None, "GET", "/api/events", params={"limit": 2})).json()
+        await scene.make_event(start_date=in_hours(hours))
+    answer = (await scene.ask(None, "GET", "/api/events", params={"limit": 2})).json()
     assert (len(answer["items"]), answer["next_cursor"]) == (2, None)
 
 
-async def test_counts_and_tags_of_a_list_belong_to_their_events(stage: Stage) -> None:
-    first = await stage.make_event(tags=["one"], start_date=in_hours(1))
-    await stage.make_event(tags=["two", "three"], start_date=in_hours(2))
-    await stage.subscribe(first["id"], "member")
-    await stage.subscribe(first["id"], "outsider")
-    items = (await stage.ask(None, "GET", "/api/events")).json()["items"]
+async def test_counts_and_tags_of_a_list_belong_to_their_events(scene: ApiClient) -> None:
+    first = await scene.make_event(tags=["one"], start_date=in_hours(1))
+    await scene.make_event(tags=["two", "three"], start_date=in_hours(2))
+    await scene.subscribe(first["id"], "member")
+    await scene.subscribe(first["id"], "outsider")
+    items = (await scene.ask(None, "GET", "/api/events")).json()["items"]
     assert [(i["tags"], i["subscriber_count"]) for i in items] == [
         (["one"], 2),
         (["three", "two"], 0),
     ]
 
 
-async def test_a_longer_list_asks_the_database_no_more_often(stage: Stage) -> None:
+async def test_a_longer_list_asks_the_database_no_more_often(scene: ApiClient) -> None:
     statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -158,30 +158,30 @@ async def test_a_longer_list_asks_the_database_no_more_often(stage: Stage) -> No
 
     async def asked() -> int:
         statements.clear()
-        await names(stage)
+        await names(scene)
         return len(statements)
 
-    event.listen(stage.db.engine.sync_engine, "before_cursor_execute", note)
-    await stage.make_event(tags=["one"])
+    event.listen(scene.db.engine.sync_engine, "before_cursor_execute", note)
+    await scene.make_event(tags=["one"])
     few = await asked()
     for _ in range(5):
-        await stage.make_event(tags=["one", "two"])
+        await scene.make_event(tags=["one", "two"])
     assert await asked() == few > 0
 
 
-async def test_the_update_log_is_paged_newest_first(stage: Stage) -> None:
-    made = await stage.make_event()
-    async with stage.db.write() as session:
+async def test_the_update_log_is_paged_newest_first(scene: ApiClient) -> None:
+    made = await scene.make_event()
+    async with scene.db.write() as session:
         for n in range(5):
             session.add(
                 EventUpdate(event_id=made["id"], category="general", title=f"t{n}", body="b")
             )
             await session.flush()
     path = f"/api/events/{made['id']}/updates"
-    first = (await stage.ask(None, "GET", path, params={"limit": 3})).json()
-    rest = (await stage.ask(None, "GET", path, params={"cursor": first["next_cursor"]})).json()
+    first = (await scene.ask(None, "GET", path, params={"limit": 3})).json()
+    rest = (await scene.ask(None, "GET", path, params={"cursor": first["next_cursor"]})).json()
     assert [i["title"] for i in first["items"] + rest["items"]] == ["t4", "t3", "t2", "t1", "t0"]
     assert rest["next_cursor"] is None
     assert set(first["items"][0]) == {"id", "category", "title", "body", "changes", "created_at"}
-    bad = await stage.ask(None, "GET", path, params={"cursor": "Wy0xXQ"})
+    bad = await scene.ask(None, "GET", path, params={"cursor": "Wy0xXQ"})
     assert fields_of(bad) == ["cursor"]

@@ -14,8 +14,7 @@ from soonish.delivery.transports.egress.addresses import parse_literal
 from soonish.delivery.transports.sender import Sender
 from tests.delivery.hostile import PUBLIC, SPELLINGS, Recorder, recording
 from tests.delivery.test_url_fuzz import urls
-from tests.events.stage import code_of, fields_of
-from tests.support.scene import RuntimeWithSender, Scene
+from tests.support.api import ApiClient, code_of, fields_of
 
 LIST = "/api/integrations"
 LITERALS = [s for s in SPELLINGS if parse_literal(s) is not None]
@@ -32,11 +31,10 @@ def without_networks(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-async def strict(scene: Scene) -> AsyncGenerator[Scene]:
+async def strict(scene: ApiClient) -> AsyncGenerator[ApiClient]:
     """The scene as an operator gets it: no network is opened."""
     closed = without_networks(scene.runtime.settings)
     sender = Sender(closed, threads=4)
-    assert isinstance(scene.runtime, RuntimeWithSender)
     scene.runtime.settings, scene.runtime.sender = closed, sender
     yield scene
     await asyncio.to_thread(sender.close)
@@ -46,13 +44,13 @@ def body(url: str, **fields: Any) -> dict[str, Any]:
     return {"name": "Chat", "apprise_url": url, "tag": "chat", **fields}
 
 
-async def listed(scene: Scene) -> list[dict[str, Any]]:
+async def listed(scene: ApiClient) -> list[dict[str, Any]]:
     return (await scene.ask("owner", "GET", LIST)).json()["items"]
 
 
 @pytest.mark.parametrize("shape", ["json://{}/x", "mailto://u:p@b.example?smtp={}"])
 async def test_closed_literals_are_neither_created_nor_patched(
-    shape: str, strict: Scene, recorder: Recorder
+    shape: str, strict: ApiClient, recorder: Recorder
 ):
     made = await strict.add_channel("owner", apprise_url="json://hooks.h.example/x")
     for spelling in random.Random(1).sample(LITERALS, 60):
@@ -73,7 +71,7 @@ async def test_closed_literals_are_neither_created_nor_patched(
     "addresses", [["10.0.0.1"], ["::1"], [PUBLIC, "169.254.169.254"], ["64:ff9b::a9fe:a9fe"], []]
 )
 async def test_names_that_lead_inside_are_stored_but_never_reached(
-    addresses: list[str], strict: Scene, recorder: Recorder
+    addresses: list[str], strict: ApiClient, recorder: Recorder
 ):
     recorder.default = addresses
     url = "jsons://inside.h.example/x"
@@ -86,7 +84,7 @@ async def test_names_that_lead_inside_are_stored_but_never_reached(
     assert recorder.connects == []
 
 
-async def test_a_public_name_is_tried_where_it_resolves_to(strict: Scene, recorder: Recorder):
+async def test_a_public_name_is_tried_where_it_resolves_to(strict: ApiClient, recorder: Recorder):
     """The recorder would see a connection if there were one."""
     recorder.default = [PUBLIC]
     made = await strict.add_channel("owner", apprise_url="json://out.h.example/x", verify=True)
@@ -98,10 +96,9 @@ async def test_a_public_name_is_tried_where_it_resolves_to(strict: Scene, record
     "url", ["json://127.0.0.1:9/a", "mailto://u:p@b.example?smtp=127.0.0.1", "ntfy://127.0.0.1/t"]
 )
 async def test_what_was_stored_while_a_network_was_open_is_closed_with_it(
-    url: str, scene: Scene, recorder: Recorder
+    url: str, scene: ApiClient, recorder: Recorder
 ):
     made = await scene.add_channel("owner", apprise_url=url)
-    assert isinstance(scene.runtime, RuntimeWithSender)
     closed = without_networks(scene.runtime.settings)
     scene.runtime.settings, scene.runtime.sender = closed, Sender(closed, threads=2)
     answer = await scene.ask("owner", "POST", f"{LIST}/{made['id']}/test")
@@ -110,7 +107,7 @@ async def test_what_was_stored_while_a_network_was_open_is_closed_with_it(
     await asyncio.to_thread(scene.runtime.sender.close)
 
 
-async def test_no_text_makes_the_api_fail(strict: Scene, recorder: Recorder):
+async def test_no_text_makes_the_api_fail(strict: ApiClient, recorder: Recorder):
     for number, url in enumerate(urls(300)):
         answer = await strict.ask("owner", "POST", LIST, json=body(url, tag=f"t{number}"))
         assert answer.status_code in (201, 409, 422), url

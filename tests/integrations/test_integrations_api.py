@@ -13,9 +13,8 @@ from soonish.domain.integrations import service
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.notifications import DeliveryState
 from soonish.infra.db.types import utc_now
-from tests.events.stage import code_of, fields_of
+from tests.support.api import ApiClient, code_of, fields_of
 from tests.support.http_sink import HttpSink, Reply
-from tests.support.scene import Scene
 
 LIST = "/api/integrations"
 
@@ -28,7 +27,7 @@ def body(**fields: Any) -> dict[str, Any]:
     return {"name": "Chat", "apprise_url": "json://127.0.0.1:9/a", "tag": "Chat ", **fields}
 
 
-async def test_with_verify_a_test_message_decides(scene: Scene, http_sink: HttpSink) -> None:
+async def test_with_verify_a_test_message_decides(scene: ApiClient, http_sink: HttpSink) -> None:
     url = http_sink.apprise_url("/secret-path")
     answer = await scene.ask("owner", "POST", LIST, json=body(apprise_url=url))
     made = answer.json()
@@ -44,7 +43,7 @@ async def test_with_verify_a_test_message_decides(scene: Scene, http_sink: HttpS
 
 
 async def test_a_failed_test_is_told_and_leaves_the_channel_off(
-    scene: Scene, http_sink: HttpSink
+    scene: ApiClient, http_sink: HttpSink
 ) -> None:
     http_sink.default = Reply(status=403)
     answer = await scene.ask("owner", "POST", LIST, json=body(apprise_url=http_sink.apprise_url()))
@@ -55,7 +54,7 @@ async def test_a_failed_test_is_told_and_leaves_the_channel_off(
     assert (await scene.ask("owner", "GET", one(made))).json()["is_active"] is False
 
 
-async def test_without_verify_nothing_is_sent(scene: Scene, http_sink: HttpSink) -> None:
+async def test_without_verify_nothing_is_sent(scene: ApiClient, http_sink: HttpSink) -> None:
     made = await scene.add_channel("owner", apprise_url=http_sink.apprise_url())
     assert (made["is_active"], made["verification"]) == (True, None)
     assert http_sink.requests == []
@@ -78,7 +77,7 @@ async def test_without_verify_nothing_is_sent(scene: Scene, http_sink: HttpSink)
         ({"user_id": 1}, "user_id"),
     ],
 )
-async def test_wrong_fields_are_named(scene: Scene, wrong: dict[str, Any], field: str) -> None:
+async def test_wrong_fields_are_named(scene: ApiClient, wrong: dict[str, Any], field: str) -> None:
     answer = await scene.ask("owner", "POST", LIST, json=body(verify=False) | wrong)
     assert fields_of(answer) == [field]
     assert await scene.rows(Integration) == []
@@ -93,13 +92,13 @@ async def test_wrong_fields_are_named(scene: Scene, wrong: dict[str, Any], field
         ("json://a.example/x" + "y" * 4096, "invalid"),
     ],
 )
-async def test_a_refused_url_has_a_code_of_its_own(scene: Scene, url: str, code: str) -> None:
+async def test_a_refused_url_has_a_code_of_its_own(scene: ApiClient, url: str, code: str) -> None:
     answer = await scene.ask("owner", "POST", LIST, json=body(apprise_url=url))
     assert code_of(answer) == (422, f"integration_url_{code}")
     assert fields_of(answer) == ["apprise_url"]
 
 
-async def test_the_same_url_and_tag_is_a_conflict(scene: Scene) -> None:
+async def test_the_same_url_and_tag_is_a_conflict(scene: ApiClient) -> None:
     await scene.add_channel("owner")
     for tag, status in (("CHAT", 409), ("work", 201)):
         fields = body(tag=tag, verify=False, apprise_url=" json://127.0.0.1:9/a ")
@@ -109,7 +108,7 @@ async def test_the_same_url_and_tag_is_a_conflict(scene: Scene) -> None:
     await scene.add_channel("member")  # somebody else may have the same
 
 
-async def test_a_race_of_two_makes_one(scene: Scene) -> None:
+async def test_a_race_of_two_makes_one(scene: ApiClient) -> None:
     answers = await asyncio.gather(
         *(scene.ask("owner", "POST", LIST, json=body(verify=False)) for _ in range(4))
     )
@@ -117,7 +116,7 @@ async def test_a_race_of_two_makes_one(scene: Scene) -> None:
     assert len(await scene.rows(Integration)) == 1
 
 
-async def test_after_deletion_the_url_is_gone_and_free_again(scene: Scene) -> None:
+async def test_after_deletion_the_url_is_gone_and_free_again(scene: ApiClient) -> None:
     made = await scene.add_channel("owner")
     assert (await scene.ask("owner", "DELETE", one(made))).status_code == 204
     [row] = await scene.rows(Integration)
@@ -132,7 +131,9 @@ async def test_after_deletion_the_url_is_gone_and_free_again(scene: Scene) -> No
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test")]
 )
-async def test_somebody_elses_channel_is_not_there(scene: Scene, method: str, path: str) -> None:
+async def test_somebody_elses_channel_is_not_there(
+    scene: ApiClient, method: str, path: str
+) -> None:
     made = await scene.add_channel("owner")
     arguments = {"json": {"name": "Mine"}} if method == "PATCH" else {}
     for who, status in (("outsider", 404), (None, 401)):
@@ -141,7 +142,7 @@ async def test_somebody_elses_channel_is_not_there(scene: Scene, method: str, pa
     assert (await scene.ask("owner", "GET", one(made))).json()["name"] == "Chat"
 
 
-async def test_lists_are_ones_own_and_paged(scene: Scene) -> None:
+async def test_lists_are_ones_own_and_paged(scene: ApiClient) -> None:
     made = [await scene.add_channel("owner", tag=f"t{n}") for n in range(3)]
     await scene.add_channel("member")
     first = (await scene.ask("owner", "GET", LIST, params={"limit": 2})).json()
@@ -155,7 +156,7 @@ async def test_lists_are_ones_own_and_paged(scene: Scene) -> None:
     assert (await scene.ask(None, "GET", LIST)).status_code == 401
 
 
-async def test_patch_changes_what_is_sent(scene: Scene) -> None:
+async def test_patch_changes_what_is_sent(scene: ApiClient) -> None:
     made = await scene.add_channel("owner")
     changes = {"name": "Work", "tag": "WORK", "is_active": False}
     answer = await scene.ask("owner", "PATCH", one(made), json=changes)
@@ -166,7 +167,7 @@ async def test_patch_changes_what_is_sent(scene: Scene) -> None:
         assert fields_of(await scene.ask("owner", "PATCH", one(made), json=wrong)) == list(wrong)
 
 
-async def test_patch_to_a_channel_that_exists_is_a_conflict(scene: Scene) -> None:
+async def test_patch_to_a_channel_that_exists_is_a_conflict(scene: ApiClient) -> None:
     await scene.add_channel("owner")
     other = await scene.add_channel("owner", tag="work")
     answer = await scene.ask("owner", "PATCH", one(other), json={"tag": "chat"})
@@ -174,7 +175,7 @@ async def test_patch_to_a_channel_that_exists_is_a_conflict(scene: Scene) -> Non
     assert (await scene.ask("owner", "GET", one(other))).json()["tag"] == "work"
 
 
-async def test_a_new_url_is_checked_and_starts_healthy(scene: Scene) -> None:
+async def test_a_new_url_is_checked_and_starts_healthy(scene: ApiClient) -> None:
     made = await scene.add_channel("owner")
     async with scene.db.write() as session:
         row = await session.get_one(Integration, made["id"])
@@ -191,7 +192,7 @@ async def test_a_new_url_is_checked_and_starts_healthy(scene: Scene) -> None:
     assert row.apprise_url == "ntfy://topic-one"
 
 
-async def test_tests_are_limited_to_five_a_minute(scene: Scene, http_sink: HttpSink) -> None:
+async def test_tests_are_limited_to_five_a_minute(scene: ApiClient, http_sink: HttpSink) -> None:
     scene.runtime.settings.rate_limits_enabled = True
     made = await scene.add_channel("owner", apprise_url=http_sink.apprise_url())
     other = await scene.add_channel("member", apprise_url=http_sink.apprise_url())
@@ -206,7 +207,7 @@ async def test_tests_are_limited_to_five_a_minute(scene: Scene, http_sink: HttpS
 
 
 async def test_a_failed_test_does_not_switch_the_channel_off(
-    scene: Scene, http_sink: HttpSink
+    scene: ApiClient, http_sink: HttpSink
 ) -> None:
     http_sink.default = Reply(status=500)
     made = await scene.add_channel("owner", apprise_url=http_sink.apprise_url())
@@ -215,7 +216,7 @@ async def test_a_failed_test_does_not_switch_the_channel_off(
     assert (await scene.ask("owner", "GET", one(made))).json()["is_active"] is True
 
 
-async def _waiting(scene: Scene, who: str, outcome: Outcome, **fields: Any) -> int:
+async def _waiting(scene: ApiClient, who: str, outcome: Outcome, **fields: Any) -> int:
     event = await scene.make_event()
     notification = await scene.add_notification(event["id"])
     values: dict[str, Any] = {
@@ -232,7 +233,7 @@ async def _waiting(scene: Scene, who: str, outcome: Outcome, **fields: Any) -> i
     "change", [{"is_active": True}, {"apprise_url": "ntfy://other", "is_active": True}]
 )
 async def test_a_channel_that_comes_back_wakes_what_waits_for_it(
-    scene: Scene, change: dict[str, Any]
+    scene: ApiClient, change: dict[str, Any]
 ) -> None:
     made = await scene.add_channel("owner")
     await scene.ask("owner", "PATCH", one(made), json={"is_active": False})
@@ -249,7 +250,7 @@ async def test_a_channel_that_comes_back_wakes_what_waits_for_it(
         assert await scene.stream(f"notification-{notification}") == []
 
 
-async def test_switching_off_and_renaming_wake_nothing(scene: Scene) -> None:
+async def test_switching_off_and_renaming_wake_nothing(scene: ApiClient) -> None:
     made = await scene.add_channel("owner")
     mine = await _waiting(scene, "owner", Outcome.CHANNEL_INACTIVE)
     for change in ({"name": "Other"}, {"is_active": False}, {"apprise_url": "ntfy://other"}):
@@ -257,7 +258,9 @@ async def test_switching_off_and_renaming_wake_nothing(scene: Scene) -> None:
     assert await scene.stream(f"notification-{mine}") == []
 
 
-async def test_a_verified_new_channel_wakes_what_waits(scene: Scene, http_sink: HttpSink) -> None:
+async def test_a_verified_new_channel_wakes_what_waits(
+    scene: ApiClient, http_sink: HttpSink
+) -> None:
     mine = await _waiting(scene, "owner", Outcome.CHANNEL_GONE)
     fields = {"verify": True, "apprise_url": http_sink.apprise_url()}
     await scene.add_channel("owner", **fields)

@@ -9,12 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from soonish.app import make_app
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.notifications import Delivery, Notification
 from soonish.infra.db.types import utc_now
 from soonish.ops import health
-from soonish.web.api import integrations, subscriptions
-from tests.events.stage import Stage, make_app
+from tests.support.api import ApiClient
 from tests.support.http_sink import Reply
 from tests.support.wait import eventually
 from tests.workflows.running import Running
@@ -22,7 +22,7 @@ from tests.workflows.running import Running
 OFF, ON = {"is_active": False}, {"is_active": True}
 
 
-class People(Stage):
+class People(ApiClient):
     """Owner, member and outsider before the API of a running installation."""
 
     async def done(self, who: str, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ class People(Stage):
         assert answer.status_code < 300, answer.text
         return answer.json()
 
-    async def add_channel(self, url: str, tag: str = "chat") -> int:
+    async def add_room(self, url: str, tag: str = "chat") -> int:
         body = {"name": "Room", "apprise_url": url, "tag": tag, "verify": False}
         return (await self.done("member", "POST", "/api/integrations", body))["id"]
 
@@ -48,13 +48,10 @@ class People(Stage):
 
 @pytest.fixture
 async def people(running: Running) -> AsyncGenerator[People]:
-    app = make_app(running.runtime)  # pyright: ignore[reportArgumentType]
-    app.include_router(integrations.router)
-    app.include_router(subscriptions.router)
-    transport = httpx2.ASGITransport(app=app)
+    transport = httpx2.ASGITransport(app=make_app(running.runtime))
     base_url = running.runtime.settings.base_url
     async with httpx2.AsyncClient(transport=transport, base_url=base_url) as client:
-        made = People(running.runtime, client)  # pyright: ignore[reportArgumentType]
+        made = People(running.runtime, client)
         for name in ("owner", "member"):
             await made.add_person(name)
         yield made
@@ -83,7 +80,7 @@ async def arrived(running: Running, path: str, title: str) -> None:
 
 async def test_switched_on_again_it_gets_what_waited(running: Running, people: People) -> None:
     event = await people.make_event()
-    channel = await people.add_channel(running.http.apprise_url("/room"))
+    channel = await people.add_room(running.http.apprise_url("/room"))
     await people.follow(event["id"], integration_ids=[channel])
     await arrived(running, "/room", "You're subscribed to Summer party")
     await people.patch(channel, **OFF)
@@ -100,7 +97,7 @@ async def test_replaced_it_gets_what_waited_at_its_new_place(
     running: Running, people: People
 ) -> None:
     event = await people.make_event()
-    channel = await people.add_channel(running.http.apprise_url("/old"))
+    channel = await people.add_room(running.http.apprise_url("/old"))
     await people.patch(channel, **OFF)
     await people.follow(event["id"], integration_ids=[channel])
     message = await people.notify(event["id"], "News")
@@ -114,21 +111,21 @@ async def test_a_new_channel_with_the_tag_gets_what_waited(
     running: Running, people: People
 ) -> None:
     event = await people.make_event()
-    first = await people.add_channel(running.http.apprise_url("/first"))
+    first = await people.add_room(running.http.apprise_url("/first"))
     await people.follow(event["id"], tags=["chat"])
     await arrived(running, "/first", "You're subscribed to Summer party")
     answer = await people.ask("member", "DELETE", f"/api/integrations/{first}")
     assert answer.status_code == 204
     message = await people.notify(event["id"], "News")
     await waiting(running, message, "channel_gone")
-    await people.add_channel(running.http.apprise_url("/second"))
+    await people.add_room(running.http.apprise_url("/second"))
     await arrived(running, "/second", "News")
     assert len(running.http.at("/first")) == 1
 
 
 async def test_back_too_late_it_gets_nothing(running: Running, people: People) -> None:
     event = await people.make_event()
-    channel = await people.add_channel(running.http.apprise_url("/room"))
+    channel = await people.add_room(running.http.apprise_url("/room"))
     await people.patch(channel, **OFF)
     await people.follow(event["id"], integration_ids=[channel])
     late = await people.notify(event["id"], "Late")
@@ -146,7 +143,7 @@ async def test_a_circuit_opens_in_the_api_and_closes_with_a_test(
     running: Running, people: People
 ) -> None:
     event = await people.make_event()
-    channel = await people.add_channel(running.http.apprise_url("/room"))
+    channel = await people.add_room(running.http.apprise_url("/room"))
     await people.follow(event["id"], integration_ids=[channel])
     await arrived(running, "/room", "You're subscribed to Summer party")
     running.http.replies["/room"] = Reply(status=500)
@@ -185,7 +182,7 @@ async def test_the_owner_of_a_failing_channel_gets_one_mail(
     running: Running, people: People
 ) -> None:
     event = await people.make_event()
-    channel = await people.add_channel(running.http.apprise_url("/gone"))
+    channel = await people.add_room(running.http.apprise_url("/gone"))
     running.http.replies["/gone"] = Reply(status=410)
     await people.follow(event["id"], integration_ids=[channel])
     for n in range(2):

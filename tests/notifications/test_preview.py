@@ -13,20 +13,19 @@ from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notif
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
-from tests.events.stage import code_of, fields_of, instant
-from tests.support.scene import Scene
+from tests.support.api import ApiClient, code_of, fields_of, instant
 
 NEWS = {"title": "Bring a coat", "body": "It is **cold**."}
 
 
 async def ask(
-    scene: Scene, event_id: int, who: str | None = "owner", to: str = "/preview", **fields: Any
+    scene: ApiClient, event_id: int, who: str | None = "owner", to: str = "/preview", **fields: Any
 ) -> httpx2.Response:
     path = f"/api/events/{event_id}/notify{to}"
     return await scene.ask(who, "POST", path, json={**NEWS, **fields})
 
 
-async def crowd(scene: Scene) -> dict[str, Any]:
+async def crowd(scene: ApiClient) -> dict[str, Any]:
     """owner over mail, member over two chats, outsider over a channel that is switched off."""
     event = await scene.make_event()
     await scene.subscribe_as("owner", event["id"])
@@ -46,7 +45,7 @@ def channels(answer: httpx2.Response) -> dict[str, tuple[int, int]]:
     return {one["channel"]: (one["targets"], one["subscriptions"]) for one in found}
 
 
-async def test_the_dry_run_says_what_the_expansion_writes(scene: Scene) -> None:
+async def test_the_dry_run_says_what_the_expansion_writes(scene: ApiClient) -> None:
     event = await crowd(scene)
     outbox = len(await scene.rows(OutboxRow))
     answer = await ask(scene, event["id"])
@@ -69,7 +68,7 @@ async def test_the_dry_run_says_what_the_expansion_writes(scene: Scene) -> None:
     assert len([one for one in written if one.outcome]) == answer.json()["unreachable"]
 
 
-async def test_the_previews_are_the_real_texts(scene: Scene) -> None:
+async def test_the_previews_are_the_real_texts(scene: ApiClient) -> None:
     event = await scene.make_event()
     told = (await ask(scene, event["id"], body="Very **cold**. " * 40)).json()
     assert told["mail"]["subject"] == "Bring a coat"
@@ -83,7 +82,7 @@ async def test_the_previews_are_the_real_texts(scene: Scene) -> None:
     assert told["sms"]["is_cut"]
 
 
-async def test_an_audience_by_channel_or_by_the_last_failure(scene: Scene) -> None:
+async def test_an_audience_by_channel_or_by_the_last_failure(scene: ApiClient) -> None:
     event = await crowd(scene)
     by_chat = await ask(scene, event["id"], channel="ntfy")
     assert (by_chat.json()["audience"], channels(by_chat)) == (1, {"json": (1, 1), "ntfy": (1, 1)})
@@ -103,7 +102,7 @@ async def test_an_audience_by_channel_or_by_the_last_failure(scene: Scene) -> No
 
 
 async def test_a_filtered_message_goes_to_those_of_that_moment_and_is_repeatable(
-    scene: Scene,
+    scene: ApiClient,
 ) -> None:
     event = await crowd(scene)
     path = f"/api/events/{event['id']}/notify"
@@ -134,14 +133,14 @@ async def test_a_filtered_message_goes_to_those_of_that_moment_and_is_repeatable
     ],
 )
 async def test_wrong_input_is_named_as_by_notify(
-    scene: Scene, fields: dict[str, Any], named: str
+    scene: ApiClient, fields: dict[str, Any], named: str
 ) -> None:
     event = await scene.make_event()
     for to in ("", "/preview"):
         assert fields_of(await ask(scene, event["id"], to=to, **fields)) == [named]
 
 
-async def test_only_organizers_of_an_event_that_takes_messages(scene: Scene) -> None:
+async def test_only_organizers_of_an_event_that_takes_messages(scene: ApiClient) -> None:
     event = await scene.make_event()
     private = await scene.make_event(is_public=False)
     assert (await ask(scene, event["id"], who=None)).status_code == 401

@@ -12,13 +12,13 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from soonish.errors import ConfigurationError
-from soonish.local import supervisor as module
 from soonish.local.lock import check_port, only_one
-from soonish.local.supervisor import Part, Supervisor
+from soonish.local.supervisor import Backoff, Part, Supervisor
 from tests.support.wait import eventually, wait_for
 
 pytestmark = pytest.mark.processes
@@ -58,9 +58,9 @@ async def parts(said: list[str]) -> AsyncIterator[Supervisor]:
     await supervisor.stop()
 
 
-def polite(log: Path, name: str, group: str = "first", linger: float = 0, **options: float) -> Part:
+def polite(log: Path, name: str, group: str = "first", linger: float = 0, **options: Any) -> Part:
     command = [sys.executable, "-c", POLITE, name, str(log), str(linger)]
-    return Part(name=name, group=group, command=command, **options)  # pyright: ignore[reportArgumentType]
+    return Part(name=name, group=group, command=command, **options)
 
 
 def alive(pid: int) -> bool:
@@ -113,10 +113,9 @@ async def test_groups_end_in_order(parts: Supervisor, tmp_path: Path) -> None:
 
 
 async def test_a_part_that_dies_is_started_again(
-    parts: Supervisor, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parts: Supervisor, said: list[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_DELAY", 0.05)
-    child = parts.start(polite(tmp_path / "log", "One"))
+    child = parts.start(polite(tmp_path / "log", "One", backoff=Backoff(first=0.05)))
     await asyncio.wait_for(child.ready.wait(), 10)
     assert child.process
     os.kill(child.process.pid, signal.SIGKILL)
@@ -124,12 +123,9 @@ async def test_a_part_that_dies_is_started_again(
     assert said[1:] == ["One ended (signal SIGKILL); it starts again in 0.05 s.", "One is ready"]
 
 
-async def test_the_delay_doubles_up_to_its_limit(
-    parts: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FIRST_DELAY", 0.01)
-    monkeypatch.setattr(module, "LAST_DELAY", 0.03)
-    parts.start(Part("One", "first", ["/bin/sh", "-c", "exit 7"]))
+async def test_the_delay_doubles_up_to_its_limit(parts: Supervisor, said: list[str]) -> None:
+    fast = Backoff(first=0.01, last=0.03)
+    parts.start(Part("One", "first", ["/bin/sh", "-c", "exit 7"], backoff=fast))
     await eventually(lambda: len(said) >= 4)
     delays = [line.split(" in ")[1] for line in said[:4]]
     assert delays == ["0.01 s.", "0.02 s.", "0.03 s.", "0.03 s."]
@@ -137,11 +133,10 @@ async def test_the_delay_doubles_up_to_its_limit(
 
 
 async def test_a_part_that_ran_well_starts_again_at_once(
-    parts: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch
+    parts: Supervisor, said: list[str]
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_DELAY", 0.01)
-    monkeypatch.setattr(module, "HEALTHY_AFTER", 0.0)
-    parts.start(Part("One", "first", ["/bin/sh", "-c", "exit 7"]))
+    fast = Backoff(first=0.01, healthy_after=0.0)
+    parts.start(Part("One", "first", ["/bin/sh", "-c", "exit 7"], backoff=fast))
     await eventually(lambda: len(said) >= 3)
     assert all(line.endswith(" 0.01 s.") for line in said[:3])
 

@@ -53,6 +53,19 @@ def test_it_says_where_each_part_is(system: SoonishSystem) -> None:
     assert health(system) == 200
 
 
+def test_the_console_leaves_housekeeping_to_the_log_files(system: SoonishSystem) -> None:
+    """Each part has a file of its own; a request is a line in both, an activity is not."""
+    logs = system.home / "logs"
+    for name in ("worker-1.log", "worker-2.log"):
+        wait_for(lambda name=name: "worker ready" in (logs / name).read_text(), 20)
+    assert health(system) == 200
+    for shown in (lambda: system.output, (logs / "api.log").read_text):
+        wait_for(lambda shown=shown: "route=/api/health" in shown(), 20)
+    assert not [line for line in system.lines if "worker ready" in line or "activity=" in line]
+    assert stat.S_IMODE(logs.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in logs.iterdir()} == {0o600}
+
+
 def test_secrets_are_made_for_the_owner_alone(system: SoonishSystem) -> None:
     mode = (system.home / "secrets.env").stat().st_mode
     assert stat.S_IMODE(mode) == 0o600

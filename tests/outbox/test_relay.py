@@ -228,10 +228,8 @@ async def test_a_stream_of_no_workflow_is_an_alarm(world: World, relay: Relay) -
     assert (await world.one(OutboxRow)).error == "no workflow is called 'nobody-1'"
 
 
-async def test_temporal_goes_and_comes_back(
-    world: World, relay: Relay, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(relay_module, "POLL_SECONDS", 0.02)
+async def test_temporal_goes_and_comes_back(world: World, recorder: Recorder) -> None:
+    relay = Relay(world.db, recorder, world.settings, 0.02)  # pyright: ignore[reportArgumentType]
     recorder.error = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
     await put(world, STREAM, "wake")
 
@@ -246,14 +244,13 @@ async def test_temporal_goes_and_comes_back(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_database_that_is_away_does_not_end_the_relay(
-    world: World, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, recorder: Recorder, tmp_path: Path
 ) -> None:
     """A refused connection comes from asyncpg as it is, no SQLAlchemy error around it."""
-    monkeypatch.setattr(relay_module, "POLL_SECONDS", 0.02)
     url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     settings = make_settings(tmp_path, database_url=url)
     away = Database(settings)
-    relay = Relay(away, recorder, settings)  # pyright: ignore[reportArgumentType]
+    relay = Relay(away, recorder, settings, 0.02)  # pyright: ignore[reportArgumentType]
     with capture_logs() as lines:
         async with polling(relay) as task:
             await eventually(lambda: len(lines) >= 3)

@@ -20,7 +20,7 @@ from soonish.infra.db.models.registry import Base
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import streams
-from tests.events.stage import in_hours
+from tests.support.api import in_hours
 from tests.support.world import World
 from tests.web.site import Site, Visitor
 

@@ -19,7 +19,6 @@ from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.reminders import Reminder
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
-from tests.events.stage import instant
 from tests.notifications.delivering import Delivering
 from tests.privacy.people import (
     MARK,
@@ -31,6 +30,7 @@ from tests.privacy.people import (
     with_everything,
 )
 from tests.privacy.test_export import magic_link
+from tests.support.api import instant
 from tests.support.world import World
 from tests.web.site import Site, text_of
 

@@ -12,8 +12,7 @@ from soonish.infra.db.models.reminders import Reminder, RemindMe
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
 from soonish.kit.schemas import as_z
-from tests.events.stage import code_of, fields_of, in_hours, instant
-from tests.support.scene import Scene
+from tests.support.api import ApiClient, code_of, fields_of, in_hours, instant
 
 YEAR = 31_536_000
 NOTHING = {"offset_seconds": None, "end_offset_seconds": None, "countdown": None}
@@ -27,13 +26,13 @@ def remind_me(event: dict[str, Any], row_id: int | str = "") -> str:
     return f"/api/events/{event['id']}/remind-me" + (f"/{row_id}" if row_id else "")
 
 
-async def subscribed(scene: Scene, **fields: Any) -> dict[str, Any]:
+async def subscribed(scene: ApiClient, **fields: Any) -> dict[str, Any]:
     event = await scene.make_event(**fields)
     await scene.subscribe_as("member", event["id"])
     return event
 
 
-async def test_put_replaces_everything_and_answers_as_get(scene: Scene) -> None:
+async def test_put_replaces_everything_and_answers_as_get(scene: ApiClient) -> None:
     event = await subscribed(scene, end_date=in_hours(60))
     assert (await scene.ask("member", "GET", reminders(event))).json() == NOTHING
     wanted = {
@@ -52,7 +51,7 @@ async def test_put_replaces_everything_and_answers_as_get(scene: Scene) -> None:
         assert (await scene.ask("member", "GET", reminders(event))).json() == put.json()
 
 
-async def test_a_change_wakes_the_event_and_no_change_does_not(scene: Scene) -> None:
+async def test_a_change_wakes_the_event_and_no_change_does_not(scene: ApiClient) -> None:
     event = await subscribed(scene)
     for _ in range(2):
         await scene.ask("member", "PUT", reminders(event), json={"offset_seconds": [600]})
@@ -65,7 +64,7 @@ async def test_a_change_wakes_the_event_and_no_change_does_not(scene: Scene) -> 
     assert row.removed_at is not None
 
 
-async def test_what_was_given_up_can_be_wanted_again(scene: Scene) -> None:
+async def test_what_was_given_up_can_be_wanted_again(scene: ApiClient) -> None:
     event = await subscribed(scene)
     for offsets in ([600], [], [600]):
         await scene.ask("member", "PUT", reminders(event), json={"offset_seconds": offsets})
@@ -73,7 +72,7 @@ async def test_what_was_given_up_can_be_wanted_again(scene: Scene) -> None:
     assert row.removed_at is None
 
 
-async def test_an_offset_that_is_past_is_kept_but_made_only_after_a_move(scene: Scene) -> None:
+async def test_an_offset_that_is_past_is_kept_but_made_only_after_a_move(scene: ApiClient) -> None:
     event = await subscribed(scene)
     put = await scene.ask("member", "PUT", reminders(event), json={"offset_seconds": [7 * 86_400]})
     assert put.json()["offset_seconds"] == [7 * 86_400]
@@ -105,13 +104,13 @@ async def test_an_offset_that_is_past_is_kept_but_made_only_after_a_move(scene: 
         ([], "body"),
     ],
 )
-async def test_wrong_preferences_are_refused(scene: Scene, wrong: Any, field: str) -> None:
+async def test_wrong_preferences_are_refused(scene: ApiClient, wrong: Any, field: str) -> None:
     event = await subscribed(scene)
     assert fields_of(await scene.ask("member", "PUT", reminders(event), json=wrong)) == [field]
     assert (await scene.ask("member", "GET", reminders(event))).json() == NOTHING
 
 
-async def test_who_has_no_subscription_has_no_reminders(scene: Scene) -> None:
+async def test_who_has_no_subscription_has_no_reminders(scene: ApiClient) -> None:
     event = await scene.make_event()
     asked = (
         ("GET", reminders(event), None),
@@ -130,7 +129,7 @@ async def test_who_has_no_subscription_has_no_reminders(scene: Scene) -> None:
         assert code_of(answer) == (404, "not_found")
 
 
-async def test_nothing_changes_on_what_is_over_or_cancelled(scene: Scene) -> None:
+async def test_nothing_changes_on_what_is_over_or_cancelled(scene: ApiClient) -> None:
     for change, code in (
         ({"start_date": instant(-1)}, "event_over"),
         ({"cancelled_at": instant(0)}, "event_cancelled"),
@@ -146,7 +145,7 @@ async def test_nothing_changes_on_what_is_over_or_cancelled(scene: Scene) -> Non
         assert (await scene.ask("member", "GET", remind_me(event))).status_code == 200
 
 
-async def test_puts_at_once_end_in_one_of_them(scene: Scene) -> None:
+async def test_puts_at_once_end_in_one_of_them(scene: ApiClient) -> None:
     event = await subscribed(scene)
     answers = await asyncio.gather(
         *(
@@ -162,7 +161,7 @@ async def test_puts_at_once_end_in_one_of_them(scene: Scene) -> None:
     assert {row.offset_seconds for row in rows} == set(subscription.reminder_offsets)
 
 
-async def test_remind_me_in_seconds_or_at_an_instant(scene: Scene) -> None:
+async def test_remind_me_in_seconds_or_at_an_instant(scene: ApiClient) -> None:
     event = await subscribed(scene)
     at = as_z(instant(5))
     answers = [
@@ -199,13 +198,13 @@ async def test_remind_me_in_seconds_or_at_an_instant(scene: Scene) -> None:
         ({"at": 1_900_000_000}, "at"),
     ],
 )
-async def test_wrong_remind_mes_are_refused(scene: Scene, wrong: Any, field: str) -> None:
+async def test_wrong_remind_mes_are_refused(scene: ApiClient, wrong: Any, field: str) -> None:
     event = await subscribed(scene)
     assert fields_of(await scene.ask("member", "POST", remind_me(event), json=wrong)) == [field]
     assert await scene.rows(RemindMe) == []
 
 
-async def test_a_remind_me_is_cancelled_by_its_owner_only(scene: Scene) -> None:
+async def test_a_remind_me_is_cancelled_by_its_owner_only(scene: ApiClient) -> None:
     event, other = await subscribed(scene), await subscribed(scene)
     await scene.subscribe_as("outsider", event["id"])
     made = (await scene.ask("member", "POST", remind_me(event), json={"in_seconds": 600})).json()
@@ -222,7 +221,7 @@ async def test_a_remind_me_is_cancelled_by_its_owner_only(scene: Scene) -> None:
     assert (await scene.ask("member", "GET", remind_me(event))).json()["items"] == []
 
 
-async def test_there_is_an_end_to_remind_mes(scene: Scene) -> None:
+async def test_there_is_an_end_to_remind_mes(scene: ApiClient) -> None:
     event = await subscribed(scene)
     [subscription] = await scene.rows(Subscription)
     async with scene.db.write() as session:

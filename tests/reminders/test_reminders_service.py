@@ -13,25 +13,24 @@ from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.reminders import Reminder, RemindMe
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
-from tests.events.stage import in_hours, instant
-from tests.support.scene import Scene
+from tests.support.api import ApiClient, in_hours, instant
 
 DAY, HOUR = 86_400, 3_600
 FIRED = ("armed_at", "fired_at", "expired_at", "removed_at")
 
 
-async def standing(scene: Scene) -> dict[str, Reminder]:
+async def standing(scene: ApiClient) -> dict[str, Reminder]:
     rows = await scene.rows(Reminder, Reminder.removed_at.is_(None))
     return {row.schedule_id: row for row in rows}
 
 
-async def move(scene: Scene, event: dict[str, Any], hours: float) -> None:
+async def move(scene: ApiClient, event: dict[str, Any], hours: float) -> None:
     body = {"start_date": in_hours(hours)}
     answer = await scene.ask("owner", "PATCH", f"/api/events/{event['id']}", json=body)
     assert answer.status_code == 200, answer.text
 
 
-async def mark(scene: Scene, schedule_id: str, **values: Any) -> None:
+async def mark(scene: ApiClient, schedule_id: str, **values: Any) -> None:
     async with scene.db.write() as session:
         query = update(Reminder).where(Reminder.schedule_id == schedule_id).values(**values)
         await session.execute(query)
@@ -41,7 +40,7 @@ def default(event: dict[str, Any], offset: int) -> str:
     return f"event-{event['id']}-reminder-{offset}s"
 
 
-async def test_a_new_event_has_the_defaults_that_are_still_to_come(scene: Scene) -> None:
+async def test_a_new_event_has_the_defaults_that_are_still_to_come(scene: ApiClient) -> None:
     far, near = await scene.make_event(), await scene.make_event(start_date=in_hours(2))
     rows = await standing(scene)
     assert set(rows) == {default(far, DAY), default(far, HOUR), default(near, HOUR)}
@@ -50,7 +49,7 @@ async def test_a_new_event_has_the_defaults_that_are_still_to_come(scene: Scene)
     assert (one.anchor, one.subscription_id, one.armed_at) == ("start", None, None)
 
 
-async def test_a_moved_event_is_armed_anew(scene: Scene) -> None:
+async def test_a_moved_event_is_armed_anew(scene: ApiClient) -> None:
     event = await scene.make_event()
     old = await standing(scene)
     for schedule_id in old:
@@ -64,7 +63,7 @@ async def test_a_moved_event_is_armed_anew(scene: Scene) -> None:
     assert abs(new[default(event, DAY)].due_at - instant(48)) < timedelta(minutes=1)
 
 
-async def test_what_is_past_after_a_move_is_taken_away_and_comes_back(scene: Scene) -> None:
+async def test_what_is_past_after_a_move_is_taken_away_and_comes_back(scene: ApiClient) -> None:
     event = await scene.make_event()
     await move(scene, event, 3)
     assert set(await standing(scene)) == {default(event, HOUR)}
@@ -75,7 +74,7 @@ async def test_what_is_past_after_a_move_is_taken_away_and_comes_back(scene: Sce
     assert rows[default(event, DAY)].armed_at is None
 
 
-async def test_a_change_of_other_things_arms_nothing_anew(scene: Scene) -> None:
+async def test_a_change_of_other_things_arms_nothing_anew(scene: ApiClient) -> None:
     event = await scene.make_event()
     await mark(scene, default(event, DAY), armed_at=utc_now())
     for body in ({"name": "Other"}, {"end_date": in_hours(50)}):
@@ -83,7 +82,7 @@ async def test_a_change_of_other_things_arms_nothing_anew(scene: Scene) -> None:
     assert (await standing(scene))[default(event, DAY)].armed_at is not None
 
 
-async def _choose(scene: Scene, event: dict[str, Any], who: str, **body: Any) -> int:
+async def _choose(scene: ApiClient, event: dict[str, Any], who: str, **body: Any) -> int:
     made = await scene.subscribe_as(who, event["id"])
     address = f"/api/events/{event['id']}/reminders"
     answer = await scene.ask(who, "PUT", address, json={"offset_seconds": None, **body})
@@ -91,7 +90,7 @@ async def _choose(scene: Scene, event: dict[str, Any], who: str, **body: Any) ->
     return made["subscription_id"]
 
 
-async def test_personal_reminders_move_with_the_event(scene: Scene) -> None:
+async def test_personal_reminders_move_with_the_event(scene: ApiClient) -> None:
     event = await scene.make_event(end_date=in_hours(100))
     sid = await _choose(
         scene,
@@ -118,7 +117,7 @@ async def test_personal_reminders_move_with_the_event(scene: Scene) -> None:
     assert f"{prefix}-end-reminder-900s" not in await standing(scene)
 
 
-async def test_a_countdown_under_way_keeps_to_its_instants(scene: Scene) -> None:
+async def test_a_countdown_under_way_keeps_to_its_instants(scene: ApiClient) -> None:
     event = await scene.make_event(start_date=in_hours(3.5))
     countdown = {"every_seconds": HOUR, "from_seconds": 5 * HOUR}
     sid = await _choose(scene, event, "member", countdown=countdown)
@@ -126,7 +125,7 @@ async def test_a_countdown_under_way_keeps_to_its_instants(scene: Scene) -> None
     assert row.due_at == row.anchor_at - timedelta(hours=3)
 
 
-async def test_cancelling_and_leaving_take_reminders_away(scene: Scene) -> None:
+async def test_cancelling_and_leaving_take_reminders_away(scene: ApiClient) -> None:
     event = await scene.make_event()
     made: dict[str, int] = {}
     for who in ("member", "outsider"):
@@ -145,7 +144,7 @@ async def test_cancelling_and_leaving_take_reminders_away(scene: Scene) -> None:
     assert await scene.rows(RemindMe, RemindMe.cancelled_at.is_(None)) == []
 
 
-async def test_a_subscription_that_waits_for_approval_has_no_reminders(scene: Scene) -> None:
+async def test_a_subscription_that_waits_for_approval_has_no_reminders(scene: ApiClient) -> None:
     event = await scene.make_event()
     sid = await scene.subscribe(
         event["id"], "member", status="pending_approval", reminder_offsets=[600]
@@ -161,7 +160,7 @@ async def test_a_subscription_that_waits_for_approval_has_no_reminders(scene: Sc
     assert f"event-{event['id']}-sub-{sid}-reminder-600s" in await standing(scene)
 
 
-async def test_moving_costs_the_same_however_many_have_the_defaults(scene: Scene) -> None:
+async def test_moving_costs_the_same_however_many_have_the_defaults(scene: ApiClient) -> None:
     event = await scene.make_event()
     for who in ("member", "outsider"):
         await scene.subscribe_as(who, event["id"])

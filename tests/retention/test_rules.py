@@ -250,13 +250,12 @@ async def test_of_somebody_erased_nothing_is_left_in_the_end(world: World) -> No
     assert entry.actor_user_id is None
 
 
-async def test_many_rows_go_in_batches(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "BATCH", 3)
-    monkeypatch.setattr(service, "BATCHES", 2)
+async def test_many_rows_go_in_batches(world: World) -> None:
+    few = {"batch": 3, "batches": 2}
     for _ in range(10):
         await audit_entry(world, utc_now() - timedelta(days=4000))
     turns = [
-        await service.remove(world.db, world.settings, BY_NAME["audit"], utc_now())
+        await service.remove(world.db, world.settings, BY_NAME["audit"], utc_now(), **few)
         for _ in range(3)
     ]
     assert turns == [(6, True), (4, True), (0, False)]

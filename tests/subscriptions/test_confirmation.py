@@ -16,35 +16,34 @@ from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
 from soonish.worker import housekeeping
-from tests.events.stage import code_of, fields_of, instant
-from tests.support.scene import Scene
+from tests.support.api import ApiClient, code_of, fields_of, instant
 
 ADDED, REMOVED, ANNA = "participant_added", "participant_removed", "anna@example.org"
 WEEK = timedelta(days=7)
 
 
 @pytest.fixture
-def double(scene: Scene) -> Scene:
+def double(scene: ApiClient) -> ApiClient:
     scene.runtime.settings.anonymous_opt_in = "double"
     return scene
 
 
-async def ask(scene: Scene, event: dict[str, Any], email: str = ANNA) -> None:
+async def ask(scene: ApiClient, event: dict[str, Any], email: str = ANNA) -> None:
     path = f"/api/events/{event['id']}/subscribe"
     answer = await scene.ask(None, "POST", path, json={"email": email})
     assert (answer.status_code, answer.json()) == (201, {"status": "accepted"})
 
 
-async def mails(scene: Scene) -> list[Notification]:
+async def mails(scene: ApiClient) -> list[Notification]:
     return list(await scene.rows(Notification, Notification.kind == "confirm_subscription"))
 
 
-async def only(scene: Scene) -> Subscription:
+async def only(scene: ApiClient) -> Subscription:
     [row] = await scene.rows(Subscription)
     return row
 
 
-async def token_for(scene: Scene) -> str:
+async def token_for(scene: ApiClient) -> str:
     """What the newest mail carries, made as it is made just before the send."""
     newest = max(await mails(scene), key=lambda mail: mail.id)
     [delivery] = await scene.rows(Delivery, Delivery.notification_id == newest.id)
@@ -58,17 +57,17 @@ async def token_for(scene: Scene) -> str:
         )
 
 
-async def confirm(scene: Scene, token: str) -> Any:
+async def confirm(scene: ApiClient, token: str) -> Any:
     return await scene.ask(None, "POST", "/api/confirm", json={"token": token})
 
 
-async def asked_for(scene: Scene, ago: timedelta) -> None:
+async def asked_for(scene: ApiClient, ago: timedelta) -> None:
     async with scene.db.write() as session:
         await session.execute(update(Subscription).values(created_at=utc_now() - ago))
 
 
 @pytest.mark.parametrize("address", [ANNA, "member@example.com"])
-async def test_an_address_is_asked_and_nothing_else(double: Scene, address: str) -> None:
+async def test_an_address_is_asked_and_nothing_else(double: ApiClient, address: str) -> None:
     """Also that of an account: anybody can type it."""
     event = await double.make_event()
     await ask(double, event, address)
@@ -87,7 +86,7 @@ async def test_an_address_is_asked_and_nothing_else(double: Scene, address: str)
     ] == 0
 
 
-async def test_a_click_makes_it_active_and_tells_temporal_once(double: Scene) -> None:
+async def test_a_click_makes_it_active_and_tells_temporal_once(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     before = await only(double)
@@ -108,7 +107,7 @@ async def test_a_click_makes_it_active_and_tells_temporal_once(double: Scene) ->
     assert await double.kinds(event) == [ADDED]
 
 
-async def test_a_burst_asks_once_and_confirms_once(double: Scene) -> None:
+async def test_a_burst_asks_once_and_confirms_once(double: ApiClient) -> None:
     event = await double.make_event()
     await asyncio.gather(*(ask(double, event) for _ in range(8)))
     assert len(await mails(double)) == 1
@@ -118,7 +117,7 @@ async def test_a_burst_asks_once_and_confirms_once(double: Scene) -> None:
     assert await double.kinds(event) == [ADDED]
 
 
-async def test_the_form_sent_again_mails_once_an_hour(double: Scene) -> None:
+async def test_the_form_sent_again_mails_once_an_hour(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     await asked_for(double, timedelta(minutes=59))
@@ -135,7 +134,7 @@ async def test_the_form_sent_again_mails_once_an_hour(double: Scene) -> None:
     assert await double.kinds(event) == [ADDED]
 
 
-async def test_tokens_that_confirm_nothing_are_gone(double: Scene) -> None:
+async def test_tokens_that_confirm_nothing_are_gone(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     row = await only(double)
@@ -152,7 +151,7 @@ async def test_tokens_that_confirm_nothing_are_gone(double: Scene) -> None:
     assert fields_of(await double.ask(None, "POST", "/api/confirm", json={})) == ["token"]
 
 
-async def test_a_token_is_of_one_subscription(double: Scene) -> None:
+async def test_a_token_is_of_one_subscription(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     old = await token_for(double)
@@ -164,7 +163,7 @@ async def test_a_token_is_of_one_subscription(double: Scene) -> None:
     assert (await confirm(double, await token_for(double))).status_code == 200
 
 
-async def end_quietly(scene: Scene, event: dict[str, Any]) -> None:
+async def end_quietly(scene: ApiClient, event: dict[str, Any]) -> None:
     """Unsubscribe by a link of an earlier subscription's mail."""
     row = next(one for one in await scene.rows(Subscription) if one.ended_at is None)
     token = scene.token("unsubscribe", event["id"], await scene.person(row.user_id))
@@ -172,7 +171,7 @@ async def end_quietly(scene: Scene, event: dict[str, Any]) -> None:
     assert answer.status_code == 200
 
 
-async def test_leaving_before_confirming_tells_nobody(double: Scene) -> None:
+async def test_leaving_before_confirming_tells_nobody(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     await end_quietly(double, event)
@@ -181,7 +180,7 @@ async def test_leaving_before_confirming_tells_nobody(double: Scene) -> None:
     assert await double.kinds(event) == []
 
 
-async def test_a_confirmed_one_that_left_is_gone(double: Scene) -> None:
+async def test_a_confirmed_one_that_left_is_gone(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     token = await token_for(double)
@@ -191,7 +190,7 @@ async def test_a_confirmed_one_that_left_is_gone(double: Scene) -> None:
     assert await double.kinds(event) == [ADDED, REMOVED]
 
 
-async def test_what_is_over_cancelled_or_private_takes_nobody(double: Scene) -> None:
+async def test_what_is_over_cancelled_or_private_takes_nobody(double: ApiClient) -> None:
     for change, expected in (
         ({"start_date": instant(-1)}, (409, "event_over")),
         ({"cancelled_at": instant(0)}, (409, "event_cancelled")),
@@ -205,7 +204,7 @@ async def test_what_is_over_cancelled_or_private_takes_nobody(double: Scene) -> 
         assert await double.kinds(event) == []
 
 
-async def test_a_confirmed_one_stays_confirmed_whatever_the_event_does(double: Scene) -> None:
+async def test_a_confirmed_one_stays_confirmed_whatever_the_event_does(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     token = await token_for(double)
@@ -214,7 +213,7 @@ async def test_a_confirmed_one_stays_confirmed_whatever_the_event_does(double: S
     assert (await confirm(double, token)).status_code == 200
 
 
-async def test_a_deactivated_person_confirms_nothing(double: Scene) -> None:
+async def test_a_deactivated_person_confirms_nothing(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     token = await token_for(double)
@@ -224,7 +223,7 @@ async def test_a_deactivated_person_confirms_nothing(double: Scene) -> None:
     assert code_of(await confirm(double, token)) == (410, "token_invalid")
 
 
-async def test_who_is_signed_in_is_never_asked(double: Scene) -> None:
+async def test_who_is_signed_in_is_never_asked(double: ApiClient) -> None:
     event = await double.make_event()
     path = f"/api/events/{event['id']}/subscribe"
     made = await double.ask("outsider", "POST", path, json={})
@@ -240,7 +239,7 @@ async def test_who_is_signed_in_is_never_asked(double: Scene) -> None:
     assert len(await mails(double)) == 1
 
 
-async def test_the_organizer_can_neither_see_nor_remove_one(double: Scene) -> None:
+async def test_the_organizer_can_neither_see_nor_remove_one(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     path = f"/api/events/{event['id']}/subscriptions"
@@ -251,7 +250,7 @@ async def test_the_organizer_can_neither_see_nor_remove_one(double: Scene) -> No
     assert (await only(double)).ended_at is None
 
 
-async def test_single_asks_nobody_and_takes_over_who_was_asked(double: Scene) -> None:
+async def test_single_asks_nobody_and_takes_over_who_was_asked(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     double.runtime.settings.anonymous_opt_in = "single"
@@ -262,7 +261,7 @@ async def test_single_asks_nobody_and_takes_over_who_was_asked(double: Scene) ->
     assert len(await mails(double)) == 1
 
 
-async def test_seven_days_without_an_answer_end_it(double: Scene) -> None:
+async def test_seven_days_without_an_answer_end_it(double: ApiClient) -> None:
     event = await double.make_event()
     await ask(double, event)
     await double.subscribe_as("member", event["id"])
@@ -278,11 +277,11 @@ async def test_seven_days_without_an_answer_end_it(double: Scene) -> None:
     assert code_of(await confirm(double, token)) == (410, "token_invalid")
 
 
-async def test_many_end_in_bounded_batches(double: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "BATCH", 2)
-    monkeypatch.setattr(housekeeping, "BATCHES", 2)
+async def test_many_end_in_bounded_batches(double: ApiClient) -> None:
+    few = {"batch": 2, "batches": 2}
     event = await double.make_event()
     for number in range(5):
         await ask(double, event, f"person{number}@example.org")
     later = utc_now() + WEEK + timedelta(seconds=1)
-    assert [await housekeeping.end_unconfirmed(double.db, later) for _ in range(3)] == [4, 1, 0]
+    turns = [await housekeeping.end_unconfirmed(double.db, later, **few) for _ in range(3)]
+    assert turns == [4, 1, 0]

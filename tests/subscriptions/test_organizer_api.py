@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from soonish.infra.db.models.subscriptions import Subscription
-from tests.events.stage import code_of, fields_of
-from tests.support.scene import Scene
+from tests.support.api import ApiClient, code_of, fields_of
 
 
-async def filled(scene: Scene) -> dict[str, Any]:
+async def filled(scene: ApiClient) -> dict[str, Any]:
     event = await scene.make_event()
     for email, name in (("anna@example.org", "Anna Ås"), ("bo@example.org", "Bo 100%")):
         body = {"email": email, "name": name}
@@ -29,7 +28,7 @@ def path(event: dict[str, Any], subscription_id: int | str = "") -> str:
     )
 
 
-async def test_organizers_see_addresses_names_and_channels(scene: Scene) -> None:
+async def test_organizers_see_addresses_names_and_channels(scene: ApiClient) -> None:
     event = await filled(scene)
     page = (await scene.ask("owner", "GET", path(event))).json()
     assert page["next_cursor"] is None
@@ -53,14 +52,14 @@ async def test_organizers_see_addresses_names_and_channels(scene: Scene) -> None
     ],
 )
 async def test_the_list_is_searched_by_name_and_whole_address(
-    scene: Scene, query: str, found: list[str]
+    scene: ApiClient, query: str, found: list[str]
 ) -> None:
     event = await filled(scene)
     answer = await scene.ask("owner", "GET", path(event), params={"query": query})
     assert [item["address"] for item in answer.json()["items"]] == found
 
 
-async def test_the_list_is_filtered_and_paged(scene: Scene) -> None:
+async def test_the_list_is_filtered_and_paged(scene: ApiClient) -> None:
     event = await filled(scene)
     await scene.subscribe(event["id"], "outsider", status="pending_approval")
     for status, count in (("active", 3), ("pending_approval", 1)):
@@ -81,7 +80,7 @@ async def test_the_list_is_filtered_and_paged(scene: Scene) -> None:
         assert fields_of(answer) == list(wrong)
 
 
-async def test_others_may_not_see_or_remove(scene: Scene) -> None:
+async def test_others_may_not_see_or_remove(scene: ApiClient) -> None:
     public = await filled(scene)
     [mine] = await scene.rows(Subscription, Subscription.user_id == scene.users["member"].id)
     for who, status in ((None, 401), ("outsider", 403), ("member", 403)):
@@ -97,7 +96,7 @@ async def test_others_may_not_see_or_remove(scene: Scene) -> None:
     ("params", "extra"), [({}, {}), ({"notify_others": "true"}, {"notify_others": True})]
 )
 async def test_removal_tells_once(
-    scene: Scene, params: dict[str, str], extra: dict[str, Any]
+    scene: ApiClient, params: dict[str, str], extra: dict[str, Any]
 ) -> None:
     event, other = await filled(scene), await scene.make_event()
     [row] = await scene.rows(Subscription, Subscription.user_id == scene.users["member"].id)

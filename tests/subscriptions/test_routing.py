@@ -19,7 +19,7 @@ from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.subscriptions import Subscription, SubscriptionSelector
-from tests.support.scene import Scene
+from tests.support.api import ApiClient
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 USERS, TAGS, URLS = 2, "xyz", "abc"
@@ -153,7 +153,7 @@ _SHARED = World(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-async def test_the_select_is_the_rule(scene: Scene, world: World) -> None:
+async def test_the_select_is_the_rule(scene: ApiClient, world: World) -> None:
     async with AsyncSession(scene.db.engine) as session:
         expected = await _build(session, world)
         assert await _selected(session) == expected

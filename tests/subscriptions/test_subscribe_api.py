@@ -11,8 +11,7 @@ from sqlalchemy import event as sqlalchemy_event
 from soonish.identity.addresses import fingerprint_of
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.subscriptions import Subscription
-from tests.events.stage import code_of, fields_of, instant
-from tests.support.scene import Scene
+from tests.support.api import ApiClient, code_of, fields_of, instant
 
 ADDED, REMOVED = "participant_added", "participant_removed"
 
@@ -21,11 +20,11 @@ def path(event: dict[str, Any]) -> str:
     return f"/api/events/{event['id']}/subscribe"
 
 
-async def active(scene: Scene) -> list[Subscription]:
+async def active(scene: ApiClient) -> list[Subscription]:
     return list(await scene.rows(Subscription, Subscription.ended_at.is_(None)))
 
 
-async def test_an_address_alone_subscribes_once(scene: Scene) -> None:
+async def test_an_address_alone_subscribes_once(scene: ApiClient) -> None:
     event = await scene.make_event()
     answers = [
         await scene.ask(None, "POST", path(event), json={"email": email, "name": "Anna"})
@@ -39,7 +38,7 @@ async def test_an_address_alone_subscribes_once(scene: Scene) -> None:
     assert (await scene.outbox_of(event))[1:] == [(ADDED, {"subscription_id": subscription.id})]
 
 
-async def test_a_burst_of_the_same_address_subscribes_once(scene: Scene) -> None:
+async def test_a_burst_of_the_same_address_subscribes_once(scene: ApiClient) -> None:
     event = await scene.make_event()
     answers = await asyncio.gather(
         *(
@@ -52,7 +51,7 @@ async def test_a_burst_of_the_same_address_subscribes_once(scene: Scene) -> None
     assert await scene.kinds(event) == [ADDED]
 
 
-async def test_a_burst_of_the_same_user_answers_201_once(scene: Scene) -> None:
+async def test_a_burst_of_the_same_user_answers_201_once(scene: ApiClient) -> None:
     event, channel = await scene.make_event(), await scene.add_channel("member")
     body = {"integration_ids": [channel["id"]], "tags": ["chat"]}
     answers = await asyncio.gather(
@@ -64,7 +63,7 @@ async def test_a_burst_of_the_same_user_answers_201_once(scene: Scene) -> None:
     assert await scene.kinds(event) == [ADDED]
 
 
-async def test_subscribing_and_leaving_at_once_never_fails(scene: Scene) -> None:
+async def test_subscribing_and_leaving_at_once_never_fails(scene: ApiClient) -> None:
     event = await scene.make_event()
     await scene.subscribe_as("member", event["id"])
     answers = await asyncio.gather(
@@ -100,25 +99,25 @@ async def test_subscribing_and_leaving_at_once_never_fails(scene: Scene) -> None
         ([], "body"),
     ],
 )
-async def test_wrong_bodies_are_refused(scene: Scene, body: Any, field: str) -> None:
+async def test_wrong_bodies_are_refused(scene: ApiClient, body: Any, field: str) -> None:
     event = await scene.make_event()
     assert fields_of(await scene.ask("member", "POST", path(event), json=body)) == [field]
     assert await active(scene) == []
 
 
-async def test_no_body_at_all_is_refused(scene: Scene) -> None:
+async def test_no_body_at_all_is_refused(scene: ApiClient) -> None:
     event = await scene.make_event()
     assert fields_of(await scene.ask("member", "POST", path(event))) == ["body"]
 
 
-async def test_without_an_address_one_must_be_signed_in(scene: Scene) -> None:
+async def test_without_an_address_one_must_be_signed_in(scene: ApiClient) -> None:
     event = await scene.make_event()
     for body in ({}, {"tags": ["chat"]}):
         answer = await scene.ask(None, "POST", path(event), json=body)
         assert code_of(answer) == (401, "unauthorized")
 
 
-async def test_an_address_in_the_body_decides_whoever_asks(scene: Scene) -> None:
+async def test_an_address_in_the_body_decides_whoever_asks(scene: ApiClient) -> None:
     event = await scene.make_event()
     answer = await scene.ask("member", "POST", path(event), json={"email": "anna@example.org"})
     assert (answer.status_code, answer.json()) == (201, {"status": "accepted"})
@@ -126,7 +125,7 @@ async def test_an_address_in_the_body_decides_whoever_asks(scene: Scene) -> None
     assert subscription.user_id != scene.users["member"].id
 
 
-async def test_an_account_is_subscribed_by_its_address_without_a_word(scene: Scene) -> None:
+async def test_an_account_is_subscribed_by_its_address_without_a_word(scene: ApiClient) -> None:
     event = await scene.make_event()
     fields = {"email": "member@example.com", "name": "Mallory"}
     assert (await scene.ask(None, "POST", path(event), json=fields)).status_code == 201
@@ -136,7 +135,7 @@ async def test_an_account_is_subscribed_by_its_address_without_a_word(scene: Sce
     assert user.name is None
 
 
-async def test_a_private_event_is_not_there_for_strangers(scene: Scene) -> None:
+async def test_a_private_event_is_not_there_for_strangers(scene: ApiClient) -> None:
     event = await scene.make_event(is_public=False)
     body = {"email": "anna@example.org", "invitation": "guessed"}
     for who, fields in (("outsider", {}), (None, body), ("outsider", body)):
@@ -148,7 +147,7 @@ async def test_a_private_event_is_not_there_for_strangers(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("event_id", ["999999", "0", "-1", "abc", str(2**63)])
-async def test_an_event_that_is_not_there(scene: Scene, event_id: str) -> None:
+async def test_an_event_that_is_not_there(scene: ApiClient, event_id: str) -> None:
     address = f"/api/events/{event_id}/subscribe"
     for who, method, body in (
         (None, "POST", {"email": "anna@example.org"}),
@@ -160,7 +159,7 @@ async def test_an_event_that_is_not_there(scene: Scene, event_id: str) -> None:
         assert code_of(await scene.ask(who, method, address, json=body)) == (404, "not_found")
 
 
-async def test_nobody_joins_what_is_over_or_cancelled_but_all_may_leave(scene: Scene) -> None:
+async def test_nobody_joins_what_is_over_or_cancelled_but_all_may_leave(scene: ApiClient) -> None:
     for change, code in (
         ({"start_date": instant(-1)}, "event_over"),
         ({"cancelled_at": instant(0)}, "event_cancelled"),
@@ -179,13 +178,13 @@ async def test_nobody_joins_what_is_over_or_cancelled_but_all_may_leave(scene: S
         assert (await scene.ask("member", "DELETE", path(event))).status_code == 204
 
 
-async def test_an_event_with_an_end_takes_subscribers_until_then(scene: Scene) -> None:
+async def test_an_event_with_an_end_takes_subscribers_until_then(scene: ApiClient) -> None:
     event = await scene.make_event(end_date=instant(50).isoformat())
     await scene.change(event["id"], start_date=instant(-1))
     assert (await scene.subscribe_as("member", event["id"]))["status"] == "active"
 
 
-async def test_a_user_subscribes_with_nothing_by_mail_and_adds_channels(scene: Scene) -> None:
+async def test_a_user_subscribes_with_nothing_by_mail_and_adds_channels(scene: ApiClient) -> None:
     event, channel = await scene.make_event(), await scene.add_channel("member", tag="Work")
     first = await scene.ask("member", "POST", path(event), json={})
     assert (first.status_code, first.json()["selectors"]) == (201, [])
@@ -201,7 +200,7 @@ async def test_a_user_subscribes_with_nothing_by_mail_and_adds_channels(scene: S
     assert await scene.kinds(event) == [ADDED]
 
 
-async def test_channels_of_others_are_refused(scene: Scene) -> None:
+async def test_channels_of_others_are_refused(scene: ApiClient) -> None:
     event = await scene.make_event()
     theirs, mine = await scene.add_channel("owner"), await scene.add_channel("member", tag="work")
     for body, field in (
@@ -215,7 +214,7 @@ async def test_channels_of_others_are_refused(scene: Scene) -> None:
     assert fields_of(answer) == ["integration_ids", "tags"]
 
 
-async def test_an_inactive_channel_is_kept_with_a_warning(scene: Scene) -> None:
+async def test_an_inactive_channel_is_kept_with_a_warning(scene: ApiClient) -> None:
     event = await scene.make_event()
     off, on = await scene.add_channel("member"), await scene.add_channel("member", tag="work")
     await scene.ask("member", "PATCH", f"/api/integrations/{off['id']}", json={"is_active": False})
@@ -230,7 +229,7 @@ async def test_an_inactive_channel_is_kept_with_a_warning(scene: Scene) -> None:
     assert any("no longer exists" in text for text in warnings)
 
 
-async def test_patch_adds_removes_and_replaces(scene: Scene) -> None:
+async def test_patch_adds_removes_and_replaces(scene: ApiClient) -> None:
     event = await scene.make_event()
     a = await scene.add_channel("member", tag="a")
     b = await scene.add_channel("member", tag="b")
@@ -249,7 +248,7 @@ async def test_patch_adds_removes_and_replaces(scene: Scene) -> None:
     assert await patch(mode="replace") == set()
 
 
-async def test_patch_warns_when_no_channel_remains(scene: Scene) -> None:
+async def test_patch_warns_when_no_channel_remains(scene: ApiClient) -> None:
     event, channel = await scene.make_event(), await scene.add_channel("member")
     await scene.subscribe_as("member", event["id"], tags=["chat"])
     await scene.ask("member", "DELETE", f"/api/integrations/{channel['id']}")
@@ -261,7 +260,7 @@ async def test_patch_warns_when_no_channel_remains(scene: Scene) -> None:
     assert ["email" in text for text in answer.json()["warnings"]] == [True]
 
 
-async def test_patch_refuses_what_post_refuses(scene: Scene) -> None:
+async def test_patch_refuses_what_post_refuses(scene: ApiClient) -> None:
     event, theirs = await scene.make_event(), await scene.add_channel("owner")
     answer = await scene.ask("member", "PATCH", path(event), json={})
     assert code_of(answer) == (404, "not_subscribed")
@@ -276,7 +275,7 @@ async def test_patch_refuses_what_post_refuses(scene: Scene) -> None:
     assert (await scene.ask(None, "PATCH", path(event), json={})).status_code == 401
 
 
-async def test_leaving_twice_answers_the_same_and_tells_once(scene: Scene) -> None:
+async def test_leaving_twice_answers_the_same_and_tells_once(scene: ApiClient) -> None:
     event = await scene.make_event()
     assert code_of(await scene.ask("member", "DELETE", path(event))) == (404, "not_subscribed")
     made = await scene.subscribe_as("member", event["id"])
@@ -289,7 +288,7 @@ async def test_leaving_twice_answers_the_same_and_tells_once(scene: Scene) -> No
     assert row.end_reason == "unsubscribed"
 
 
-async def test_coming_back_is_a_new_subscription(scene: Scene) -> None:
+async def test_coming_back_is_a_new_subscription(scene: ApiClient) -> None:
     event, _ = await scene.make_event(), await scene.add_channel("member")
     first = await scene.subscribe_as("member", event["id"], tags=["chat"])
     await scene.ask("member", "DELETE", path(event))
@@ -299,7 +298,7 @@ async def test_coming_back_is_a_new_subscription(scene: Scene) -> None:
     assert await scene.kinds(event) == [ADDED, REMOVED, ADDED]
 
 
-async def test_own_subscriptions_are_listed_with_their_events(scene: Scene) -> None:
+async def test_own_subscriptions_are_listed_with_their_events(scene: ApiClient) -> None:
     events = [await scene.make_event(name=f"Event {n}") for n in range(3)]
     await scene.add_channel("member")
     for event in events:
@@ -319,7 +318,7 @@ async def test_own_subscriptions_are_listed_with_their_events(scene: Scene) -> N
     assert (await scene.ask(None, "GET", address)).status_code == 401
 
 
-async def test_an_anonymous_subscription_costs_five_statements(scene: Scene) -> None:
+async def test_an_anonymous_subscription_costs_five_statements(scene: ApiClient) -> None:
     event = await scene.make_event()
     statements: list[str] = []
 

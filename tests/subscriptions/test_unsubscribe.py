@@ -11,8 +11,7 @@ from soonish.errors import Gone
 from soonish.identity.signed_tokens import LinkClaims, make_token, read_token
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import utc_now
-from tests.events.stage import code_of, fields_of
-from tests.support.scene import Scene
+from tests.support.api import ApiClient, code_of, fields_of
 
 KEY = "k" * 40
 ISSUED = datetime(2026, 5, 1, 12, 30, 15, 999, tzinfo=UTC)
@@ -56,7 +55,7 @@ def test_every_changed_character_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "one-click"])
-async def test_unsubscribing_is_idempotent_and_tells_once(scene: Scene, form: str) -> None:
+async def test_unsubscribing_is_idempotent_and_tells_once(scene: ApiClient, form: str) -> None:
     event = await scene.make_event()
     await scene.subscribe_as("member", event["id"])
     made = scene.token("unsubscribe", event["id"], scene.users["member"])
@@ -73,7 +72,7 @@ async def test_unsubscribing_is_idempotent_and_tells_once(scene: Scene, form: st
     assert await scene.kinds(event) == ["participant_added", "participant_removed"]
 
 
-async def test_many_posts_at_once_tell_once(scene: Scene) -> None:
+async def test_many_posts_at_once_tell_once(scene: ApiClient) -> None:
     event = await scene.make_event()
     await scene.subscribe_as("member", event["id"])
     made = scene.token("unsubscribe", event["id"], scene.users["member"])
@@ -82,7 +81,7 @@ async def test_many_posts_at_once_tell_once(scene: Scene) -> None:
     assert await scene.kinds(event) == ["participant_added", "participant_removed"]
 
 
-async def test_a_token_ends_whatever_subscription_is_active(scene: Scene) -> None:
+async def test_a_token_ends_whatever_subscription_is_active(scene: ApiClient) -> None:
     event, other = await scene.make_event(), await scene.make_event()
     made = scene.token("unsubscribe", event["id"], scene.users["member"])
     for who, event_id in (("member", event["id"]), ("member", other["id"])):
@@ -97,7 +96,7 @@ async def test_a_token_ends_whatever_subscription_is_active(scene: Scene) -> Non
     }
 
 
-async def test_tokens_that_do_not_count_are_gone(scene: Scene) -> None:
+async def test_tokens_that_do_not_count_are_gone(scene: ApiClient) -> None:
     event, member = await scene.make_event(), scene.users["member"]
     await scene.subscribe_as("member", event["id"])
     old = utc_now() - timedelta(days=60)
@@ -116,12 +115,12 @@ async def test_tokens_that_do_not_count_are_gone(scene: Scene) -> None:
     assert len(await scene.rows(Subscription, Subscription.ended_at.is_(None))) == 1
 
 
-async def test_the_json_form_names_what_is_missing(scene: Scene) -> None:
+async def test_the_json_form_names_what_is_missing(scene: ApiClient) -> None:
     for body in ({}, {"token": ""}, {"token": None}):
         assert fields_of(await scene.ask(None, "POST", "/api/unsubscribe", json=body)) == ["token"]
 
 
-async def test_a_manage_token_acts_on_its_subscription(scene: Scene) -> None:
+async def test_a_manage_token_acts_on_its_subscription(scene: ApiClient) -> None:
     event = await scene.make_event()
     email = {"email": "anna@example.org"}
     address = f"/api/events/{event['id']}"
@@ -148,7 +147,7 @@ async def test_a_manage_token_acts_on_its_subscription(scene: Scene) -> None:
     assert code_of(again) == (404, "not_subscribed")
 
 
-async def test_a_manage_token_does_nothing_else(scene: Scene) -> None:
+async def test_a_manage_token_does_nothing_else(scene: ApiClient) -> None:
     event, other = await scene.make_event(), await scene.make_event()
     for one in (event, other):
         await scene.subscribe_as("member", one["id"])
@@ -166,7 +165,7 @@ async def test_a_manage_token_does_nothing_else(scene: Scene) -> None:
         assert (await scene.ask(None, method, path, json={}, headers=headers)).status_code == 401
 
 
-async def test_a_bad_manage_token_is_401_and_authorization_decides_alone(scene: Scene) -> None:
+async def test_a_bad_manage_token_is_401_and_authorization_decides_alone(scene: ApiClient) -> None:
     event, member = await scene.make_event(), scene.users["member"]
     await scene.subscribe_as("member", event["id"])
     address = f"/api/events/{event['id']}/subscribe"

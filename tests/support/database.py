@@ -1,6 +1,6 @@
 """An empty, migrated database for each test, on SQLite and on PostgreSQL.
 
-Import the fixtures into a folder's conftest; a test that asks for `database` runs twice.
+A test that asks for `database` runs twice.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from soonish.infra.db.models.registry import Base
 from soonish.infra.db.session import Database
 from tests.support.postgres import PostgresServer
 from tests.support.settings import make_settings
-
-__all__ = ["database", "database_url", "migrated_postgres", "migrated_sqlite", "settings"]
 
 
 @pytest.fixture(scope="session")

@@ -168,7 +168,7 @@ class SoonishSystem:
         return [mail for mail in self.mails(address) if address in mail.recipients]
 
     def wait_for_mail(
-        self, address: str, subject: str = "", seconds: float = 30.0
+        self, address: str, subject: str = "", seconds: float = 120.0
     ) -> CaughtMessage:
         """The newest mail to this address whose subject contains this, once there is one."""
 

@@ -12,20 +12,8 @@ from pydantic import BaseModel, Field
 
 from soonish.config import Settings
 from soonish.errors import Conflict, Gone, InvalidInput, TooManyRequests, Unauthorized
-from soonish.infra.db.session import Database
 from soonish.web.install import install_web
 from soonish.web.rendering.templating import redirect, render
-from tests.support.database import (
-    database,
-    database_url,
-    migrated_postgres,
-    migrated_sqlite,
-    settings,
-)
-from tests.support.ports import free_port
-from tests.web.site import Site
-
-__all__ = ["database", "database_url", "migrated_postgres", "migrated_sqlite", "settings"]
 
 BASE = "http://soonish.example"
 
@@ -104,13 +92,3 @@ async def client_at() -> AsyncIterator[Callable[[str], httpx2.AsyncClient]]:
 @pytest.fixture
 def client(client_at: Callable[[str], httpx2.AsyncClient]) -> httpx2.AsyncClient:
     return client_at(BASE)
-
-
-@pytest.fixture
-async def site(settings: Settings, database: Database) -> AsyncIterator[Site]:
-    """The application, without Temporal: what it accepts waits in the outbox."""
-    settings.temporal_url = f"127.0.0.1:{free_port()}"
-    settings.egress_allowed_networks = ["127.0.0.0/8"]
-    made = Site(settings)
-    yield made
-    await made.close()

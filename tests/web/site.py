@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any, TypeVar
 
 import httpx2
+import pytest
 from sqlalchemy import ColumnElement, select
 
 from soonish.app import create_app
@@ -16,8 +18,10 @@ from soonish.domain.accounts import sessions
 from soonish.identity.users import find_or_create_by_address
 from soonish.infra.db.base import Base
 from soonish.infra.db.models.accounts import User
+from soonish.infra.db.session import Database
 from soonish.runtime import Runtime
 from soonish.web.cookies import SESSION
+from tests.support.ports import free_port
 
 Row = TypeVar("Row", bound=Base)
 BROWSER = {"accept": "text/html", "sec-fetch-site": "same-origin"}
@@ -47,7 +51,7 @@ class Visitor:
 
     async def create_event(self, **fields: Any) -> tuple[int, str]:
         """Make an event on the page; its id and slug."""
-        values = {
+        values: dict[str, Any] = {
             "name": "Picnic",
             "start_date": local_in(days=3),
             "timezone": "UTC",
@@ -96,6 +100,16 @@ class Site:
             await client.aclose()
         await self.app.state.progress.close()
         await self.runtime.close()
+
+
+@pytest.fixture
+async def site(settings: Settings, database: Database) -> AsyncIterator[Site]:
+    """The application, without Temporal: what it accepts waits in the outbox."""
+    settings.temporal_url = f"127.0.0.1:{free_port()}"
+    settings.egress_allowed_networks = ["127.0.0.0/8"]
+    made = Site(settings)
+    yield made
+    await made.close()
 
 
 def text_of(answer: httpx2.Response) -> str:

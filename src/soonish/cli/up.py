@@ -19,6 +19,7 @@ from soonish.local.caught_mail import mail_folder
 from soonish.local.jobs import NOT_YET
 from soonish.local.lock import check_port, only_one
 from soonish.local.supervisor import Part, Supervisor
+from soonish.ops.log_files import LOG_FILE, log_folder
 
 # API first (no new work), then workers (they finish or cut deliveries), then their dependencies.
 STOP_ORDER = ("api", "worker", "catcher", "temporal")
@@ -34,6 +35,7 @@ def up() -> None:
         with only_one(settings.soonish_home):
             make_secrets(settings)
             check_ports(settings)
+            make_log_folder(settings.soonish_home)
             binary = _temporal_binary(settings)
             asyncio.run(_run(settings, binary))
     except ConfigurationError as error:
@@ -108,6 +110,16 @@ def check_ports(settings: Settings) -> None:
         check_port(settings.host if variable == "PORT" else "127.0.0.1", port, variable)
 
 
+def make_log_folder(home: Path) -> None:
+    """Make the folder of the parts' log files; raises ConfigurationError where it cannot be."""
+    folder = log_folder(home)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}.") from error
+    say(f"All log lines are kept in {folder}")
+
+
 def _temporal_binary(settings: Settings) -> Path | None:
     if settings.temporal_url:
         return None
@@ -158,7 +170,9 @@ async def _start(settings: Settings, binary: Path | None, parts: Supervisor) -> 
         await temporal
     finally:
         temporal.cancel()
-    children += [parts.start(_worker(number)) for number in range(1, settings.workers + 1)]
+    children += [
+        parts.start(_worker(settings, number)) for number in range(1, settings.workers + 1)
+    ]
     for child in children:
         await child.ready.wait()
     say(f"Soonish is ready at {settings.base_url}")
@@ -251,17 +265,23 @@ def _api(settings: Settings) -> Part:
         address=f"http://{settings.host}:{settings.port}",
         stop_seconds=4.0,
         probe=lambda: _answers_health(settings),
+        environment=_logs_to(settings, "api"),
     )
 
 
-def _worker(number: int) -> Part:
+def _worker(settings: Settings, number: int) -> Part:
     return Part(
         name=f"Worker {number}",
         group="worker",
         command=[sys.executable, "-m", "soonish.worker"],
         stop_seconds=10.5,
         nice=STEP_BACK,
+        environment=_logs_to(settings, f"worker-{number}"),
     )
+
+
+def _logs_to(settings: Settings, name: str) -> dict[str, str]:
+    return {LOG_FILE: str(log_folder(settings.soonish_home) / f"{name}.log")}
 
 
 async def _answers_health(settings: Settings) -> bool:

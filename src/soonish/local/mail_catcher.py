@@ -2,7 +2,9 @@
 
 `python -m soonish.local.mail_catcher FOLDER PORT` serves on 127.0.0.1:PORT; `local.caught_mail`
 reads. A mail is answered with 250 once its file is whole; it is not synced to disk, because
-nobody's real mail passes here. Settings are not loaded: they would take half of its memory.
+nobody's real mail passes here. `mailbox.Maildir` syncs each mail, which takes 8 ms of the event
+loop (about 110 mails a second against 220 to 600 so), and its names do not sort by time.
+Settings are not loaded: they would take half of the memory.
 """
 
 from __future__ import annotations

@@ -20,14 +20,23 @@ from pathlib import Path
 
 from soonish.local.parent import PARENT_FD, READY_FD
 
-FIRST_DELAY = 0.5  # seconds before a part that died is started again; doubles up to LAST_DELAY
-LAST_DELAY = 30.0
-HEALTHY_AFTER = 60.0  # a part that ran this long starts again with FIRST_DELAY
 PARENT_PID = "SOONISH_PARENT_PID"
 RUN_WITH_PARENT = Path(__file__).with_name("run_with_parent.py")
 
 Say = Callable[[str], None]
 Probe = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """The seconds before a part that died is started again: `first`, then doubled up to `last`.
+
+    A part that ran for `healthy_after` seconds starts again with `first`.
+    """
+
+    first: float = 0.5
+    last: float = 30.0
+    healthy_after: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Part:
     nice: int = 0
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     title: str = ""
+    backoff: Backoff = Backoff()
 
 
 class Child:
@@ -71,18 +81,19 @@ class Child:
         await self._task
 
     async def _keep_running(self) -> None:
-        delay = FIRST_DELAY
+        backoff = self.part.backoff
+        delay = backoff.first
         while not self._stopping.is_set():
             started = time.monotonic()
             code = await self._run_once()
             if self._stopping.is_set():
                 return
-            if time.monotonic() - started >= HEALTHY_AFTER:
-                delay = FIRST_DELAY
+            if time.monotonic() - started >= backoff.healthy_after:
+                delay = backoff.first
             self._say(f"{self.part.name} ended ({_how(code)}); it starts again in {delay:g} s.")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
-            delay = min(delay * 2, LAST_DELAY)
+            delay = min(delay * 2, backoff.last)
 
     async def _run_once(self) -> int:
         """Run the part until it ends or is to stop; return its exit code, -n for signal n."""

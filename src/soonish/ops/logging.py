@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from soonish.config import Settings
+from soonish.ops.log_files import LOG_FILE, LogFile, shown_on_console
 
 # These print addresses, SQL parameters or the paths of webhook URLs below WARNING.
 _CHATTY = (
@@ -79,6 +82,7 @@ class Redactor:
 def configure_logging(settings: Settings, service: str) -> None:
     """Send structlog's and the standard library's logs to stderr in one format.
 
+    Under `soonish up` they go to the part's log file as well, and the console shows fewer.
     `service` (api, worker, up, ...) is on every line; level and format come from LOG_LEVEL and
     LOG_FORMAT. Exceptions are printed without local variables, which may be secrets.
     """
@@ -90,12 +94,23 @@ def configure_logging(settings: Settings, service: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,  # loggers must follow later configuration
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(settings, shared))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = _handlers(settings, shared)
     root.setLevel(level)
     _quiet(level)
+
+
+def _handlers(settings: Settings, shared: list[Processor]) -> list[logging.Handler]:
+    console = logging.StreamHandler(sys.stderr)
+    console.setFormatter(_formatter(settings, shared, colors=sys.stderr.isatty()))
+    path = os.environ.get(LOG_FILE)
+    if not path:
+        return [console]
+    if settings.log_format == "console" and settings.log_level != "DEBUG":
+        console.addFilter(shown_on_console)
+    file = LogFile(Path(path))
+    file.setFormatter(_formatter(settings, shared, colors=False))
+    return [console, file]
 
 
 def _shared_processors(service: str) -> list[Processor]:
@@ -136,22 +151,22 @@ def _temporal_ids(logger: WrappedLogger, name: str, event: EventDict) -> EventDi
     return event
 
 
-def _formatter(settings: Settings, shared: list[Processor]) -> logging.Formatter:
+def _formatter(settings: Settings, shared: list[Processor], colors: bool) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[_temporal_ids, *shared],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             Redactor(settings.base_url),
-            *_renderer(settings.log_format),
+            *_renderer(settings.log_format, colors),
         ],
     )
 
 
-def _renderer(log_format: str) -> list[Processor]:
+def _renderer(log_format: str, colors: bool) -> list[Processor]:
     if log_format == "json":
         return [_in_order, structlog.processors.JSONRenderer(ensure_ascii=False)]
     console = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(),
+        colors=colors,
         event_key="message",
         pad_event_to=0,
         exception_formatter=structlog.dev.plain_traceback,

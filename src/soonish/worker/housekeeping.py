@@ -82,10 +82,12 @@ async def _overdue(db: Database, now: datetime) -> Sequence[int]:
         return (await session.scalars(query)).all()
 
 
-async def end_unconfirmed(db: Database, now: datetime) -> int:
+async def end_unconfirmed(
+    db: Database, now: datetime, *, batch: int = BATCH, batches: int = BATCHES
+) -> int:
     """End subscriptions not confirmed within 7 days, silently; return their number."""
     total = 0
-    for _ in range(BATCHES):
+    for _ in range(batches):
         async with db.read() as session:
             if await session.scalar(_unconfirmed(now, 1)) is None:
                 break
@@ -93,7 +95,7 @@ async def end_unconfirmed(db: Database, now: datetime) -> int:
             result: Any = await session.execute(
                 update(Subscription)
                 # Check again: on PostgreSQL somebody may confirm between the two SELECTs.
-                .where(Subscription.id.in_(_unconfirmed(now, BATCH)), *_is_waiting())
+                .where(Subscription.id.in_(_unconfirmed(now, batch)), *_is_waiting())
                 .values(ended_at=now, end_reason=UNCONFIRMED)
                 .execution_options(synchronize_session=False)
             )

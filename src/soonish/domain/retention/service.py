@@ -56,15 +56,22 @@ async def _due(db: Database, settings: Settings, rule: Rule, now: datetime) -> D
     return DueCount(rule.name, days, rows or 0)
 
 
-async def remove(db: Database, settings: Settings, rule: Rule, now: datetime) -> tuple[int, bool]:
-    """Remove up to BATCHES batches; return how many rows were removed and whether more may be
-    left."""
+async def remove(
+    db: Database,
+    settings: Settings,
+    rule: Rule,
+    now: datetime,
+    *,
+    batch: int = BATCH,
+    batches: int = BATCHES,
+) -> tuple[int, bool]:
+    """Remove up to `batches` batches; return the number of rows and whether more may be left."""
     before = cutoff(rule, settings, now)
     removed = 0
     if before is None:
         return 0, False
-    for _ in range(BATCHES):
-        ids = await _oldest(db, rule, before)
+    for _ in range(batches):
+        ids = await _oldest(db, rule, before, batch)
         if not ids:
             return removed, False
         async with db.write() as session:
@@ -76,9 +83,9 @@ async def remove(db: Database, settings: Settings, rule: Rule, now: datetime) ->
     return removed, True
 
 
-async def _oldest(db: Database, rule: Rule, before: datetime) -> Sequence[int]:
+async def _oldest(db: Database, rule: Rule, before: datetime, limit: int) -> Sequence[int]:
     async with db.read() as session:
-        return (await session.scalars(rule.ids(before).limit(BATCH))).all()
+        return (await session.scalars(rule.ids(before).limit(limit))).all()
 
 
 async def _remove(session: AsyncSession, rule: Rule, ids: Sequence[int], before: datetime) -> int:

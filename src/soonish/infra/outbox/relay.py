@@ -39,8 +39,15 @@ log = structlog.get_logger()
 class Relay:
     """One per process. `nudge` is called after this process's own commits; `run` polls."""
 
-    def __init__(self, db: Database, temporal: Temporal, settings: Settings) -> None:
+    def __init__(
+        self,
+        db: Database,
+        temporal: Temporal,
+        settings: Settings,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
         self._db = db
+        self._poll_seconds = poll_seconds
         self._temporal = temporal
         self._queue = settings.workflow_queue
         self._poking: dict[str, asyncio.Task[None]] = {}
@@ -77,7 +84,7 @@ class Relay:
             await asyncio.gather(*late, return_exceptions=True)
 
     def _pause(self) -> float:
-        return min(POLL_SECONDS * 2 ** min(self._failures, 5), MAX_BACKOFF_SECONDS)
+        return min(self._poll_seconds * 2 ** min(self._failures, 5), MAX_BACKOFF_SECONDS)
 
     async def _waiting_streams(self) -> Sequence[str]:
         async with self._db.read() as session:

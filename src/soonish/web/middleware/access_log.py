@@ -9,11 +9,12 @@ import uuid
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from soonish.ops.log_files import REQUESTS
 from soonish.ops.metrics import request_seconds, requests_total
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ROW_ID = re.compile(r"[0-9]{1,19}")
-log = structlog.get_logger()
+log = structlog.get_logger(REQUESTS)
 
 
 def route_template(scope: Scope) -> str:

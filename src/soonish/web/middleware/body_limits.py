@@ -47,7 +47,7 @@ class LimitsMiddleware:
             check_text(body)
         except SoonishError as error:
             response = error_response(Request(scope, receive), error)
-            if isinstance(error, (TooLarge, TooSlow)):  # do not wait for the rest of the body
+            if isinstance(error, (TooLarge, TooSlow)):  # LingeringClose discards the rest
                 response.headers["Connection"] = "close"
             await response(scope, receive, send)
         else:

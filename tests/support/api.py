@@ -1,20 +1,28 @@
-"""Three people (owner, member, outsider) before the real routers on a real database."""
+"""`scene`: owner, member and outsider before the whole API, on SQLite and on PostgreSQL.
+
+Nobody listens where Temporal should be, and nobody is told of a commit: what the API accepts waits
+in the outbox.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2
-from fastapi import FastAPI
+import pytest
 from sqlalchemy import select, update
 
+from soonish.app import make_app
 from soonish.config import Settings
+from soonish.delivery.transports.mail.service import ServiceMail
+from soonish.delivery.transports.sender import Sender
 from soonish.domain.accounts import access_tokens, sessions
 from soonish.identity.addresses import fingerprint_of
+from soonish.identity.signed_tokens import Purpose, make_token
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import Delivery, Notification
@@ -22,35 +30,21 @@ from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
+from soonish.infra.outbox.relay import Relay
 from soonish.infra.rate_limits.limits import RateLimits
 from soonish.infra.temporal import Temporal
 from soonish.kit.schemas import as_z
-from soonish.web.api import events, notifications
-from soonish.web.errors import install_error_handlers
-from soonish.web.middleware.body_limits import LimitsMiddleware
+from soonish.runtime import Runtime
+from tests.support.settings import make_settings
 
 PEOPLE = ("owner", "member", "outsider")
+LOOPBACK = ["127.0.0.0/8"]
 
 
 @dataclass
-class Runtime:
-    """What the application finds at `app.state.soonish`; nobody listens where Temporal should."""
+class ApiClient:
+    """People who ask the API with bearer tokens, and the rows that it wrote."""
 
-    settings: Settings
-    db: Database
-    temporal: Temporal = field(init=False)
-    limits: RateLimits = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.limits = RateLimits(self.settings)
-        self.reach_temporal("127.0.0.1:1")
-
-    def reach_temporal(self, address: str) -> None:
-        self.temporal = Temporal(self.settings.model_copy(update={"temporal_url": address}))
-
-
-@dataclass
-class Stage:
     runtime: Runtime
     client: httpx2.AsyncClient
     users: dict[str, User] = field(default_factory=dict)
@@ -59,6 +53,10 @@ class Stage:
     @property
     def db(self) -> Database:
         return self.runtime.db
+
+    def reach_temporal(self, address: str) -> None:
+        at = self.runtime.settings.model_copy(update={"temporal_url": address})
+        self.runtime.temporal = Temporal(at)
 
     async def add_person(self, name: str, *, verified: bool = True) -> User:
         address = f"{name}@example.com"
@@ -132,15 +130,84 @@ class Stage:
             session.add(row)
         return row.id
 
+    async def add_channel(self, who: str, **fields: Any) -> dict[str, Any]:
+        """One of the person's channels, active and untested unless the fields say otherwise."""
+        body = {"name": "Chat", "apprise_url": "json://127.0.0.1:9/a", "tag": "chat", **fields}
+        body.setdefault("verify", False)
+        answer = await self.ask(who, "POST", "/api/integrations", json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
 
-def make_app(runtime: Runtime) -> FastAPI:
-    app = FastAPI()
-    app.state.soonish = runtime
-    app.include_router(events.router)
-    app.include_router(notifications.router)
-    install_error_handlers(app)
-    app.add_middleware(LimitsMiddleware)
-    return app
+    async def subscribe_as(self, who: str, event_id: int, **body: Any) -> dict[str, Any]:
+        answer = await self.ask(who, "POST", f"/api/events/{event_id}/subscribe", json=body)
+        assert answer.status_code in (200, 201), answer.text
+        return answer.json()
+
+    async def kinds(self, event: dict[str, Any]) -> list[str]:
+        """What Temporal is to be told of the event after its creation."""
+        return [kind for kind, _ in (await self.outbox_of(event))[1:]]
+
+    async def stream(self, stream: str) -> list[dict[str, Any]]:
+        return [row.payload for row in await self.rows(OutboxRow, OutboxRow.stream == stream)]
+
+    async def person(self, user_id: int) -> User:
+        [user] = await self.rows(User, User.id == user_id)
+        return user
+
+    def token(
+        self,
+        purpose: Purpose,
+        event_id: int,
+        user: User,
+        *,
+        epoch: int = 0,
+        issued_at: datetime | None = None,
+    ) -> str:
+        return make_token(
+            self.runtime.settings.secret_key,
+            purpose,
+            event_id=event_id,
+            user_id=user.id,
+            epoch=epoch,
+            issued_at=issued_at or utc_now(),
+        )
+
+
+@pytest.fixture(scope="session")
+def sender(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sender]:
+    home = tmp_path_factory.mktemp("sender")
+    made = Sender(make_settings(home, egress_allowed_networks=LOOPBACK), threads=4)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def scene(
+    settings: Settings, database: Database, sender: Sender
+) -> AsyncGenerator[ApiClient]:
+    settings.egress_allowed_networks = LOOPBACK
+    settings.temporal_url = "127.0.0.1:1"
+    runtime = quiet_runtime(settings, database, sender)
+    transport = httpx2.ASGITransport(app=make_app(runtime))
+    async with httpx2.AsyncClient(transport=transport, base_url=settings.base_url) as client:
+        made = ApiClient(runtime, client)
+        for name in PEOPLE:
+            await made.add_person(name)
+        yield made
+
+
+def quiet_runtime(settings: Settings, db: Database, sender: Sender) -> Runtime:
+    """The parts of a process, with a relay that hears of no commit."""
+    temporal = Temporal(settings)
+    return Runtime(
+        settings,
+        db,
+        temporal,
+        Relay(db, temporal, settings),
+        sender,
+        ServiceMail(settings),
+        RateLimits(settings),
+    )
 
 
 def in_hours(hours: float) -> str:
