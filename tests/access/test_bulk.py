@@ -8,10 +8,10 @@ import pytest
 
 from soonish.domain.subscriptions import bulk
 from soonish.domain.subscriptions.bulk import Row
+from soonish.domain.subscriptions.bulk_csv import read_csv
 from soonish.errors import NotFound
 from soonish.infra.db.models.audit import AuditEntry
 from soonish.infra.db.models.subscriptions import Subscription
-from soonish.web.api.subscriptions_bulk import read_csv
 from tests.access.conftest import Party
 from tests.access.test_approval import confirmation_in
 from tests.support.api import code_of, fields_of

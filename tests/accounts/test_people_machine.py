@@ -30,6 +30,7 @@ from soonish.domain.accounts import address_change, registration, sign_in
 from soonish.domain.accounts.sign_in import Browser
 from soonish.domain.privacy import erasure
 from soonish.domain.subscriptions import service as subscriptions
+from soonish.domain.subscriptions.anonymous import AnonymousRequest, subscribe_address
 from soonish.errors import Gone
 from soonish.identity import tokens
 from soonish.identity.signed_tokens import LinkClaims
@@ -125,9 +126,8 @@ class PeopleMachine(RuleBasedStateMachine):
 
     async def subscribing(self, address: str, number: int) -> None:
         async with self.world.db.write() as session:
-            await subscriptions.subscribe_address(
-                session, self.events[number].id, address, None, utc_now(), double_opt_in=False
-            )
+            wanted = AnonymousRequest(self.events[number].id, address)
+            await subscribe_address(session, wanted, utc_now(), double_opt_in=False)
 
     def note_subscription(self, address: str, number: int) -> None:
         self.known(address).add(number)

@@ -147,8 +147,8 @@ PEOPLE = [
     Row(id=3, name="Dee", address="dee@example.org", status="pending_approval", channels=["mail"]),
 ]  # fmt: skip
 PICKED = [
-    Row(subscription=Row(id=1), name="Bo Chen", address="bo@example.org"),
-    Row(subscription=Row(id=2), name=None, address="dee@example.org"),
+    Row(id=1, name="Bo Chen", address="bo@example.org"),
+    Row(id=2, name=None, address="dee@example.org"),
 ]
 CHANNELS = [
     Row(channel="mail", targets=120, subscriptions=120),

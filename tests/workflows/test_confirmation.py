@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from soonish.domain.subscriptions import confirmation
-from soonish.domain.subscriptions import service as subscriptions
+from soonish.domain.subscriptions.anonymous import AnonymousRequest, subscribe_address
 from soonish.infra.db.models.notifications import Delivery, Notification
 from soonish.infra.db.models.outbox import OutboxRow
 from soonish.infra.db.models.subscriptions import Subscription
@@ -23,9 +23,8 @@ async def test_nothing_but_the_confirmation_goes_to_an_address_before_it_confirm
     witness = await running.welcome(event)
     await running.titles(1)
     async with running.runtime.db.write() as session:
-        await subscriptions.subscribe_address(
-            session, event.id, ADDRESS, None, utc_now(), double_opt_in=True
-        )
+        wanted = AnonymousRequest(event.id, ADDRESS)
+        await subscribe_address(session, wanted, utc_now(), double_opt_in=True)
     (mail,) = await eventually(lambda: running.mail.to(ADDRESS), 20, "the mail that asks")
     assert mail.message["Subject"] == "Confirm your subscription to Summer party"
 

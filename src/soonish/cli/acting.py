@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
     from soonish.config import Settings
     from soonish.domain.events.queries import EventDetails
-    from soonish.domain.notifications.queries import NotificationWithCounts
+    from soonish.domain.notifications.schemas import NotificationOut
+    from soonish.domain.subscriptions.schemas import SubscriberOut
     from soonish.infra.db.models.accounts import User
     from soonish.runtime import Runtime
 
+SUBSCRIBER_COLUMNS = ("id", "address", "name", "status", "channels", "created_at")
 _DISTANCE = re.compile(r"\+(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 INSTANT_HELP = (
@@ -96,15 +98,15 @@ def _parse_instant(text: str, field: str, now: datetime) -> datetime:
 
 def event_dict(found: EventDetails, settings: Settings) -> dict[str, Any]:
     """Return the event as the API shows it."""
-    from soonish.web.api.events import event_out
+    from soonish.domain.events.schemas import EventOut
 
-    return event_out(found, settings).model_dump(mode="json")
+    return EventOut.of(found, settings).model_dump(mode="json")
 
 
-def notification_dict(counted: NotificationWithCounts) -> dict[str, Any]:
+def notification_dict(one: NotificationOut) -> dict[str, Any]:
     from soonish.kit.schemas import as_z
 
-    one, counts = counted.notification, counted.counts
+    counts = {state: count for state, count in one.counts if count}
     return {
         "id": one.id,
         "kind": one.kind,
@@ -118,31 +120,27 @@ def notification_dict(counted: NotificationWithCounts) -> dict[str, Any]:
 
 
 def show_subscribers(as_json: bool, event_id: int) -> None:
-    columns = ("id", "address", "name", "status", "channels", "created_at")
     rows = run(lambda runtime: _subscribers(runtime, event_id))
-    show_rows(as_json, rows, columns, "Nobody has subscribed.")
+    show_rows(as_json, rows, SUBSCRIBER_COLUMNS, "Nobody has subscribed.")
 
 
 async def _subscribers(runtime: Runtime, event_id: int) -> list[dict[str, Any]]:
     from soonish.domain.events import queries as operators
-    from soonish.domain.subscriptions import listing
-    from soonish.kit.schemas import as_z
+    from soonish.domain.subscriptions.listing import SubscriberFilter, subscribers
 
     rows: list[dict[str, Any]] = []
-    before: int | None = None
+    cursor, everybody = "", SubscriberFilter()
     async with runtime.db.read() as session:
-        event, _ = await operators.with_owner(session, event_id)
-        while found := await listing.subscribers(session, event, limit=500, before_id=before):
-            before = found[-1].subscription.id
-            rows += [
-                {
-                    "id": one.subscription.id,
-                    "address": one.address,
-                    "name": one.name,
-                    "status": one.subscription.status,
-                    "channels": one.channels,
-                    "created_at": as_z(one.subscription.created_at),
-                }
-                for one in found
-            ]
+        _, owner = await operators.with_owner(session, event_id)
+        while cursor is not None:
+            found = await subscribers(
+                session, event_id, owner, everybody, limit=500, cursor=cursor or None
+            )
+            cursor = found.next_cursor
+            rows += [_subscriber_dict(one) for one in found.items]
     return rows
+
+
+def _subscriber_dict(one: SubscriberOut) -> dict[str, Any]:
+    shown = one.model_dump(mode="json")
+    return {name: shown[name] for name in SUBSCRIBER_COLUMNS}

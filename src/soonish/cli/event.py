@@ -134,8 +134,8 @@ def cancel(event_id: EventId, as_json: JsonOption = False) -> None:
         from soonish.infra.db.types import utc_now
 
         async with runtime.db.write() as session:
-            event, _ = await operators.with_owner(session, event_id, lock=True)
-            await service.cancel(session, event, utc_now())
+            _, owner = await operators.with_owner(session, event_id)
+            event = await service.cancel(session, event_id, owner, utc_now())
             found = await queries.details_of(session, event)
         return acting.event_dict(found, runtime.settings)
 
@@ -166,19 +166,11 @@ def notify(
         wanted = ManualMessage(title=title, body=body, subscription_ids=subscription or None)
         grace = timedelta(days=runtime.settings.event_grace_days)
         async with runtime.db.write() as session:
-            event, owner = await operators.with_owner(session, event_id, lock=True)
-            notification, audience = await service.request_manual(
-                session,
-                event,
-                owner,
-                wanted.title,
-                wanted.body,
-                wanted.audience(),
-                key,
-                utc_now(),
-                grace=grace,
+            _, owner = await operators.with_owner(session, event_id)
+            made = await service.request_manual(
+                session, event_id, owner, wanted, key, utc_now(), grace=grace
             )
-        return {"notification_id": notification.id, "audience": audience}
+        return made.model_dump()
 
     made = run(work)
     told = f"Notification {made['notification_id']} goes to {made['audience']} subscriptions."
@@ -223,9 +215,11 @@ async def _update(runtime: Runtime, event_id: int, wanted: dict[str, Any]) -> di
     now = utc_now()
     patch = EventPatch.model_validate(acting.with_instants(wanted, now))
     async with runtime.db.write() as session:
-        event, _ = await operators.with_owner(session, event_id, lock=True)
+        _, owner = await operators.with_owner(session, event_id)
         offsets = runtime.settings.default_reminders
-        await service.update(session, event, patch, now, default_reminders=offsets)
+        event = await service.update(
+            session, event_id, owner, patch, now, default_reminders=offsets
+        )
         found = await queries.details_of(session, event)
     return acting.event_dict(found, runtime.settings)
 
@@ -236,7 +230,8 @@ async def _look(runtime: Runtime, event_id: int) -> tuple[dict[str, Any], list[d
     from soonish.domain.notifications import queries as notifications
 
     async with runtime.db.read() as session:
-        event, _ = await operators.with_owner(session, event_id)
+        event, owner = await operators.with_owner(session, event_id)
         found = await queries.details_of(session, event)
-        sent, _ = await notifications.list_of_event(session, event.id, limit=200, cursor=None)
-    return acting.event_dict(found, runtime.settings), [acting.notification_dict(s) for s in sent]
+        sent = await notifications.list_of_event(session, event_id, owner, limit=200)
+    shown = [acting.notification_dict(one) for one in sent.items]
+    return acting.event_dict(found, runtime.settings), shown

@@ -163,11 +163,11 @@ async def _test(runtime: Runtime, integration_id: int | None) -> list[dict[str, 
 
 async def _send(runtime: Runtime, integration_id: int, owner: User) -> SendResult:
     from soonish.domain.integrations import queries
-    from soonish.web.api import integrations
+    from soonish.domain.integrations.testing import Tester
 
     async with runtime.db.read() as session:
         channel = await queries.require_own(session, owner, integration_id)
-    return await integrations.send_test(runtime.sender, channel, runtime.settings, owner.locale)
+    return await Tester(runtime.settings, runtime.sender).send(channel, owner.locale)
 
 
 async def _record(

@@ -19,6 +19,7 @@ from soonish.domain.integrations import queries as channel_queries
 from soonish.domain.integrations import service as channels
 from soonish.domain.integrations.schemas import IntegrationCreate, IntegrationPatch
 from soonish.domain.subscriptions import service as subscriptions
+from soonish.domain.subscriptions.anonymous import AnonymousRequest, subscribe_address
 from soonish.domain.subscriptions.schemas import Selection
 from soonish.errors import ConfigurationError
 from soonish.infra.db.models.accounts import User
@@ -50,9 +51,8 @@ async def seed(runtime: Runtime) -> list[Row]:
                 session, runtime.settings, organizer, name, ahead, description, category
             )
             rows += made
-            await subscriptions.subscribe_address(
-                session, event.id, ANONYMOUS, "Ada Anonymous", utc_now(), double_opt_in=False
-            )
+            ada = AnonymousRequest(event.id, ANONYMOUS, "Ada Anonymous")
+            await subscribe_address(session, ada, utc_now(), double_opt_in=False)
             await subscriptions.subscribe_user(session, event.id, member, Selection(), utc_now())
     return rows
 
@@ -77,9 +77,9 @@ async def _person(session: AsyncSession, address: str, name: str) -> tuple[User,
 
 async def _channel(session: AsyncSession, settings: Settings, user: User) -> list[Row]:
     """Add an example channel, switched off so that no message leaves the machine."""
-    present = await channel_queries.list_own(session, user.id, 1)
+    present = await channel_queries.list_with_owners(session, user.id)
     if present:
-        return [_channel_row(present[0], made=False)]
+        return [_channel_row(present[0][0], made=False)]
     url = f"ntfys://ntfy.sh/soonish-{secrets.token_hex(8)}"
     wanted = IntegrationCreate(name="Phone", apprise_url=url, tag="phone", verify=False)
     channel = await channels.create(session, user, wanted, check_url(url, settings))

@@ -63,6 +63,7 @@ async def _add(
     from soonish.domain.events import queries
     from soonish.domain.subscriptions import listing
     from soonish.domain.subscriptions import service as subscriptions
+    from soonish.domain.subscriptions.anonymous import AnonymousRequest, subscribe_address
     from soonish.domain.subscriptions.schemas import Selection, SubscribeInput
     from soonish.infra.db.types import utc_now
 
@@ -78,14 +79,9 @@ async def _add(
             own = await subscriptions.subscribe_user(session, event_id, user, wanted, utc_now())
             warnings = own.warnings
         else:
-            await subscriptions.subscribe_address(
-                session,
-                event_id,
-                address,
-                called,
-                utc_now(),
-                double_opt_in=runtime.settings.double_opt_in,
-            )
+            request = AnonymousRequest(event_id, address, called)
+            opt_in = runtime.settings.double_opt_in
+            await subscribe_address(session, request, utc_now(), double_opt_in=opt_in)
         after = await listing.find_current_id(session, event_id, address)
     return {
         "subscription_id": after,

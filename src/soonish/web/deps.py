@@ -9,16 +9,20 @@ from fastapi.security import APIKeyCookie, OAuth2PasswordBearer
 
 from soonish.config import Settings
 from soonish.domain.accounts import access_tokens, api_tokens, principal, sessions
-from soonish.domain.accounts.limits import LoginGuard, MailAllowance
+from soonish.domain.accounts.limits import LoginGuard
 from soonish.domain.accounts.oidc import Provider
 from soonish.domain.accounts.principal import Access, SessionAccess, TokenAccess
 from soonish.domain.accounts.sign_in import Browser
+from soonish.domain.integrations.testing import Tester
+from soonish.domain.subscriptions.anonymous import Asker
 from soonish.errors import NotFound, Unauthorized
 from soonish.i18n import browser_language
+from soonish.identity.mail_limits import MailAllowance
 from soonish.infra.audit import origin
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database
 from soonish.infra.rate_limits.limits import API
+from soonish.infra.temporal import Temporal
 from soonish.web import client_address, cookies
 from soonish.web.middleware.rate_limits import MeterDep
 
@@ -43,6 +47,18 @@ async def get_database(request: Request) -> Database:
 
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 DbDep = Annotated[Database, Depends(get_database)]
+
+
+async def get_temporal(request: Request) -> Temporal:
+    return cast(Temporal, request.app.state.soonish.temporal)
+
+
+async def get_tester(request: Request, settings: SettingsDep) -> Tester:
+    return Tester(settings, request.app.state.soonish.sender)
+
+
+TemporalDep = Annotated[Temporal, Depends(get_temporal)]
+TesterDep = Annotated[Tester, Depends(get_tester)]
 
 
 async def get_client(request: Request, settings: SettingsDep) -> str:
@@ -185,12 +201,17 @@ async def require_user(found: Annotated[Access, Depends(require_access)]) -> Use
     return found.user
 
 
+async def get_asker(meter: MeterDep, client: ClientDep) -> Asker:
+    return Asker(meter, client)
+
+
 async def get_mail_allowance(
     meter: MeterDep, user: Annotated[User, Depends(require_user)]
 ) -> MailAllowance:
     return MailAllowance(meter, user)
 
 
+AskerDep = Annotated[Asker, Depends(get_asker)]
 BrowserDep = Annotated[Browser, Depends(get_browser)]
 BrowserLanguage = Annotated[str | None, Depends(get_language)]
 OidcDep = Annotated[Provider, Depends(get_oidc)]

@@ -20,7 +20,7 @@ from soonish.config import Settings
 from soonish.delivery.ledger import completion
 from soonish.delivery.ledger.completion import complete_idle
 from soonish.delivery.ledger.routing import is_active
-from soonish.domain.events.service import status_of
+from soonish.domain.events.queries import status_of
 from soonish.domain.reminders import queries
 from soonish.domain.reminders import service as reminders
 from soonish.errors import InvalidInput, SoonishError

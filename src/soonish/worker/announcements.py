@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from soonish.delivery.ledger import expansion
 from soonish.delivery.ledger.routing import MAIL
 from soonish.domain.access import policy
-from soonish.domain.events.service import cancel
+from soonish.domain.events.service import cancel_locked
 from soonish.domain.notifications import service as notifications
 from soonish.domain.notifications.schemas import ManualMessage
 from soonish.domain.subscriptions import service as subscriptions
@@ -166,7 +166,7 @@ async def by_hand(
         await _manual_by_hand(session, event, item, now)
     elif item.kind == streams.CANCEL_EVENT and event.cancelled_at is None:
         await session.refresh(event, with_for_update=True)
-        await cancel(session, event, now)
+        await cancel_locked(session, event, now)
     elif item.kind == streams.PARTICIPANT_REMOVED:
         await _remove_by_hand(session, event, item, now)
     else:

@@ -8,21 +8,26 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.delivery.ledger.account_mail import add_account_mail
-from soonish.domain.access import invitation_queries
-from soonish.domain.access.schemas import InvitationInput
+from soonish.domain.access import invitation_queries, policy
+from soonish.domain.access.schemas import InvitationInput, InvitationLink, InvitationOut, Invited
 from soonish.errors import FieldError, InvalidInput, NotFound
-from soonish.identity import tokens
+from soonish.identity import links, tokens
 from soonish.identity.addresses import fingerprint_of, normalise
+from soonish.identity.mail_limits import MailAllowance
 from soonish.identity.tokens import Purpose
 from soonish.identity.users import find_or_create_by_address
 from soonish.infra.audit.service import record
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, Invitation
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 MAIL_LIFETIME = timedelta(days=3)
 
 
-def status_of(invitation: Invitation, now: datetime) -> str:
+def _status_of(invitation: Invitation, now: datetime) -> str:
     """Return `active`, `used_up`, `expired` or `revoked`."""
     if invitation.revoked_at:
         return "revoked"
@@ -31,25 +36,51 @@ def status_of(invitation: Invitation, now: datetime) -> str:
     return "active" if invitation_queries.has_uses_left(invitation) else "used_up"
 
 
-async def create_link(
-    session: AsyncSession, event: Event, organizer: User, wanted: InvitationInput, now: datetime
-) -> tuple[Invitation, str]:
-    """Create a shareable invitation; return it and its token, which is stored only as a hash."""
+async def invite(
+    db: Database,
+    allowance: MailAllowance,
+    event_id: int,
+    organizer: User,
+    wanted: InvitationInput,
+    *,
+    base_url: str,
+) -> InvitationLink | Invited:
+    """Invite the addresses by mail, or create a link to share if there are none.
+
+    Only the event's organizers may do so. Raise Conflict if the event is over or cancelled.
+    """
+    async with db.read() as session:
+        await policy.require_organizer(session, event_id, organizer)
+    muted = await allowance.take(wanted.emails or [])
+    async with db.write() as session:
+        event = await policy.require_organizer(session, event_id, organizer, lock="share")
+        policy.require_open(event, utc_now())
+        if not wanted.emails:
+            return await _create_link(session, event, organizer, wanted, base_url)
+        made = await _create_by_mail(session, event, organizer, wanted, utc_now(), muted=muted)
+        return Invited(items=[_out(*one) for one in made])
+
+
+async def _create_link(
+    session: AsyncSession, event: Event, organizer: User, wanted: InvitationInput, base_url: str
+) -> InvitationLink:
+    """Create a shareable invitation; its token is stored only as a hash."""
     token = tokens.new_secret()
-    invitation = _made(event, organizer, wanted, now)
+    invitation = _made(event, organizer, wanted, utc_now())
     invitation.token_hash = tokens.hash_of(token)
     await _add(session, invitation, organizer)
-    return invitation, token
+    url = links.invitation_url(base_url, event.slug, token)
+    return InvitationLink(url=url, **_out(invitation, None).model_dump())
 
 
-async def create_by_mail(
+async def _create_by_mail(
     session: AsyncSession,
     event: Event,
     organizer: User,
     wanted: InvitationInput,
     now: datetime,
     *,
-    muted: Collection[str] = (),
+    muted: Collection[str],
 ) -> list[tuple[Invitation, str | None]]:
     """Create and mail one invitation per address.
 
@@ -72,26 +103,39 @@ async def create_by_mail(
 
 
 async def list_invitations(
-    session: AsyncSession, event: Event, limit: int, before_id: int | None
-) -> Sequence[tuple[Invitation, str | None]]:
-    """Return a page of the event's invitations with the addresses they were mailed to, newest
-    first."""
-    return await invitation_queries.list_of_event(session, event.id, limit, before_id)
+    session: AsyncSession, event_id: int, user: User, *, limit: int, cursor: str | None = None
+) -> Page[InvitationOut]:
+    """Return a page of the event's invitations for its organizers, newest first.
+
+    They come with the addresses they were mailed to, and never with their links.
+    """
+    event = await policy.require_organizer(session, event_id, user)
+    before = id_cursor(cursor)
+    rows = await invitation_queries.list_of_event(session, event.id, limit + 1, before)
+    shown, following = page(rows, limit, lambda row: row[0].id)
+    return Page(items=[_out(*one) for one in shown], next_cursor=following)
 
 
 async def revoke(
-    session: AsyncSession, event: Event, organizer: User, invitation_id: int, now: datetime
+    session: AsyncSession, event_id: int, organizer: User, invitation_id: int, now: datetime
 ) -> None:
     """Revoke the invitation; existing subscriptions stay. Revoking twice does nothing.
 
     Raise NotFound for an invitation of another event.
     """
+    event = await policy.require_organizer(session, event_id, organizer, lock="share")
     invitation = await invitation_queries.lock(session, event.id, invitation_id)
     if invitation is None:
         raise NotFound("This event has no such invitation.")
     if invitation.revoked_at is None:
         invitation.revoked_at = now
         _record(session, "invitation.revoke", invitation, organizer)
+
+
+def _out(invitation: Invitation, address: str | None) -> InvitationOut:
+    fields = {name: getattr(invitation, name, None) for name in InvitationOut.model_fields}
+    status = _status_of(invitation, utc_now())
+    return InvitationOut.model_validate(fields | {"address": address, "status": status})
 
 
 def _addresses(given: Sequence[str]) -> list[str]:

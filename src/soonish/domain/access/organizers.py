@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.delivery.ledger.account_mail import add_account_mail
+from soonish.domain.access import policy
+from soonish.domain.access.schemas import Organizer, OrganizerOut
 from soonish.errors import Conflict, InvalidInput
 from soonish.identity.addresses import normalise
+from soonish.identity.mail_limits import MailAllowance
 from soonish.identity.users import find_by_address, find_or_create_by_address, is_live, lock_user
 from soonish.infra.audit.service import record
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, EventOrganizer
+from soonish.infra.db.session import Database
 from soonish.infra.db.sql import insert
+from soonish.infra.db.types import utc_now
+from soonish.infra.rate_limits.limits import TRANSFER
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 OWNER, CO_ORGANIZER = "owner", "co_organizer"
 MAX_CO_ORGANIZERS = 50
 MAIL_LIFETIME = timedelta(days=3)
 
 
-@dataclass(frozen=True)
-class Organizer:
-    """An organizer of an event with their role, `owner` or `co_organizer`; the owner's `row_id` is
-    0."""
+async def list_organizers(
+    session: AsyncSession, event_id: int, user: User, *, limit: int, cursor: str | None = None
+) -> Page[OrganizerOut]:
+    """Return the owner, then the co-organizers in the order they were added; for the owner."""
+    event = await policy.require_owner(session, event_id, user)
+    before, found = id_cursor(cursor), await _all(session, event)
+    rest = [one for one in found if before is None or one.row_id > before]
+    shown, following = page(rest, limit, lambda one: one.row_id)
+    return Page(items=[OrganizerOut.of(one) for one in shown], next_cursor=following)
 
-    user: User
-    role: str
-    since: datetime
-    row_id: int = 0
 
-
-async def list_organizers(session: AsyncSession, event: Event) -> list[Organizer]:
-    """Return the owner, then the co-organizers in the order they were added."""
+async def _all(session: AsyncSession, event: Event) -> list[Organizer]:
     owner = await session.get_one(User, event.owner_user_id)
     query = (
         select(EventOrganizer, User)
@@ -56,20 +62,26 @@ async def user_ids(session: AsyncSession, event: Event) -> Sequence[int]:
 
 
 async def add(
-    session: AsyncSession,
-    event: Event,
-    owner: User,
-    address: str,
-    now: datetime,
-    *,
-    muted: bool = False,
-) -> tuple[Organizer, bool]:
-    """Add the address as a co-organizer of the (locked) event; return it and whether it is new.
+    db: Database, allowance: MailAllowance, event_id: int, owner: User, address: str
+) -> tuple[OrganizerOut, bool]:
+    """Add the address as a co-organizer of the owner's event; return it and whether it is new.
 
-    A new co-organizer is mailed unless `muted`. Their rights need a sign-in, so an address without
-    an account may be added too. Raise InvalidInput for an invalid address, Conflict `already_owner`
-    or `too_many_organizers`.
+    A new co-organizer is mailed unless the address reached its limit of mails. Their rights need a
+    sign-in, so an address without an account may be added too. Raise InvalidInput for an invalid
+    address, Conflict `already_owner` or `too_many_organizers`.
     """
+    async with db.read() as session:
+        await policy.require_owner(session, event_id, owner)
+    full = await allowance.take([address])
+    async with db.write() as session:
+        event = await policy.require_owner(session, event_id, owner, lock="update")
+        made, is_new = await _add(session, event, owner, address, utc_now(), muted=bool(full))
+    return OrganizerOut.of(made), is_new
+
+
+async def _add(
+    session: AsyncSession, event: Event, owner: User, address: str, now: datetime, *, muted: bool
+) -> tuple[Organizer, bool]:
     user = await find_or_create_by_address(session, address)
     if user.id == event.owner_user_id:
         raise Conflict("This is the owner of the event.", code="already_owner")
@@ -82,11 +94,12 @@ async def add(
     return Organizer(user, row.role, row.created_at, row.id), is_new
 
 
-async def remove(session: AsyncSession, event: Event, owner: User, user_id: int) -> None:
+async def remove(session: AsyncSession, event_id: int, owner: User, user_id: int) -> None:
     """Remove a co-organizer; do nothing if the user is none.
 
     Raise Conflict `already_owner` for the owner: without one, nobody could transfer the event.
     """
+    event = await policy.require_owner(session, event_id, owner, lock="update")
     if user_id == event.owner_user_id:
         message = "The owner cannot be removed; hand the event over first."
         raise Conflict(message, code="already_owner")
@@ -98,19 +111,26 @@ async def remove(session: AsyncSession, event: Event, owner: User, user_id: int)
 
 
 async def transfer(
-    session: AsyncSession,
-    event: Event,
-    owner: User,
-    address: str,
-    now: datetime,
-    *,
-    muted: bool = False,
+    db: Database, allowance: MailAllowance, event_id: int, owner: User, address: str
 ) -> None:
-    """Transfer the (locked) event to another account; the old owner stays as a co-organizer.
+    """Transfer the event to another account; the old owner stays as a co-organizer.
 
-    The new owner is mailed unless `muted`. Raise InvalidInput for an invalid address or one without
-    an account that can sign in.
+    The new owner is mailed unless the address reached its limit of mails. Raise InvalidInput for an
+    invalid address or one without an account that can sign in.
     """
+    async with db.read() as session:
+        await policy.require_owner(session, event_id, owner)
+    # the answer tells who has an account
+    await allowance.meter.require(TRANSFER, str(owner.id))
+    full = await allowance.take([address])
+    async with db.write() as session:
+        event = await policy.require_owner(session, event_id, owner, lock="update")
+        await _transfer(session, event, owner, address, utc_now(), muted=bool(full))
+
+
+async def _transfer(
+    session: AsyncSession, event: Event, owner: User, address: str, now: datetime, *, muted: bool
+) -> None:
     heir = await _account(session, address)
     if heir.id == event.owner_user_id:
         return

@@ -1,5 +1,8 @@
 """The one place that decides who may do what with events, subscriptions and notifications.
 
+A function of a service or a query that takes a user authorises here in its first line, so that
+routes, pages and commands need not. One that takes an `Event` relies on such a function.
+
 A user's relation to an event is one of: owner, co-organizer, subscriber, applicant (waiting for
 approval), invitee (by address, or holding an invitation's token) or outsider.
 
@@ -73,14 +76,22 @@ async def require_visible(
 
     Raise NotFound if neither `user` nor the holder of the `invitation` token may see it.
     """
-    found = await session.scalars(_event(lock), {"p_id": event_id})
-    return await require_visible_to(session, found.one_or_none(), user, invitation)
+    found = await _find(session, event_id, lock)
+    return await require_visible_to(session, found, user, invitation)
+
+
+async def _find(session: AsyncSession, event_id: int, lock: Lock | None) -> Event | None:
+    """Return the event, read only once per session unless it is to be locked."""
+    if lock is None:
+        return await session.get(Event, event_id)
+    return (await session.scalars(_locked(lock), {"p_id": event_id})).one_or_none()
 
 
 @cache
-def _event(lock: Lock | None) -> Select[Event]:
+def _locked(lock: Lock) -> Select[Event]:
     query = select(Event).where(Event.id == bindparam("p_id"))
-    return query.with_for_update(read=lock == "share") if lock else query
+    # what was read before the lock may have changed until it was given
+    return query.with_for_update(read=lock == "share").execution_options(populate_existing=True)
 
 
 async def require_visible_slug(
@@ -122,20 +133,30 @@ async def require_owner(
     return event
 
 
-async def require_organizer_or_admin(
-    session: AsyncSession, event_id: int, actor: User, *, as_administrator: bool
+async def require_admin(
+    session: AsyncSession, event_id: int, actor: User, *, lock: Lock | None = None
 ) -> Event:
-    """Return the event, locked FOR SHARE, if the actor organizes it or acts as an administrator.
-
-    Raise NotFound for a missing event or an actor who is no administrator, else as
-    require_organizer.
-    """
-    if not as_administrator:
-        return await require_organizer(session, event_id, actor, lock="share")
-    event = (await session.scalars(_event("share"), {"p_id": event_id})).one_or_none()
+    """Return any event to an administrator. Raise NotFound for others and for a missing event."""
+    event = await _find(session, event_id, lock)
     if event is None or not actor.is_admin:
-        raise NotFound("There is no such event.")
+        raise NotFound(f"There is no event {event_id}.")
     return event
+
+
+async def require_organizer_or_admin(
+    session: AsyncSession,
+    event_id: int,
+    actor: User,
+    *,
+    as_administrator: bool,
+    lock: Lock | None = None,
+) -> Event:
+    """Return the event if the actor organizes it or acts as an administrator.
+
+    Raise as require_organizer or require_admin do.
+    """
+    require = require_admin if as_administrator else require_organizer
+    return await require(session, event_id, actor, lock=lock)
 
 
 async def require_notification(
@@ -212,9 +233,12 @@ async def require_confirmable(
     session: AsyncSession, waiting: Subscription, user: User, *, lock: Lock | None
 ) -> Event:
     """Return the event of a subscription to confirm: one it was admitted to, or that is visible."""
-    if waiting.status == PENDING_CONFIRMATION and waiting.admitted_as is not None:
-        return (await session.scalars(_event(lock), {"p_id": waiting.event_id})).one()
-    return await require_visible(session, waiting.event_id, user, lock=lock)
+    if waiting.status != PENDING_CONFIRMATION or waiting.admitted_as is None:
+        return await require_visible(session, waiting.event_id, user, lock=lock)
+    event = await _find(session, waiting.event_id, lock)
+    if event is None:
+        raise NotFound("There is no such event.")
+    return event
 
 
 def require_open(event: Event, now: datetime) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from soonish.infra.db.models.accounts import User
 from soonish.kit.schemas import Input, Instant, Output, Text
 
 MAX_INVITED = 100  # addresses per request
@@ -23,6 +26,17 @@ class TransferInput(Input):
     email: Address
 
 
+@dataclass(frozen=True)
+class Organizer:
+    """An organizer of an event with their role, `owner` or `co_organizer`; the owner's `row_id` is
+    0."""
+
+    user: User
+    role: str
+    since: datetime
+    row_id: int = 0
+
+
 class OrganizerOut(Output):
     """`role`: owner or co_organizer. `name` is null until the address has an account."""
 
@@ -31,6 +45,16 @@ class OrganizerOut(Output):
     address: str | None
     role: str
     created_at: Instant
+
+    @classmethod
+    def of(cls, one: Organizer) -> OrganizerOut:
+        return cls(
+            user_id=one.user.id,
+            name=one.user.name,
+            address=one.user.email,
+            role=one.role,
+            created_at=one.since,
+        )
 
 
 class InvitationInput(Input):

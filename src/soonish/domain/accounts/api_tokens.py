@@ -6,30 +6,27 @@ No token may manage the account itself. Changing the password or address revokes
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.domain.accounts.principal import TokenAccess
+from soonish.domain.accounts.schemas import ApiTokenInput, ApiTokenOut, NewApiTokenOut, Scope
 from soonish.errors import Conflict, Forbidden, InvalidInput
 from soonish.identity.tokens import hash_of, new_secret
 from soonish.identity.users import lock_live_user
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import ApiToken, User
 from soonish.infra.db.session import Database
+from soonish.infra.db.sql import newest_page
 from soonish.infra.db.types import utc_now
+from soonish.kit.schemas import Page
 
 PREFIX = "soonish_"  # lets people and leak scanners recognise one
 MAX_LIVE = 50  # per account
 TOUCH_EVERY = timedelta(minutes=1)
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-
-
-class Scope(StrEnum):
-    READ = "read"
-    WRITE = "write"
 
 
 async def create(
@@ -92,12 +89,22 @@ async def touch(db: Database, token_id: int) -> None:
         await session.execute(_update(and_(ApiToken.id == token_id, due)).values(last_used_at=now))
 
 
-async def list_kept(
-    session: AsyncSession, user_id: int, *, limit: int, before: int | None = None
-) -> list[ApiToken]:
-    """Return the user's tokens that were not revoked, newest first, with an id below `before`."""
-    kept = select(ApiToken).where(_kept(user_id)).order_by(ApiToken.id.desc()).limit(limit)
-    return list(await session.scalars(kept if before is None else kept.where(ApiToken.id < before)))
+async def list_own(
+    session: AsyncSession, user_id: int, *, limit: int, cursor: str | None = None
+) -> Page[ApiTokenOut]:
+    """Return a page of the user's tokens that were not revoked, newest first."""
+    kept = select(ApiToken).where(_kept(user_id))
+    rows, following = await newest_page(session, kept, ApiToken, limit, cursor)
+    items = [ApiTokenOut.model_validate(row) for row in rows]
+    return Page(items=items, next_cursor=following)
+
+
+async def issue(session: AsyncSession, user_id: int, wanted: ApiTokenInput) -> NewApiTokenOut:
+    """Create a token as `create` does; return what the API shows of it this one time."""
+    row, secret = await create(
+        session, user_id, name=wanted.name, scope=wanted.scope, expires_at=wanted.expires_at
+    )
+    return NewApiTokenOut(**ApiTokenOut.model_validate(row).model_dump(), token=secret)
 
 
 async def revoke(session: AsyncSession, user_id: int, token_id: int) -> bool:

@@ -15,12 +15,13 @@ from soonish.domain.accounts import (
     sessions,
     sign_in,
 )
-from soonish.domain.accounts.limits import LoginGuard, MailAllowance
+from soonish.domain.accounts.limits import LoginGuard
 from soonish.domain.accounts.principal import Access, SessionAccess, require_session
 from soonish.domain.accounts.schemas import ProfileInput
 from soonish.domain.accounts.sign_in import Browser
 from soonish.errors import Conflict, InvalidInput, Unauthorized
 from soonish.identity.addresses import normalise
+from soonish.identity.mail_limits import MailAllowance
 from soonish.identity.users import lock_live_user
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database

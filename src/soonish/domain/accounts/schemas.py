@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from babel import Locale, UnknownLocaleError
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from soonish.domain.accounts.api_tokens import Scope
 from soonish.domain.accounts.password_rules import MAX_LENGTH, MIN_LENGTH, length_error
 from soonish.i18n import _
 from soonish.kit.schemas import Input, Instant, Output, Text, known_timezones
 
 MAX_NAME = 200
+
+
+class Scope(StrEnum):
+    """The rights of an API token."""
+
+    READ = "read"
+    WRITE = "write"
 
 
 def _one_line(value: str) -> str | None:

@@ -12,13 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.config import Settings
 from soonish.domain.accounts.principal import SessionAccess
+from soonish.domain.accounts.schemas import SessionOut
 from soonish.identity.tokens import hash_of, new_secret
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import Session, User
 from soonish.infra.db.session import Database
+from soonish.infra.db.sql import newest_page
 from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
+from soonish.kit.schemas import Page
 
 TOUCH_EVERY = timedelta(minutes=1)
 _USER_AGENT_LENGTH = 300
@@ -94,23 +97,36 @@ async def touch(db: Database, session_id: int) -> None:
         await session.execute(seen.values(last_seen_at=now))
 
 
-async def list_live(
-    session: AsyncSession, settings: Settings, user_id: int, *, limit: int, before: int | None
-) -> list[Session]:
-    """Return the user's live sessions, newest first, with an id below `before`."""
+async def list_own(
+    session: AsyncSession,
+    settings: Settings,
+    access: SessionAccess,
+    *,
+    limit: int,
+    cursor: str | None = None,
+) -> Page[SessionOut]:
+    """Return a page of the user's live sessions, newest first."""
     now = utc_now()
-    live = (
-        select(Session)
-        .where(
-            Session.user_id == user_id,
-            Session.ended_at.is_(None),
-            Session.expires_at > now,
-            Session.last_seen_at > now - timedelta(hours=settings.session_idle_hours),
-        )
-        .order_by(Session.id.desc())
-        .limit(limit)
+    live = select(Session).where(
+        Session.user_id == access.user.id,
+        Session.ended_at.is_(None),
+        Session.expires_at > now,
+        Session.last_seen_at > now - timedelta(hours=settings.session_idle_hours),
     )
-    return list(await session.scalars(live if before is None else live.where(Session.id < before)))
+    rows, following = await newest_page(session, live, Session, limit, cursor)
+    items = [_out(row, settings, access.session.id) for row in rows]
+    return Page(items=items, next_cursor=following)
+
+
+def _out(row: Session, settings: Settings, current_id: int) -> SessionOut:
+    return SessionOut(
+        id=row.id,
+        user_agent=row.user_agent,
+        created_at=row.created_at,
+        last_seen_at=row.last_seen_at,
+        expires_at=ends_at(row, settings),
+        current=row.id == current_id,
+    )
 
 
 async def end(session: AsyncSession, user_id: int, session_id: int) -> bool:

@@ -24,12 +24,13 @@ from soonish.domain.accounts import (
     sessions,
 )
 from soonish.domain.accounts.access_tokens import AccessToken
-from soonish.domain.accounts.limits import LoginGuard, account_key, may_mail
+from soonish.domain.accounts.limits import LoginGuard, account_key
 from soonish.domain.accounts.oidc import Identity
 from soonish.domain.accounts.principal import SessionAccess
 from soonish.errors import Unauthorized
 from soonish.identity import tokens
 from soonish.identity.addresses import normalise
+from soonish.identity.mail_limits import may_mail
 from soonish.identity.tokens import SIGN_IN, Purpose
 from soonish.identity.users import find_by_address, is_live, lock_user
 from soonish.infra.audit import service as audit

@@ -1,4 +1,4 @@
-"""Read events: lists and filters, details with tags and counts, update log, workflow state."""
+"""Read events: lists and filters, details with tags and counts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from soonish.delivery.ledger.routing import is_active
 from soonish.domain.access import policy
 from soonish.errors import NotFound
 from soonish.infra.db.models.accounts import User
-from soonish.infra.db.models.events import Event, EventTag, EventUpdate
-from soonish.infra.db.models.outbox import OutboxRow
+from soonish.infra.db.models.events import Event, EventTag
 from soonish.infra.db.models.subscriptions import Subscription
-from soonish.infra.db.sql import id_list, newest_page
+from soonish.infra.db.sql import id_list
 from soonish.kit.paging import instant_id_cursor, page
 
 _MOST = 12
-_ANNOUNCEMENT = "announcement"  # an entry about the event that does not change it
 
 
 @dataclass(frozen=True)
@@ -58,12 +56,9 @@ def upcoming(now: datetime) -> ColumnElement[bool]:
     return and_(Event.is_public.is_(True), Event.cancelled_at.is_(None), over_at > now)
 
 
-async def with_owner(
-    session: AsyncSession, event_id: int, *, lock: bool = False
-) -> tuple[Event, User]:
-    """Return the event, locked FOR UPDATE if asked, and its owner. Raise NotFound."""
-    query = select(Event).where(Event.id == event_id)
-    event = await session.scalar(query.with_for_update() if lock else query)
+async def with_owner(session: AsyncSession, event_id: int) -> tuple[Event, User]:
+    """Return the event and its owner. Raise NotFound."""
+    event = await session.get(Event, event_id)
     owner = event and await session.get(User, event.owner_user_id)
     if event is None or owner is None:
         raise NotFound(f"There is no event {event_id}.")
@@ -106,17 +101,13 @@ class EventDetails:
     subscriber_count: int
 
 
-@dataclass(frozen=True)
-class OutboxState:
-    """The outbox of one workflow.
-
-    `waiting` is the number of undone rows, `lag` the age of the oldest in seconds (0 without any),
-    and `was_heard` tells whether the workflow has received anything yet.
-    """
-
-    lag: float
-    waiting: int
-    was_heard: bool
+def status_of(event: Event, now: datetime) -> str:
+    """Return `scheduled`, `ongoing`, `ended` or `cancelled`."""
+    if event.cancelled_at:
+        return "cancelled"
+    if event.over_at <= now:
+        return "ended"
+    return "ongoing" if event.start_date <= now else "scheduled"
 
 
 @dataclass(frozen=True)
@@ -161,6 +152,26 @@ async def details_of(session: AsyncSession, event: Event) -> EventDetails:
     return (await details(session, [event]))[0]
 
 
+async def visible(
+    session: AsyncSession, event_id: int, user: User | None, invitation: str | None = None
+) -> EventDetails:
+    """Return the event if the user may see it; else raise as policy.require_visible does."""
+    event = await policy.require_visible(session, event_id, user, invitation=invitation)
+    return await details_of(session, event)
+
+
+async def by_slug(
+    session: AsyncSession, slug: str, user: User | None, invitation: str | None = None
+) -> Event:
+    """Return the event behind a public link if the user may see it."""
+    return await policy.require_visible_slug(session, slug, user, invitation)
+
+
+async def organized(session: AsyncSession, event_id: int, user: User) -> EventDetails:
+    """Return the event for its organizers; else raise as policy.require_organizer does."""
+    return await details_of(session, await policy.require_organizer(session, event_id, user))
+
+
 async def details_for_visitors(session: AsyncSession, event: Event) -> EventDetails:
     """Return the details without the subscriber count, for pages that do not show it."""
     return EventDetails(event, await tags_of(session, event.id), 0)
@@ -181,27 +192,6 @@ async def subscriber_counts(session: AsyncSession, event_ids: Sequence[int]) -> 
         .group_by(Subscription.event_id)
     )
     return dict(rows.all())
-
-
-async def list_updates(
-    session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
-) -> tuple[list[EventUpdate], str | None]:
-    """Return a page of the update log, newest first, and its next_cursor."""
-    query = select(EventUpdate).where(EventUpdate.event_id == event_id)
-    return await newest_page(session, query, EventUpdate, limit, cursor)
-
-
-async def outbox_state(session: AsyncSession, stream: str, now: datetime) -> OutboxState:
-    of_stream = OutboxRow.stream == stream
-    undone = select(func.min(OutboxRow.created_at), func.count()).where(
-        of_stream, OutboxRow.done_at.is_(None)
-    )
-    done = select(OutboxRow.id).where(of_stream, OutboxRow.done_at.is_not(None)).limit(1)
-    oldest, waiting = (await session.execute(undone)).one()
-    if not waiting:
-        return OutboxState(0.0, 0, was_heard=True)
-    was_heard = await session.scalar(done) is not None
-    return OutboxState(max(0.0, (now - oldest).total_seconds()), waiting, was_heard)
 
 
 async def _page(
@@ -251,11 +241,3 @@ async def _tags(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, li
     for event_id, tag in rows:
         tags.setdefault(event_id, []).append(tag)
     return tags
-
-
-async def count_changes(session: AsyncSession, event_id: int) -> int:
-    """Return the number of changes to the event: its update log without announcements."""
-    changes = select(func.count()).where(
-        EventUpdate.event_id == event_id, EventUpdate.category != _ANNOUNCEMENT
-    )
-    return await session.scalar(changes) or 0

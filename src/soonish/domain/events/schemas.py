@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StrictBool, StringConstraints
 
+from soonish.config import Settings
+from soonish.domain.events.queries import EventDetails, status_of
 from soonish.domain.notifications.schemas import ReachOut
 from soonish.i18n import _
 from soonish.infra.db.types import utc_now
@@ -105,6 +107,21 @@ class EventOut(Output):
     subscriber_count: int
     created_at: Instant
     updated_at: Instant
+
+    @classmethod
+    def of(cls, found: EventDetails, settings: Settings) -> EventOut:
+        """Return the event with its current status and its public link."""
+        event = found.event
+        fields = {name: getattr(event, name, None) for name in cls.model_fields}
+        return cls.model_validate(
+            fields
+            | {
+                "tags": found.tags,
+                "subscriber_count": found.subscriber_count,
+                "status": status_of(event, utc_now()),
+                "public_url": f"{settings.base_url}/e/{event.slug}",
+            }
+        )
 
 
 class ChangeOut(Output):

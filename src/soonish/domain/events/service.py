@@ -18,7 +18,14 @@ from soonish.delivery.texts.content import Change
 from soonish.delivery.texts.humanize import describe_changes
 from soonish.domain.access import policy
 from soonish.domain.events import queries
-from soonish.domain.events.schemas import EventCreate, EventPatch, as_text
+from soonish.domain.events.schemas import (
+    ChangeOut,
+    ChangePreview,
+    EventCreate,
+    EventPatch,
+    as_text,
+)
+from soonish.domain.notifications.audience import Audience, AudienceReach, reach
 from soonish.domain.reminders import service as reminders
 from soonish.errors import Conflict, Forbidden, InvalidInput
 from soonish.identity.users import require_live
@@ -32,15 +39,6 @@ _SCHEDULE_FIELDS = {"start_date", "end_date", "timezone"}
 _SLUG_LETTERS = 60
 _SUFFIX_LETTERS = 8
 _SUFFIX_ALPHABET = string.ascii_lowercase + string.digits
-
-
-def status_of(event: Event, now: datetime) -> str:
-    """Return `scheduled`, `ongoing`, `ended` or `cancelled`."""
-    if event.cancelled_at:
-        return "cancelled"
-    if event.over_at <= now:
-        return "ended"
-    return "ongoing" if event.start_date <= now else "scheduled"
 
 
 async def create(
@@ -69,34 +67,68 @@ async def create(
 
 async def update(
     session: AsyncSession,
-    event: Event,
+    event_id: int,
+    user: User,
     patch: EventPatch,
     now: datetime,
     *,
     default_reminders: Sequence[int],
-) -> EventUpdate | None:
-    """Apply the sent fields to the locked event; return None, notifying nobody, if nothing differs.
+) -> Event:
+    """Apply the sent fields to the event for its organizers; notify nobody if nothing differs.
 
     Raise Conflict for a past or cancelled event, InvalidInput for dates as in `create`.
     """
+    event = await policy.require_organizer(session, event_id, user, lock="update")
     old, new = await _difference(session, event, patch, now)
     if not new:
-        return None
+        return event
     await _apply(session, event, new, now)
     _record(session, "event.update", event, audit.actor(), fields=sorted(new))
     if new.keys() & {"start_date", "end_date"}:
         await reminders.plan_event(session, event, now, default_reminders)
-    return await _announce_changes(session, event, old, new, now)
+    await _announce_changes(session, event, old, new, now)
+    return event
 
 
-async def changes_of(
-    session: AsyncSession, event: Event, patch: EventPatch, now: datetime
-) -> list[Change]:
-    """Return the changes `update` would announce, as texts. Raise what `update` does."""
-    return _changes(*await _difference(session, event, patch, now))
+async def preview_update(
+    session: AsyncSession, event_id: int, user: User, patch: EventPatch, now: datetime
+) -> ChangePreview:
+    """Return the changes `update` would announce, as texts, and their audience.
+
+    Raise what `update` does.
+    """
+    event = await policy.require_organizer(session, event_id, user)
+    changes = _changes(*await _difference(session, event, patch, now))
+    told = await reach(session, event.id, Audience())
+    outs = [ChangeOut.model_validate(change, from_attributes=True) for change in changes]
+    return ChangePreview.model_validate({**vars(told), "changes": outs})
 
 
-async def cancel(session: AsyncSession, event: Event, now: datetime) -> None:
+async def preview_cancel(session: AsyncSession, event_id: int, user: User) -> AudienceReach:
+    """Return the audience `cancel` would notify, for the event's owner."""
+    event = await policy.require_owner(session, event_id, user)
+    return await reach(session, event.id, Audience())
+
+
+async def cancel(
+    session: AsyncSession,
+    event_id: int,
+    user: User,
+    now: datetime,
+    *,
+    as_administrator: bool = False,
+) -> Event:
+    """Cancel an own event, or any as an administrator; repeating it does nothing.
+
+    Raise Conflict `event_over` if past.
+    """
+    require = policy.require_admin if as_administrator else policy.require_owner
+    event = await require(session, event_id, user, lock="update")
+    await cancel_locked(session, event, now)
+    return event
+
+
+async def cancel_locked(session: AsyncSession, event: Event, now: datetime) -> None:
     """Cancel the locked event; repeating it does nothing. Raise Conflict `event_over` if past."""
     if event.cancelled_at:
         return
@@ -193,7 +225,7 @@ async def _apply(session: AsyncSession, event: Event, new: dict[str, Any], now: 
 
 async def _announce_changes(
     session: AsyncSession, event: Event, old: dict[str, Any], new: dict[str, Any], now: datetime
-) -> EventUpdate:
+) -> None:
     changes = _changes(old, new)
     update = EventUpdate(
         event_id=event.id,
@@ -207,7 +239,6 @@ async def _announce_changes(
     await session.flush()
     payload = {"update_id": update.id}
     outbox.add(session, event.temporal_workflow_id, streams.EVENT_UPDATED, payload)
-    return update
 
 
 def _in_words(changes: Sequence[Change], timezone: str) -> str:

@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from soonish.domain.access import policy
+from soonish.domain.events.schemas import Day, FiredReminderOut
+from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
 from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 DAYS = 30
 
 
-@dataclass(frozen=True)
-class DayCounts:
-    """The counts of one day; see schemas.Day."""
+async def days(session: AsyncSession, event_id: int, user: User, now: datetime) -> list[Day]:
+    """Return a row per day in UTC, oldest first, for 30 days or since the event was created.
 
-    day: date
-    subscribed: int = 0
-    left: int = 0
-    subscribers: int = 0
-    deliveries: dict[str, int] = field(default_factory=dict[str, int])
-
-
-@dataclass(frozen=True)
-class ReminderResult:
-    """A reminder's notification and when it was delivered; see schemas.FiredReminderOut."""
-
-    notification_id: int
-    kind: str
-    due_at: datetime
-    first_sent_at: datetime | None
-    last_sent_at: datetime | None
-    sent: int
-    targets: int
-
-
-async def days(session: AsyncSession, event: Event, now: datetime) -> list[DayCounts]:
-    """Return a row per day in UTC, oldest first, for 30 days or since the event was created."""
+    Only its organizers may read them.
+    """
+    event = await policy.require_organizer(session, event_id, user)
     today = now.astimezone(UTC).date()
     first = max(today - timedelta(days=DAYS - 1), min(event.created_at.date(), today))
     since = datetime(first.year, first.month, first.day, tzinfo=UTC)
@@ -51,31 +34,38 @@ async def days(session: AsyncSession, event: Event, now: datetime) -> list[DayCo
     left = await _by_day(session, event, Subscription.ended_at, since)
     states = await _states_by_day(session, event, since)
     subscribers = await _before(session, event, since)
-    made: list[DayCounts] = []
+    made: list[Day] = []
     for number in range((today - first).days + 1):
         day = first + timedelta(days=number)
         subscribers += came.get(day, 0) - left.get(day, 0)
         made.append(
-            DayCounts(day, came.get(day, 0), left.get(day, 0), subscribers, states.get(day, {}))
+            Day(
+                day=day,
+                subscribed=came.get(day, 0),
+                left=left.get(day, 0),
+                subscribers=subscribers,
+                deliveries=states.get(day, {}),
+            )
         )
     return made
 
 
 async def fired_reminders(
-    session: AsyncSession, event: Event, *, limit: int, cursor: str | None
-) -> tuple[list[ReminderResult], str | None]:
-    """Return a page of the reminders that were sent, newest first, and its next_cursor."""
+    session: AsyncSession, event_id: int, user: User, *, limit: int, cursor: str | None
+) -> Page[FiredReminderOut]:
+    """Return a page of the reminders that were sent, newest first, for the event's organizers."""
+    event = await policy.require_organizer(session, event_id, user)
     is_sent = Delivery.state == DeliveryState.SENT
     due_at = func.min(Delivery.due_at)
     query = (
         select(
-            Notification.id,
+            Notification.id.label("notification_id"),
             Notification.kind,
-            due_at,
-            func.min(Delivery.finished_at).filter(is_sent),
-            func.max(Delivery.finished_at).filter(is_sent),
-            func.count().filter(is_sent),
-            func.count(),
+            due_at.label("due_at"),
+            func.min(Delivery.finished_at).filter(is_sent).label("first_sent_at"),
+            func.max(Delivery.finished_at).filter(is_sent).label("last_sent_at"),
+            func.count().filter(is_sent).label("sent"),
+            func.count().label("targets"),
         )
         .join(Delivery, Delivery.notification_id == Notification.id)
         .where(Notification.event_id == event.id, Delivery.due_at.is_not(None))
@@ -84,8 +74,9 @@ async def fired_reminders(
     if (before := id_cursor(cursor)) is not None:
         query = query.where(Notification.id < before)
     query = query.order_by(Notification.id.desc()).limit(limit + 1)
-    rows = [ReminderResult(*row) for row in await session.execute(query)]
-    return page(rows, limit, lambda row: row.notification_id)
+    rows = [FiredReminderOut.model_validate(row) for row in await session.execute(query)]
+    shown, following = page(rows, limit, lambda row: row.notification_id)
+    return Page(items=shown, next_cursor=following)
 
 
 async def _by_day(

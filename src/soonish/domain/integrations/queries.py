@@ -9,10 +9,14 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.delivery.transports.outcome import Outcome
+from soonish.domain.integrations.schemas import IntegrationOut
 from soonish.errors import NotFound
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.notifications import Delivery, DeliveryState
+from soonish.infra.db.types import utc_now
+from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 
 async def list_with_owners(
@@ -54,15 +58,18 @@ async def find_own(
 
 
 async def list_own(
-    session: AsyncSession, user_id: int, limit: int, after_id: int | None = None
-) -> Sequence[Integration]:
-    """Return the user's integrations after `after_id`, oldest first."""
+    session: AsyncSession, user: User, *, limit: int, cursor: str | None = None
+) -> Page[IntegrationOut]:
+    """Return a page of the user's integrations, oldest first."""
     query = select(Integration).where(
-        Integration.user_id == user_id,
+        Integration.user_id == user.id,
         Integration.deleted_at.is_(None),
-        Integration.id > (after_id or 0),
+        Integration.id > (id_cursor(cursor) or 0),
     )
-    return (await session.scalars(query.order_by(Integration.id).limit(limit))).all()
+    rows = (await session.scalars(query.order_by(Integration.id).limit(limit + 1))).all()
+    shown, following = page(rows, limit, lambda row: row.id)
+    items = [IntegrationOut.of(row, utc_now()) for row in shown]
+    return Page(items=items, next_cursor=following)
 
 
 async def notifications_waiting(

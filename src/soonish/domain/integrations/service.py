@@ -1,11 +1,10 @@
-"""The rules for a user's channels. The network is the route's business.
+"""The rules for a user's channels. The network is the business of `testing`.
 
 See docs/architecture.md#the-straight-path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -59,12 +58,6 @@ async def create(
     if integration.is_active:
         await reroute_pending(session, integration.user_id)
     return integration
-
-
-async def list_integrations(
-    session: AsyncSession, user: User, limit: int, after_id: int | None = None
-) -> Sequence[Integration]:
-    return await queries.list_own(session, user.id, limit, after_id)
 
 
 async def update(

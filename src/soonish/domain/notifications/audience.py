@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger.routing import is_active, select_targets
+from soonish.domain.access import policy
+from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.integrations import Integration
 from soonish.infra.db.models.notifications import Delivery, DeliveryState
 from soonish.infra.db.models.subscriptions import Subscription
@@ -72,6 +74,21 @@ async def reach(session: AsyncSession, event_id: int, audience: Audience) -> Aud
     )
 
 
+@dataclass(frozen=True)
+class Choices:
+    """The audiences to offer: kinds of channels, and the size of `last_failed`."""
+
+    channels: list[ChannelReach]
+    last_failed: int
+
+
+async def choices(session: AsyncSession, event_id: int, user: User) -> Choices:
+    """Return the audiences that the event's organizers can choose."""
+    event = await policy.require_organizer(session, event_id, user)
+    channels = await _channels(session, *_conditions(session, event.id, Audience()))
+    return Choices(channels, await _last_failed_count(session, event.id))
+
+
 async def ids_of(session: AsyncSession, event_id: int, audience: Audience) -> list[int]:
     """Return the selected subscriptions at this moment, in ascending order."""
     conditions = _conditions(session, event_id, audience)
@@ -79,7 +96,7 @@ async def ids_of(session: AsyncSession, event_id: int, audience: Audience) -> li
     return list(await session.scalars(query))
 
 
-async def last_failed_count(session: AsyncSession, event_id: int) -> int:
+async def _last_failed_count(session: AsyncSession, event_id: int) -> int:
     """Return the number of active subscriptions whose last delivery failed."""
     conditions = _conditions(session, event_id, Audience(last_failed=True))
     query = select(func.count()).select_from(Subscription).where(is_active(), *conditions)

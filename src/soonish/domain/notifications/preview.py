@@ -24,21 +24,21 @@ from soonish.domain.notifications.schemas import (
 )
 from soonish.domain.notifications.service import check_audience
 from soonish.infra.db.models.accounts import User
-from soonish.infra.db.models.events import Event
 from soonish.infra.db.types import utc_now
 
 NOWHERE = "#"  # replaces the recipient's own links in a preview
 
 
 async def preview(
-    session: AsyncSession, event: Event, message: ManualMessage, locale: str, settings: Settings
+    session: AsyncSession, event_id: int, user: User, message: ManualMessage, settings: Settings
 ) -> PreviewOut:
     """Return the preview of what `request_manual` would accept now, in the organizer's language.
 
     Raise what that does: Conflict if the event takes no messages any more, InvalidInput for ids of
     other events.
     """
-    grace = timedelta(days=settings.event_grace_days)
+    event = await policy.require_organizer(session, event_id, user)
+    grace, locale = timedelta(days=settings.event_grace_days), user.locale or "en"
     policy.require_open_for_messages(event, grace, utc_now())
     await check_audience(session, event.id, message.audience())
     reached = await reach(session, event.id, message.audience())

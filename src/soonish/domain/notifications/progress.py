@@ -13,9 +13,11 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from soonish.domain.access import policy
 from soonish.domain.notifications import queries
 from soonish.errors import TooManyRequests
 from soonish.infra.db.errors import DATABASE_ERRORS, error_name
+from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.notifications import Notification
 from soonish.infra.db.session import Database
 
@@ -37,6 +39,11 @@ class Progress:
 
 
 Snapshot = dict[int, Progress]
+
+
+async def require_viewer(session: AsyncSession, event_id: int, user: User) -> None:
+    """Raise as policy.require_organizer does if the user may not watch the notifications."""
+    await policy.require_organizer(session, event_id, user)
 
 
 async def take_snapshot(session: AsyncSession, ids: Collection[int]) -> Snapshot:

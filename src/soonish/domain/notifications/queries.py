@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from soonish.delivery.ledger.routing import MAIL
 from soonish.delivery.texts.content import Content, EventFacts
 from soonish.delivery.texts.events import EVENT_KINDS, event_draft
 from soonish.delivery.texts.safe_text import one_line
+from soonish.domain.access import policy
+from soonish.domain.notifications.schemas import Counts, NotificationOut
 from soonish.i18n import language
 from soonish.identity.users import name_or_address_matches
 from soonish.infra.db.models.accounts import User
@@ -21,6 +23,7 @@ from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notif
 from soonish.infra.db.models.subscriptions import ACTIVE, Subscription
 from soonish.infra.db.sql import id_list, newest_page
 from soonish.kit.paging import id_cursor, page
+from soonish.kit.schemas import Page
 
 _channel = case((Delivery.target_key == MAIL, MAIL), else_=Integration.kind)
 
@@ -34,6 +37,16 @@ class NotificationWithCounts:
 
 
 @dataclass(frozen=True)
+class DeliveryFilter:
+    """Filters of a ledger: these states (all if none are given), this kind of channel, and
+    recipients whose name contains `text` or whose address equals it."""
+
+    states: Collection[DeliveryState] = ()
+    channel: str | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class DeliveryRow:
     """A ledger row with its recipient and the kind of its channel (`mail`, ..., or None)."""
 
@@ -44,18 +57,38 @@ class DeliveryRow:
 
 
 async def list_of_event(
-    session: AsyncSession, event_id: int, *, limit: int, cursor: str | None
-) -> tuple[list[NotificationWithCounts], str | None]:
-    """Return a page of the event's notifications, newest first, and its next_cursor."""
-    query = select(Notification).where(Notification.event_id == event_id)
+    session: AsyncSession, event_id: int, user: User, *, limit: int, cursor: str | None = None
+) -> Page[NotificationOut]:
+    """Return a page of the event's notifications for its organizers, newest first."""
+    event = await policy.require_organizer(session, event_id, user)
+    query = select(Notification).where(Notification.event_id == event.id)
     rows, following = await newest_page(session, query, Notification, limit, cursor)
-    return await with_counts(session, rows), following
+    items = [_out(event, one) for one in await with_counts(session, rows)]
+    return Page(items=items, next_cursor=following)
 
 
-async def unfinished_ids(session: AsyncSession, event_id: int, limit: int) -> list[int]:
-    """Return the event's incomplete notifications, newest first."""
+@dataclass(frozen=True)
+class NotificationDetail:
+    """A notification as the API shows it, with the body an organizer wrote."""
+
+    shown: NotificationOut
+    body: str | None
+
+
+async def detail(
+    session: AsyncSession, event_id: int, notification_id: int, user: User
+) -> NotificationDetail:
+    """Return one notification for the event's organizers. Raise as policy.require_notification."""
+    event, row = await policy.require_notification(session, event_id, notification_id, user)
+    (found,) = await with_counts(session, [row])
+    return NotificationDetail(_out(event, found), row.body if row.kind == "manual" else None)
+
+
+async def unfinished_ids(session: AsyncSession, event_id: int, user: User, limit: int) -> list[int]:
+    """Return the event's incomplete notifications for its organizers, newest first."""
+    event = await policy.require_organizer(session, event_id, user)
     query = select(Notification.id).where(
-        Notification.event_id == event_id, Notification.completed_at.is_(None)
+        Notification.event_id == event.id, Notification.completed_at.is_(None)
     )
     return list(await session.scalars(query.order_by(Notification.id.desc()).limit(limit)))
 
@@ -78,31 +111,31 @@ async def with_counts(
 
 async def list_deliveries(
     session: AsyncSession,
+    event_id: int,
     notification_id: int,
+    user: User,
+    wanted: DeliveryFilter,
     *,
-    states: Collection[DeliveryState] = (),
-    channel: str | None = None,
-    text: str = "",
     limit: int,
     cursor: str | None,
 ) -> tuple[list[DeliveryRow], str | None]:
-    """Return a page of the ledger in its order, and its next_cursor.
-
-    Filters: these states (all if none are given), this kind of channel, and recipients whose name
-    contains `text` or whose address equals it.
-    """
-    query = _recipients().where(Delivery.notification_id == notification_id)
-    if states:
-        query = query.where(Delivery.state.in_(states))
-    if channel:
-        query = query.where(_channel == channel)
-    if text.strip():
-        query = query.where(name_or_address_matches(text))
+    """Return a page of the ledger in its order for the event's organizers, and its next_cursor."""
+    _, row = await policy.require_notification(session, event_id, notification_id, user)
+    query = _recipients().where(Delivery.notification_id == row.id, *_conditions(wanted))
     if (after := id_cursor(cursor)) is not None:
         query = query.where(Delivery.id > after)
     rows = (await session.execute(query.order_by(Delivery.id).limit(limit + 1))).all()
     shown, following = page(rows, limit, lambda row: row[0].id)
     return [DeliveryRow(*row) for row in shown], following
+
+
+def _conditions(wanted: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.states:
+        yield Delivery.state.in_(wanted.states)
+    if wanted.channel:
+        yield _channel == wanted.channel
+    if wanted.text.strip():
+        yield name_or_address_matches(wanted.text)
 
 
 async def audience_size(session: AsyncSession, notification: Notification) -> int:
@@ -128,6 +161,18 @@ def title_of(event: Event, notification: Notification) -> str:
     return one_line(event_draft(Content.from_json(stored), _facts(event), language("en")).title)
 
 
+def _out(event: Event, found: NotificationWithCounts) -> NotificationOut:
+    row = found.notification
+    return NotificationOut(
+        id=row.id,
+        kind=row.kind,
+        title=title_of(event, row),
+        created_at=row.created_at,
+        completed_at=row.completed_at,
+        counts=Counts(**found.counts),
+    )
+
+
 def _facts(event: Event) -> EventFacts:
     """Return the facts a title needs."""
     return EventFacts(
@@ -143,13 +188,16 @@ def _facts(event: Event) -> EventFacts:
     )
 
 
-async def channels_of(session: AsyncSession, notification_id: int) -> list[str]:
-    """Return the kinds of channels a notification went to, sorted."""
+async def channels_of(
+    session: AsyncSession, event_id: int, notification_id: int, user: User
+) -> list[str]:
+    """Return the kinds of channels a notification went to, sorted, for the event's organizers."""
+    _, row = await policy.require_notification(session, event_id, notification_id, user)
     query = (
         select(_channel)
         .select_from(Delivery)
         .outerjoin(Integration, Integration.id == Delivery.integration_id)
-        .where(Delivery.notification_id == notification_id, _channel.is_not(None))
+        .where(Delivery.notification_id == row.id, _channel.is_not(None))
     )
     return sorted(await session.scalars(query.distinct()))
 

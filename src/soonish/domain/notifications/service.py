@@ -15,54 +15,86 @@ from soonish.delivery.ledger import completion
 from soonish.domain.access import policy
 from soonish.domain.notifications import queries
 from soonish.domain.notifications.audience import Audience, ids_of
+from soonish.domain.notifications.schemas import Accepted, ManualMessage, Retried
 from soonish.errors import Conflict, InvalidInput
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, EventUpdate
 from soonish.infra.db.models.notifications import Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import Subscription
+from soonish.infra.db.session import Database
 from soonish.infra.db.sql import id_list
+from soonish.infra.db.types import utc_now
 from soonish.infra.outbox import service as outbox
 from soonish.infra.outbox import streams
+from soonish.infra.rate_limits.limits import NOTIFY, Meter
 
 KEY_LENGTH = 255
 
 
+async def notify(
+    db: Database,
+    meter: Meter,
+    event_id: int,
+    user: User,
+    message: ManualMessage,
+    idempotency_key: str | None,
+    *,
+    grace: timedelta,
+) -> Accepted:
+    """Accept a message as request_manual does, in a transaction of its own.
+
+    Raise TooManyRequests beyond the limit of the event's organizers.
+    """
+    async with db.read() as session:  # only organizers are counted
+        await policy.require_organizer(session, event_id, user)
+    await meter.require(NOTIFY, str(event_id))
+    async with db.write() as session:
+        return await request_manual(
+            session, event_id, user, message, idempotency_key, utc_now(), grace=grace
+        )
+
+
 async def request_manual(
     session: AsyncSession,
-    event: Event,
+    event_id: int,
     user: User,
-    title: str,
-    body: str,
-    audience: Audience,
+    message: ManualMessage,
     idempotency_key: str | None,
     now: datetime,
     *,
     grace: timedelta,
-) -> tuple[Notification, int]:
-    """Accept a message to the current audience of the locked event.
+) -> Accepted:
+    """Accept an organizer's message to the current audience of the event.
 
-    Return the notification and its audience, the number of active subscriptions. A key that this
-    user has used for this event returns the earlier message and sends nothing. Raise Conflict
+    Return the notification's id and its audience, the number of active subscriptions. A key that
+    this user has used for this event returns the earlier message and sends nothing. Raise Conflict
     `event_cancelled`, `event_over` (past for longer than `grace`), `idempotency_key_reused`;
     InvalidInput for ids of other events.
     """
-    request_hash = _hash(title, body, audience)
+    event = await policy.require_organizer(session, event_id, user, lock="update")
+    request_hash = _hash(message)
     _check_key(idempotency_key)
-    earlier = await _earlier(session, event, user, idempotency_key)
-    if earlier is None:
+    notification = await _earlier(session, event, user, idempotency_key)
+    if notification is None:
         policy.require_open_for_messages(event, grace, now)
-        await check_audience(session, event.id, audience)
-        ids = await _ids(session, event, audience)
-        notification = _manual(event, user, title, body, ids, now)
+        notification = await _manual(session, event, user, message, now)
         notification.idempotency_key, notification.request_hash = idempotency_key, request_hash
         await _accept(session, event, notification)
-        return notification, await queries.audience_size(session, notification)
-    if earlier.request_hash != request_hash:
+    elif notification.request_hash != request_hash:
         raise Conflict(
             "This Idempotency-Key was used with another message.", code="idempotency_key_reused"
         )
-    return earlier, await queries.audience_size(session, earlier)
+    audience = await queries.audience_size(session, notification)
+    return Accepted(notification_id=notification.id, audience=audience)
+
+
+async def retry(
+    session: AsyncSession, event_id: int, notification_id: int, user: User, now: datetime
+) -> Retried:
+    """Retry the failed deliveries as retry_failed does, for the event's organizers."""
+    _, row = await policy.require_notification(session, event_id, notification_id, user)
+    return Retried(notification_id=row.id, retried=await retry_failed(session, row, now))
 
 
 async def retry_failed(session: AsyncSession, notification: Notification, now: datetime) -> int:
@@ -92,9 +124,10 @@ async def check_audience(session: AsyncSession, event_id: int, audience: Audienc
         raise InvalidInput("subscription_ids", f"{min(unknown)} is no subscription of this event")
 
 
-def _hash(title: str, body: str, audience: Audience) -> str:
+def _hash(message: ManualMessage) -> str:
     """Hash the request, not its result: a filter may match others when it is repeated."""
-    asked: list[object] = [title, body, _sorted(audience)]
+    audience = message.audience()
+    asked: list[object] = [message.title, message.body, _sorted(audience)]
     if audience.is_filtered:
         asked += [audience.channel, audience.last_failed]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
@@ -130,16 +163,17 @@ async def _earlier(
     return (await session.scalars(query)).one_or_none()
 
 
-def _manual(
-    event: Event, user: User, title: str, body: str, ids: list[int] | None, now: datetime
+async def _manual(
+    session: AsyncSession, event: Event, user: User, message: ManualMessage, now: datetime
 ) -> Notification:
+    await check_audience(session, event.id, message.audience())
     return Notification(
         event_id=event.id,
         kind="manual",
         dedup_key=f"manual:{uuid.uuid4()}",
-        title=title,
-        body=body,
-        audience=ids,
+        title=message.title,
+        body=message.body,
+        audience=await _ids(session, event, message.audience()),
         requested_by=user.id,
         created_at=now,
     )

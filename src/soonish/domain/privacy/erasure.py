@@ -123,7 +123,7 @@ async def _close_event(session: AsyncSession, event: Event, now: datetime) -> No
     """Remove the contact; cancel the event, notifying its subscribers, unless it is over."""
     await erasure.forget_contact(session, event)
     if event.over_at > now:
-        await events.cancel(session, event, now)
+        await events.cancel_locked(session, event, now)
 
 
 async def _end_subscriptions(session: AsyncSession, user_id: int, now: datetime) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
 from soonish.delivery.ledger.account_mail import add_account_mail
-from soonish.domain.access.policy import of_event, require_open
+from soonish.domain.access.policy import of_event, require_open, require_organizer
 from soonish.domain.reminders import service as reminders
 from soonish.domain.subscriptions import queries
 from soonish.domain.subscriptions.service import end
@@ -23,6 +23,14 @@ MAIL_LIFETIME = timedelta(days=3)
 
 
 async def approve(
+    session: AsyncSession, event_id: int, actor: User, subscription_id: int, now: datetime
+) -> bool:
+    """Approve a subscription as approve_one does, for the event's organizers."""
+    event = await require_organizer(session, event_id, actor, lock="share")
+    return await approve_one(session, event, actor, subscription_id, now)
+
+
+async def approve_one(
     session: AsyncSession, event: Event, actor: User, subscription_id: int, now: datetime
 ) -> bool:
     """Activate the subscription and welcome its user; return False if it is active already.
@@ -50,13 +58,14 @@ async def approve(
 
 
 async def reject(
-    session: AsyncSession, event: Event, actor: User, subscription_id: int, now: datetime
+    session: AsyncSession, event_id: int, actor: User, subscription_id: int, now: datetime
 ) -> bool:
     """Reject the request and notify the applicant; return False if it was rejected before.
 
     Raise NotFound for a subscription of another event or one that ended otherwise, Conflict
     `already_approved` if it is active.
     """
+    event = await require_organizer(session, event_id, actor, lock="share")
     this = of_event(event, subscription_id)
     waiting = this & (Subscription.status != ACTIVE)
     if not await end(session, "rejected", now, waiting, by=actor.id):

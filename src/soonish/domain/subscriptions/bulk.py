@@ -18,6 +18,7 @@ from soonish.domain.access import policy, subscription_queries
 from soonish.domain.subscriptions import approval, confirmation, service
 from soonish.errors import InvalidInput, NotFound, SoonishError
 from soonish.identity.addresses import normalise
+from soonish.identity.mail_limits import MailAllowance
 from soonish.identity.users import find_by_address, find_or_create_by_address, is_live
 from soonish.infra.audit.service import record
 from soonish.infra.db.models.accounts import User
@@ -70,23 +71,31 @@ async def run(
     rows: Sequence[Row],
     *,
     as_administrator: bool = False,
-    muted: Collection[str] = (),
+    allowance: MailAllowance | None = None,
 ) -> list[Result]:
     """Process the rows for an organizer or an administrator; return the results in order.
 
-    Each added address is mailed a confirmation request first, unless its fingerprint is in `muted`.
-    Raise as policy.require_organizer_or_admin; InvalidInput for more than MAX_ROWS; Conflict if the
-    event is over or cancelled and the action would start subscriptions.
+    Each added address is mailed a confirmation request first, unless the `allowance` says that it
+    reached its limit of mails. Raise as policy.require_organizer_or_admin; InvalidInput for more
+    than MAX_ROWS; Conflict if the event is over or cancelled and the action would start
+    subscriptions.
     """
     if len(rows) > MAX_ROWS:
         raise InvalidInput("body", f"has more than {MAX_ROWS} rows")
+    muted: Collection[str] = ()
+    if allowance is not None and action == "add":
+        async with db.read() as session:  # only what organizers write is counted
+            await policy.require_organizer_or_admin(
+                session, event_id, actor, as_administrator=as_administrator
+            )
+        muted = await allowance.take([one.email for one in rows if one.email])
     results: list[Result] = []
     for start in range(0, max(1, len(rows)), BATCH):
         if start:
             await asyncio.sleep(PAUSE_SECONDS)
         async with db.write() as session:
             event = await policy.require_organizer_or_admin(
-                session, event_id, actor, as_administrator=as_administrator
+                session, event_id, actor, as_administrator=as_administrator, lock="share"
             )
             batch = rows[start : start + BATCH]
             results += await _batch(session, event, actor, action, batch, muted)
@@ -155,7 +164,7 @@ async def _add(session: AsyncSession, event: Event, row: Row, muted: Collection[
 
 async def _approve(session: AsyncSession, event: Event, actor: User, row: Row) -> str:
     subscription_id = await _subscription_id(session, event, row)
-    approved = await approval.approve(session, event, actor, subscription_id, utc_now())
+    approved = await approval.approve_one(session, event, actor, subscription_id, utc_now())
     return "approved" if approved else "active_already"
 
 

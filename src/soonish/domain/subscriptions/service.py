@@ -20,11 +20,11 @@ from soonish.domain.access.policy import (
 )
 from soonish.domain.integrations import service as integrations
 from soonish.domain.reminders import service as reminders
-from soonish.domain.subscriptions import confirmation, queries, selection, start
+from soonish.domain.subscriptions import queries, selection, start
 from soonish.domain.subscriptions.schemas import Selection, SelectionPatch
 from soonish.errors import Gone, NotFound
 from soonish.identity.signed_tokens import LinkClaims
-from soonish.identity.users import find_by_address, find_or_create_by_address, require_live
+from soonish.identity.users import require_live
 from soonish.infra.audit import service as audit
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
@@ -49,52 +49,6 @@ class SubscriptionDetails:
     selectors: list[SubscriptionSelector]
     warnings: list[str]
     is_new: bool = False
-
-
-async def subscribe_address(
-    session: AsyncSession,
-    event_id: int,
-    address: str,
-    name: str | None,
-    now: datetime,
-    *,
-    double_opt_in: bool,
-    locale: str | None = None,
-    invitation: str | None = None,
-    muted: bool = False,
-) -> str | None:
-    """Subscribe an address by service mail; do nothing if it is subscribed already.
-
-    Return the status a new subscription would end up with, whether or not this one is new. `locale`
-    becomes the language of its mails, unless the address has one or belongs to an account. With
-    `muted` the address has reached its mail limit: the welcome or confirmation request is in the
-    ledger as suppressed and not sent.
-
-    With `double_opt_in` only a confirmation request is mailed at first, account or not: anybody can
-    type an address. A private event requires an `invitation` token, and may require approval after
-    that.
-
-    Raise NotFound for an event that is not visible, Conflict for one that is over or cancelled or
-    for an invitation that is used up, InvalidInput for an invalid address.
-    """
-    event = await require_visible(session, event_id, None, lock="share", invitation=invitation)
-    require_open(event, now)
-    admission = await admit(session, event, None, invitation)
-    user = await find_or_create_by_address(session, address, name, locale)
-    if user.deactivated_at is None:
-        subscribe = confirmation.request_confirmation if double_opt_in else start.start_subscription
-        await subscribe(session, event, user.id, now, admission, muted=muted)
-    return admission.status
-
-
-async def would_mail(session: AsyncSession, event_id: int, address: str, now: datetime) -> bool:
-    """Return True if `subscribe_address` would send a mail to the normalised address."""
-    user = await find_by_address(session, address)
-    if user is None:
-        return True
-    own = (Subscription.event_id == event_id) & (Subscription.user_id == user.id)
-    known = await queries.exists(session, own & confirmation.asked_or_active(now))
-    return user.deactivated_at is None and not known
 
 
 async def subscribe_user(

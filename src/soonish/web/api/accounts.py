@@ -26,8 +26,7 @@ from soonish.domain.accounts.schemas import (
 )
 from soonish.domain.accounts.sign_in import SignedIn
 from soonish.errors import NotFound
-from soonish.infra.db.models.accounts import Session, User
-from soonish.kit.paging import id_cursor, page
+from soonish.infra.db.models.accounts import User
 from soonish.kit.schemas import Page
 from soonish.web import cookies
 from soonish.web.deps import (
@@ -163,14 +162,8 @@ async def list_sessions(
     limit: Limit = _DEFAULT_PAGE,
     cursor: CursorText = None,
 ) -> Page[SessionOut]:
-    before = id_cursor(cursor)
     async with db.read() as session:
-        rows = await sessions.list_live(
-            session, settings, access.user.id, limit=limit + 1, before=before
-        )
-    shown, following = page(rows, limit, lambda row: row.id)
-    items = [_session_out(row, settings, access.session.id) for row in shown]
-    return Page(items=items, next_cursor=following)
+        return await sessions.list_own(session, settings, access, limit=limit, cursor=cursor)
 
 
 @router.delete("/users/me/sessions", status_code=status.HTTP_204_NO_CONTENT, tags=["users"])
@@ -210,15 +203,4 @@ def _signed_in(response: Response, settings: Settings, made: SignedIn) -> Signed
         expires_in=made.access.expires_in,
         user=user_out(made.user),
         password_needed=made.password_needed,
-    )
-
-
-def _session_out(row: Session, settings: Settings, current_id: int) -> SessionOut:
-    return SessionOut(
-        id=row.id,
-        user_agent=row.user_agent,
-        created_at=row.created_at,
-        last_seen_at=row.last_seen_at,
-        expires_at=sessions.ends_at(row, settings),
-        current=row.id == current_id,
     )

@@ -7,43 +7,35 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from soonish.domain.accounts.limits import MailAllowance
 from soonish.domain.admin import analytics, queries, service
-from soonish.domain.admin.queries import Health
 from soonish.domain.admin.schemas import AdminIntegration, AdminUser, AnalyticsOut
 from soonish.domain.events import queries as events
-from soonish.domain.events import queries as operators
 from soonish.domain.events import service as event_rules
 from soonish.domain.events.schemas import EventOut
 from soonish.domain.subscriptions import bulk
-from soonish.domain.subscriptions.listing import subscribers
+from soonish.domain.subscriptions.listing import SubscriberFilter, subscribers
 from soonish.domain.subscriptions.schemas import SubscriberOut
+from soonish.identity.mail_limits import MailAllowance
 from soonish.infra.audit import queries as audit
 from soonish.infra.audit.schemas import AuditEntryOut
-from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
 from soonish.kit.masking import mask_address
-from soonish.kit.paging import id_cursor, page
 from soonish.kit.schemas import MAX_ID, Page, Text
-from soonish.web.api.events import event_out
-from soonish.web.api.subscriptions import StatusFilter, subscriber_out
+from soonish.web.api.subscriptions import StatusFilter
 from soonish.web.api.subscriptions_bulk import BODY as BULK_BODY
-from soonish.web.api.subscriptions_bulk import BulkOut, CsvAction, read_rows, row_out, stamps
+from soonish.web.api.subscriptions_bulk import BulkOut, CsvAction, read_rows, row_out
 from soonish.web.deps import Admin, DbDep, SettingsDep
 from soonish.web.middleware.rate_limits import MeterDep
-from soonish.web.params import CursorText, Limit, RowId
+from soonish.web.params import CursorText, Days, HealthFilter, Limit, PersonSearch, RowId
 
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 
-SearchText = Annotated[Text, Query(max_length=320)]
-HealthFilter = Annotated[Health | None, Query(description="open: its circuit; off: switched off")]
 KindFilter = Annotated[Text | None, Query(max_length=64)]
-Days = Annotated[int, Query(ge=1, le=365, description="How far back")]
 
 
 @router.get("/users")
 async def list_users(
-    admin: Admin, db: DbDep, query: SearchText = "", limit: Limit = 50, cursor: CursorText = None
+    admin: Admin, db: DbDep, query: PersonSearch = "", limit: Limit = 50, cursor: CursorText = None
 ) -> Page[AdminUser]:
     """Users whose name contains the text or whose whole address it is, newest first."""
     async with db.read() as session:
@@ -75,24 +67,23 @@ async def list_events(
     admin: Admin,
     db: DbDep,
     settings: SettingsDep,
-    query: SearchText = "",
+    query: PersonSearch = "",
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[EventOut]:
     """All events, private, past and cancelled ones too, newest first."""
     async with db.read() as session:
         found, following = await queries.all_events(session, query, limit=limit, cursor=cursor)
-    return Page(items=[event_out(one, settings) for one in found], next_cursor=following)
+    return Page(items=[EventOut.of(one, settings) for one in found], next_cursor=following)
 
 
 @router.post("/events/{event_id}/cancel")
 async def cancel_event(admin: Admin, event_id: RowId, db: DbDep, settings: SettingsDep) -> EventOut:
     """Cancel anybody's event and tell its subscribers. 409 `event_over` for a past one."""
     async with db.write() as session:
-        event, _ = await operators.with_owner(session, event_id, lock=True)
-        await event_rules.cancel(session, event, utc_now())
+        event = await event_rules.cancel(session, event_id, admin, utc_now(), as_administrator=True)
         found = await events.details_of(session, event)
-    return event_out(found, settings)
+    return EventOut.of(found, settings)
 
 
 @router.get("/events/{event_id}/subscriptions")
@@ -100,21 +91,18 @@ async def list_subscriptions(
     admin: Admin,
     event_id: RowId,
     db: DbDep,
-    query: SearchText = "",
+    query: PersonSearch = "",
     status: StatusFilter = None,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[SubscriberOut]:
     """An event's subscribers with masked addresses, newest first."""
-    before = id_cursor(cursor)
+    wanted = SubscriberFilter(query, status)
     async with db.read() as session:
-        event, _ = await operators.with_owner(session, event_id)
         found = await subscribers(
-            session, event, query=query, status=status, limit=limit + 1, before_id=before
+            session, event_id, admin, wanted, limit=limit, cursor=cursor, as_administrator=True
         )
-    shown, following = page(found, limit, lambda one: one.subscription.id)
-    items = [_masked(subscriber_out(one)) for one in shown]
-    return Page(items=items, next_cursor=following)
+    return Page(items=[_masked(one) for one in found.items], next_cursor=found.next_cursor)
 
 
 @router.post("/events/{event_id}/subscriptions/bulk", openapi_extra={"requestBody": BULK_BODY})
@@ -128,12 +116,12 @@ async def change_subscriptions(
 ) -> BulkOut:
     """Add addresses (each gets a mail that asks it to confirm), approve or remove subscriptions of
     anybody's event; as JSON, or as text/csv with `?action=`."""
-    async with db.read() as session:
-        await operators.with_owner(session, event_id)
     content_type = request.headers.get("content-type", "")
     wanted, rows = read_rows(await request.body(), content_type, action)
-    muted = await stamps(MailAllowance(meter, admin), wanted, rows)
-    results = await bulk.run(db, event_id, admin, wanted, rows, as_administrator=True, muted=muted)
+    allowance = MailAllowance(meter, admin)
+    results = await bulk.run(
+        db, event_id, admin, wanted, rows, as_administrator=True, allowance=allowance
+    )
     return BulkOut(results=[row_out(one) for one in results])
 
 
@@ -158,7 +146,9 @@ async def list_integrations(
 @router.get("/deliveries")
 async def delivery_analytics(admin: Admin, db: DbDep, days: Days = 7) -> AnalyticsOut:
     """Success rate, latency, and failures by kind of channel and day."""
-    return await analysed(db, days)
+    async with db.read() as session:
+        found = await analytics.analyse(session, utc_now() - timedelta(days=days))
+    return AnalyticsOut.of(found, days)
 
 
 @router.get("/audit")
@@ -181,9 +171,3 @@ async def list_audit(
 
 def _masked(one: SubscriberOut) -> SubscriberOut:
     return one.model_copy(update={"address": mask_address(one.address)})
-
-
-async def analysed(db: Database, days: int) -> AnalyticsOut:
-    async with db.read() as session:
-        found = await analytics.analyse(session, utc_now() - timedelta(days=days))
-    return AnalyticsOut.of(found, days)

@@ -7,8 +7,6 @@ from fastapi import APIRouter, status
 from soonish.domain.accounts import api_tokens
 from soonish.domain.accounts.schemas import ApiTokenInput, ApiTokenOut, NewApiTokenOut
 from soonish.errors import NotFound
-from soonish.infra.db.models.accounts import ApiToken
-from soonish.kit.paging import id_cursor, page
 from soonish.kit.schemas import Page
 from soonish.web.deps import CurrentSession, DbDep
 from soonish.web.params import CursorText, Limit, RowId
@@ -22,25 +20,15 @@ async def list_tokens(
     db: DbDep, access: CurrentSession, limit: Limit = _DEFAULT_PAGE, cursor: CursorText = None
 ) -> Page[ApiTokenOut]:
     """What was not revoked, newest first."""
-    before = id_cursor(cursor)
     async with db.read() as session:
-        rows = await api_tokens.list_kept(session, access.user.id, limit=limit + 1, before=before)
-    shown, following = page(rows, limit, lambda row: row.id)
-    return Page(items=[ApiTokenOut.model_validate(row) for row in shown], next_cursor=following)
+        return await api_tokens.list_own(session, access.user.id, limit=limit, cursor=cursor)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
 async def make_token(body: ApiTokenInput, db: DbDep, access: CurrentSession) -> NewApiTokenOut:
     """A token for `Authorization: Bearer`. It is in this answer and never shown again."""
     async with db.write() as session:
-        row, secret = await api_tokens.create(
-            session,
-            access.user.id,
-            name=body.name,
-            scope=body.scope,
-            expires_at=body.expires_at,
-        )
-    return _with_secret(row, secret)
+        return await api_tokens.issue(session, access.user.id, body)
 
 
 @router.delete("", status_code=status.HTTP_204_NO_CONTENT)
@@ -55,8 +43,3 @@ async def revoke_token(token_id: RowId, db: DbDep, access: CurrentSession) -> No
     async with db.write() as session:
         if not await api_tokens.revoke(session, access.user.id, token_id):
             raise NotFound
-
-
-def _with_secret(row: ApiToken, secret: str) -> NewApiTokenOut:
-    shown = ApiTokenOut.model_validate(row)
-    return NewApiTokenOut(**shown.model_dump(), token=secret)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from soonish.domain.access import policy
+from soonish.domain.events import history
 from soonish.infra.audit import queries
 from soonish.infra.audit.schemas import AuditEntryOut
-from soonish.infra.db.models.audit import AuditEntry
 from soonish.kit.schemas import Page
 from soonish.web.deps import CurrentUser, DbDep
 from soonish.web.params import CursorText, Limit, RowId
@@ -21,10 +20,7 @@ async def list_own(
 ) -> Page[AuditEntryOut]:
     """What was done in one's name, also what failed, newest first."""
     async with db.read() as session:
-        rows, following = await queries.entries(
-            session, queries.by_actor(user.id), limit=limit, cursor=cursor
-        )
-    return Page(items=[AuditEntryOut.model_validate(row) for row in rows], next_cursor=following)
+        return await queries.list_own(session, user.id, limit=limit, cursor=cursor)
 
 
 @router.get("/events/{event_id}/audit")
@@ -33,14 +29,4 @@ async def list_of_event(
 ) -> Page[AuditEntryOut]:
     """Everything that was done to the event and its subscriptions, newest first."""
     async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        rows, following = await queries.entries(
-            session, queries.of_event(event.id), limit=limit, cursor=cursor
-        )
-    return Page(items=[_seen_by(user.id, row) for row in rows], next_cursor=following)
-
-
-def _seen_by(user_id: int, row: AuditEntry) -> AuditEntryOut:
-    """Where others connected from is not the organizer's business."""
-    entry = AuditEntryOut.model_validate(row)
-    return entry if row.actor_user_id == user_id else entry.model_copy(update={"client": None})
+        return await history.audit_log(session, event_id, user, limit=limit, cursor=cursor)

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, status
+from fastapi import APIRouter, Query, status
 
-from soonish.config import Settings
-from soonish.domain.access import policy
-from soonish.domain.events import queries, service, statistics
-from soonish.domain.events.queries import EventDetails, EventFilter, OutboxState
+from soonish.domain.events import history, queries, service, statistics, workflow
+from soonish.domain.events.queries import EventDetails, EventFilter
 from soonish.domain.events.schemas import (
-    ChangeOut,
     ChangePreview,
-    Day,
     EventCreate,
     EventOut,
     EventPatch,
     EventUpdateOut,
     FiredReminderOut,
-    ReminderStatus,
     Statistics,
     WorkflowStatus,
 )
-from soonish.domain.notifications.audience import Audience, reach
-from soonish.domain.reminders import queries as reminder_queries
-from soonish.domain.reminders.plan import reminder_kind
-from soonish.errors import InvalidInput, Unauthorized, Unavailable
+from soonish.errors import InvalidInput, Unauthorized
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
-from soonish.infra.temporal import Temporal
 from soonish.kit.schemas import Instant, Page, Text
-from soonish.web.deps import CurrentUser, DbDep, OptionalUser, SettingsDep
-from soonish.web.params import CursorText, Limit, RowId
+from soonish.web.deps import CurrentUser, DbDep, OptionalUser, SettingsDep, TemporalDep
+from soonish.web.params import CursorText, InvitationToken, Limit, RowId
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
@@ -41,24 +32,6 @@ SearchText = Annotated[Text, Query(max_length=200)]
 FilterText = Annotated[Text | None, Query(max_length=64)]
 From = Annotated[Instant | None, Query(alias="from", description="Earliest start")]
 To = Annotated[Instant | None, Query(description="Latest start")]
-InvitationToken = Annotated[
-    Text | None, Query(max_length=200, description="Shows a private event to who is invited")
-]
-
-
-def event_out(found: EventDetails, settings: Settings) -> EventOut:
-    """The event as the API shows it, with its status at this instant and its public link."""
-    event = found.event
-    fields = {name: getattr(event, name, None) for name in EventOut.model_fields}
-    return EventOut.model_validate(
-        fields
-        | {
-            "tags": found.tags,
-            "subscriber_count": found.subscriber_count,
-            "status": service.status_of(event, utc_now()),
-            "public_url": f"{settings.base_url}/e/{event.slug}",
-        }
-    )
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
@@ -70,7 +43,7 @@ async def create_event(
             session, user, data, utc_now(), default_reminders=settings.default_reminders
         )
         found = await queries.details_of(session, event)
-    return event_out(found, settings)
+    return EventOut.of(found, settings)
 
 
 @router.get("")
@@ -92,7 +65,7 @@ async def list_events(
     if start_from and to and to < start_from:
         raise InvalidInput("to", "must not be before from")
     found, following = await _list(db, user if mine else None, mine, wanted, limit, cursor)
-    return Page(items=[event_out(one, settings) for one in found], next_cursor=following)
+    return Page(items=[EventOut.of(one, settings) for one in found], next_cursor=following)
 
 
 @router.get("/{event_id}")
@@ -104,9 +77,8 @@ async def get_event(
     invitation: InvitationToken = None,
 ) -> EventOut:
     async with db.read() as session:
-        event = await policy.require_visible(session, event_id, user, invitation=invitation)
-        found = await queries.details_of(session, event)
-    return event_out(found, settings)
+        found = await queries.visible(session, event_id, user, invitation)
+    return EventOut.of(found, settings)
 
 
 @router.patch("/{event_id}")
@@ -114,13 +86,13 @@ async def update_event(
     event_id: RowId, patch: EventPatch, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> EventOut:
     """Change the fields that are sent; every subscriber is told what was and what is now."""
+    offsets = settings.default_reminders
     async with db.write() as session:
-        event = await policy.require_organizer(session, event_id, user, lock="update")
-        await service.update(
-            session, event, patch, utc_now(), default_reminders=settings.default_reminders
+        event = await service.update(
+            session, event_id, user, patch, utc_now(), default_reminders=offsets
         )
         found = await queries.details_of(session, event)
-    return event_out(found, settings)
+    return EventOut.of(found, settings)
 
 
 @router.post("/{event_id}/preview")
@@ -129,20 +101,14 @@ async def preview_update(
 ) -> ChangePreview:
     """What PATCH with the same body would announce, and to whom; changes nothing."""
     async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        changes = await service.changes_of(session, event, patch, utc_now())
-        told = await reach(session, event_id, Audience())
-    outs = [ChangeOut.model_validate(change, from_attributes=True) for change in changes]
-    return ChangePreview.model_validate({**vars(told), "changes": outs})
+        return await service.preview_update(session, event_id, user, patch, utc_now())
 
 
 @router.get("/{event_id}/statistics")
 async def get_statistics(event_id: RowId, user: CurrentUser, db: DbDep) -> Statistics:
     """Subscriptions and deliveries by day (UTC), of the last 30 days; organizers."""
     async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        found = await statistics.days(session, event, utc_now())
-    return Statistics(days=[Day.model_validate(one) for one in found])
+        return Statistics(days=await statistics.days(session, event_id, user, utc_now()))
 
 
 @router.get("/{event_id}/reminders/log")
@@ -151,21 +117,14 @@ async def list_fired_reminders(
 ) -> Page[FiredReminderOut]:
     """Reminders that were sent, newest first, with how punctual they were; organizers."""
     async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        found, following = await statistics.fired_reminders(
-            session, event, limit=limit, cursor=cursor
-        )
-    return Page(
-        items=[FiredReminderOut.model_validate(one) for one in found], next_cursor=following
-    )
+        return await statistics.fired_reminders(session, event_id, user, limit=limit, cursor=cursor)
 
 
 @router.delete("/{event_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def cancel_event(event_id: RowId, user: CurrentUser, db: DbDep) -> None:
     """Cancel the event and tell everybody; it stays readable with `status: "cancelled"`."""
     async with db.write() as session:
-        event = await policy.require_owner(session, event_id, user, lock="update")
-        await service.cancel(session, event, utc_now())
+        await service.cancel(session, event_id, user, utc_now())
 
 
 @router.get("/{event_id}/updates")
@@ -179,33 +138,20 @@ async def list_updates(
 ) -> Page[EventUpdateOut]:
     """The update log, newest first."""
     async with db.read() as session:
-        event = await policy.require_visible(session, event_id, user, invitation=invitation)
-        rows, following = await queries.list_updates(session, event.id, limit=limit, cursor=cursor)
+        rows, following = await history.visible_updates(
+            session, event_id, user, invitation, limit=limit, cursor=cursor
+        )
     return Page(items=[EventUpdateOut.model_validate(r) for r in rows], next_cursor=following)
 
 
 @router.get("/{event_id}/workflow/status")
 async def workflow_status(
-    event_id: RowId, user: CurrentUser, db: DbDep, request: Request
+    event_id: RowId, user: CurrentUser, db: DbDep, temporal: TemporalDep
 ) -> WorkflowStatus:
     """The event's workflow as Temporal knows it; `starting` until it does, never an error."""
     async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        told = await queries.outbox_state(session, event.temporal_workflow_id, utc_now())
-        reminders = await reminder_queries.reminders_to_come(session, event.id)
-    temporal = cast(Temporal, request.app.state.soonish.temporal)
-    state, run_id = await _describe(temporal, event.temporal_workflow_id, told)
-    return WorkflowStatus(
-        workflow_id=event.temporal_workflow_id,
-        run_id=run_id,
-        status=state,
-        outbox_lag=told.lag,
-        outbox_waiting=told.waiting,
-        reminders=[
-            ReminderStatus(schedule_id=r.schedule_id, at=r.due_at, kind=reminder_kind(r))
-            for r in reminders
-        ],
-    )
+        stored = await workflow.stored_state(session, event_id, user, utc_now())
+    return await workflow.status(temporal, stored)
 
 
 async def _list(
@@ -222,16 +168,6 @@ async def _list(
         if user:
             return await queries.list_own(session, user.id, wanted, limit=limit, cursor=cursor)
         return await queries.list_public(session, wanted, utc_now(), limit=limit, cursor=cursor)
-
-
-async def _describe(
-    temporal: Temporal, workflow_id: str, told: OutboxState
-) -> tuple[str, str | None]:
-    """(status, run id): Temporal's own, `starting`, or `unreachable`."""
-    try:
-        return await temporal.describe(workflow_id) or ("starting", None)
-    except Unavailable:
-        return ("unreachable" if told.was_heard else "starting"), None
 
 
 def _stripped(text: str | None) -> str | None:

@@ -7,47 +7,29 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, status
 
-from soonish.domain.access import policy
 from soonish.domain.notifications import queries, service
 from soonish.domain.notifications.preview import preview
-from soonish.domain.notifications.queries import DeliveryRow, NotificationWithCounts
+from soonish.domain.notifications.queries import DeliveryFilter, DeliveryRow
 from soonish.domain.notifications.schemas import (
     Accepted,
-    Counts,
     DeliveryOut,
     ManualMessage,
     NotificationOut,
     PreviewOut,
     Retried,
 )
-from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.notifications import DeliveryState
 from soonish.infra.db.types import utc_now
-from soonish.infra.rate_limits.limits import NOTIFY
 from soonish.kit.masking import mask_address
-from soonish.kit.schemas import Page, Text
+from soonish.kit.schemas import Page
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
 from soonish.web.middleware.rate_limits import MeterDep
-from soonish.web.params import CursorText, Limit, RowId
+from soonish.web.params import ChannelFilter, CursorText, Limit, PersonSearch, RowId
 
 router = APIRouter(prefix="/api/events/{event_id}", tags=["notifications"])
 
 States = Annotated[list[DeliveryState] | None, Query(description="Only deliveries in these states")]
-ChannelFilter = Annotated[Text | None, Query(max_length=64, description="mail, or a kind")]
-SearchText = Annotated[Text, Query(max_length=320)]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
-
-
-def notification_out(event: Event, found: NotificationWithCounts) -> NotificationOut:
-    row = found.notification
-    return NotificationOut(
-        id=row.id,
-        kind=row.kind,
-        title=queries.title_of(event, row),
-        created_at=row.created_at,
-        completed_at=row.completed_at,
-        counts=Counts(**found.counts),
-    )
 
 
 def delivery_out(found: DeliveryRow) -> DeliveryOut:
@@ -68,23 +50,8 @@ async def notify(
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
     """Send a message to all subscribers, or to some; the same key again sends nothing twice."""
-    async with db.read() as session:  # only organizers are counted
-        await policy.require_organizer(session, event_id, user)
-    await meter.require(NOTIFY, str(event_id))
-    async with db.write() as session:
-        event = await policy.require_organizer(session, event_id, user, lock="update")
-        notification, audience = await service.request_manual(
-            session,
-            event,
-            user,
-            message.title,
-            message.body,
-            message.audience(),
-            idempotency_key,
-            utc_now(),
-            grace=timedelta(days=settings.event_grace_days),
-        )
-    return Accepted(notification_id=notification.id, audience=audience)
+    grace = timedelta(days=settings.event_grace_days)
+    return await service.notify(db, meter, event_id, user, message, idempotency_key, grace=grace)
 
 
 @router.post("/notify/preview")
@@ -93,8 +60,7 @@ async def preview_notify(
 ) -> PreviewOut:
     """What `notify` with the same body would send, and to whom; sends nothing."""
     async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        return await preview(session, event, message, user.locale or "en", settings)
+        return await preview(session, event_id, user, message, settings)
 
 
 @router.get("/notifications")
@@ -103,11 +69,7 @@ async def list_notifications(
 ) -> Page[NotificationOut]:
     """Everything that was sent about the event, newest first, with counts by state."""
     async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        found, following = await queries.list_of_event(
-            session, event_id, limit=limit, cursor=cursor
-        )
-    return Page(items=[notification_out(event, one) for one in found], next_cursor=following)
+        return await queries.list_of_event(session, event_id, user, limit=limit, cursor=cursor)
 
 
 @router.get("/notifications/{notification_id}")
@@ -115,9 +77,7 @@ async def get_notification(
     event_id: RowId, notification_id: RowId, user: CurrentUser, db: DbDep
 ) -> NotificationOut:
     async with db.read() as session:
-        event, row = await policy.require_notification(session, event_id, notification_id, user)
-        found = await queries.with_counts(session, [row])
-    return notification_out(event, found[0])
+        return (await queries.detail(session, event_id, notification_id, user)).shown
 
 
 @router.get("/notifications/{notification_id}/deliveries")
@@ -128,7 +88,7 @@ async def list_deliveries(
     db: DbDep,
     state: States = None,
     channel: ChannelFilter = None,
-    query: SearchText = "",
+    query: PersonSearch = "",
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[DeliveryOut]:
@@ -136,16 +96,10 @@ async def list_deliveries(
 
     `query` is looked for in names and compared with whole addresses.
     """
+    wanted = DeliveryFilter(state or (), channel, query)
     async with db.read() as session:
-        _, row = await policy.require_notification(session, event_id, notification_id, user)
         found, following = await queries.list_deliveries(
-            session,
-            row.id,
-            states=state or (),
-            channel=channel,
-            text=query,
-            limit=limit,
-            cursor=cursor,
+            session, event_id, notification_id, user, wanted, limit=limit, cursor=cursor
         )
     return Page(items=[delivery_out(one) for one in found], next_cursor=following)
 
@@ -156,6 +110,4 @@ async def retry_notification(
 ) -> Retried:
     """Try the failed deliveries again; asked twice, each is still sent once."""
     async with db.write() as session:
-        _, row = await policy.require_notification(session, event_id, notification_id, user)
-        retried = await service.retry_failed(session, row, utc_now())
-    return Retried(notification_id=row.id, retried=retried)
+        return await service.retry(session, event_id, notification_id, user, utc_now())

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import PlainTextResponse
 
 from soonish.config import Settings
-from soonish.domain.access import policy
-from soonish.domain.accounts.limits import may_mail
-from soonish.domain.events import queries as events
-from soonish.domain.subscriptions import confirmation, listing, queries, service
+from soonish.domain.subscriptions import anonymous, confirmation, listing, service
+from soonish.domain.subscriptions.anonymous import AnonymousRequest
+from soonish.domain.subscriptions.listing import SubscriberFilter
 from soonish.domain.subscriptions.schemas import (
     Accepted,
     Confirmed,
@@ -27,46 +24,24 @@ from soonish.domain.subscriptions.schemas import (
     Unsubscribed,
 )
 from soonish.errors import Unauthorized
-from soonish.identity.addresses import normalise
 from soonish.identity.signed_tokens import read_token
-from soonish.infra.db.models.events import Event
-from soonish.infra.db.models.subscriptions import Subscription
-from soonish.infra.db.session import Database, Session
+from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
-from soonish.infra.rate_limits.limits import SUBSCRIBE, Meter
-from soonish.kit.paging import id_cursor, page
-from soonish.kit.schemas import Page, Text
+from soonish.kit.schemas import Page
 from soonish.web.acting import ActingUser
-from soonish.web.api.events import event_out
 from soonish.web.deps import (
+    AskerDep,
     BrowserLanguage,
-    ClientDep,
     CurrentUser,
     DbDep,
     OptionalUser,
     SettingsDep,
 )
-from soonish.web.middleware.rate_limits import MeterDep
-from soonish.web.params import CursorText, Limit, RowId
+from soonish.web.params import CursorText, Limit, PersonSearch, RowId
 
 router = APIRouter(tags=["subscriptions"])
 
 
-@dataclass(frozen=True)
-class Asker:
-    """Who asks for an address that may be anybody's: only the client can be held to limits."""
-
-    meter: Meter
-    client: str
-
-
-async def get_asker(meter: MeterDep, client: ClientDep) -> Asker:
-    return Asker(meter, client)
-
-
-AskerDep = Annotated[Asker, Depends(get_asker)]
-
-SearchText = Annotated[Text, Query(max_length=320)]
 StatusFilter = Annotated[Literal["active", "pending_approval"] | None, Query()]
 
 
@@ -86,9 +61,8 @@ async def subscribe(
     response: Response,
 ) -> Accepted | SubscriptionOut:
     if wanted.email is not None:
-        await subscribe_address(
-            db, settings, asker, event_id, wanted.email, wanted.name, locale, wanted.invitation
-        )
+        request = AnonymousRequest(event_id, wanted.email, wanted.name, locale, wanted.invitation)
+        await anonymous.subscribe(db, asker, request, double_opt_in=settings.double_opt_in)
         return Accepted()
     if user is None:
         raise Unauthorized("Sign in, or subscribe with an email address.")
@@ -126,23 +100,15 @@ async def list_subscribers(
     event_id: RowId,
     user: CurrentUser,
     db: DbDep,
-    query: SearchText = "",
+    query: PersonSearch = "",
     status: StatusFilter = None,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[SubscriberOut]:
     async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        rows = await listing.subscribers(
-            session,
-            event,
-            query=query,
-            status=status,
-            limit=limit + 1,
-            before_id=id_cursor(cursor),
+        return await listing.subscribers(
+            session, event_id, user, SubscriberFilter(query, status), limit=limit, cursor=cursor
         )
-    shown, following = page(rows, limit, lambda one: one.subscription.id)
-    return Page(items=[subscriber_out(one) for one in shown], next_cursor=following)
 
 
 @router.delete("/api/events/{event_id}/subscriptions/{subscription_id}", status_code=204)
@@ -167,12 +133,8 @@ async def list_own(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[OwnSubscription]:
-    before = id_cursor(cursor)
     async with db.read() as session:
-        rows = await listing.of_user(session, user, limit + 1, before)
-        shown, following = page(rows, limit, lambda row: row[0].id)
-        items = await _own_out(session, shown, settings)
-    return Page(items=items, next_cursor=following)
+        return await listing.of_user(session, user, settings, limit=limit, cursor=cursor)
 
 
 @router.post("/api/confirm")
@@ -195,81 +157,12 @@ async def one_click_unsubscribe(token: str, db: DbDep, settings: SettingsDep) ->
     return PlainTextResponse("You are unsubscribed.\n")
 
 
-async def subscribe_address(
-    db: Database,
-    settings: Settings,
-    asker: Asker,
-    event_id: int,
-    address: str,
-    name: str | None,
-    locale: str | None,
-    invitation: str | None = None,
-) -> str | None:
-    """The anonymous form, as ANONYMOUS_OPT_IN has it. Answer and errors as the service's.
-
-    TooManyRequests beyond what a client may ask for. An address that has had enough mails is
-    subscribed all the same, and not mailed about it.
-    """
-    await asker.meter.require(SUBSCRIBE, asker.client)
-    address = normalise(address)
-    muted = await _has_had_enough(db, asker.meter, event_id, address)
-    async with db.write() as session:
-        return await service.subscribe_address(
-            session,
-            event_id,
-            address,
-            name,
-            utc_now(),
-            double_opt_in=settings.double_opt_in,
-            locale=locale,
-            invitation=invitation,
-            muted=muted,
-        )
-
-
-async def _has_had_enough(db: Database, meter: Meter, event_id: int, address: str) -> bool:
-    """Count the mail that this causes, if it does, by the address. Whether it must not be sent."""
-    if not meter.enabled:
-        return False
-    async with db.read() as session:
-        is_told = await service.would_mail(session, event_id, address, utc_now())
-    return is_told and not await may_mail(meter, address)
-
-
 def subscription_out(own: service.SubscriptionDetails) -> SubscriptionOut:
     return SubscriptionOut(
         subscription_id=own.subscription.id,
         status=own.subscription.status,
         selectors=[SelectorOut.model_validate(one) for one in own.selectors],
         warnings=own.warnings,
-    )
-
-
-async def _own_out(
-    session: Session, rows: Sequence[tuple[Subscription, Event]], settings: Settings
-) -> list[OwnSubscription]:
-    selectors = await queries.selectors_of(session, [one.id for one, _ in rows])
-    found = await events.details(session, [event for _, event in rows])
-    return [
-        OwnSubscription(
-            subscription_id=one.id,
-            status=one.status,
-            selectors=[SelectorOut.model_validate(s) for s in selectors[one.id]],
-            created_at=one.created_at,
-            event=event_out(event, settings),
-        )
-        for (one, _), event in zip(rows, found, strict=True)
-    ]
-
-
-def subscriber_out(one: listing.Subscriber) -> SubscriberOut:
-    return SubscriberOut(
-        id=one.subscription.id,
-        name=one.name,
-        address=one.address,
-        status=one.subscription.status,
-        channels=one.channels,
-        created_at=one.subscription.created_at,
     )
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from soonish.domain.access import policy
-from soonish.domain.accounts.limits import MailAllowance
 from soonish.domain.subscriptions import approval, bulk, listing
 from soonish.domain.subscriptions.bulk import MAX_ROWS, Action, Result, Row
+from soonish.domain.subscriptions.bulk_csv import read_csv
 from soonish.domain.subscriptions.schemas import SubscriberOut
 from soonish.errors import InvalidInput
 from soonish.infra.db.types import utc_now
 from soonish.kit.schemas import MAX_ID, Input, Output, Text
-from soonish.web.api.subscriptions import subscriber_out
 from soonish.web.deps import CurrentUser, DbDep, MailAllowanceDep
 from soonish.web.errors import field_errors
 from soonish.web.params import RowId
@@ -27,7 +22,6 @@ router = APIRouter(prefix="/api/events/{event_id}/subscriptions", tags=["subscri
 
 _Id = Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
 _Address = Annotated[Text, StringConstraints(max_length=320)]
-_ID_COLUMNS, _EMAIL_COLUMNS = ("id", "subscription_id"), ("email", "address", "e-mail")
 CsvAction = Annotated[Action | None, Query(description="With a body of text/csv")]
 
 
@@ -82,51 +76,6 @@ def read_rows(body: bytes, content_type: str, action: str | None) -> tuple[Actio
     return given.action, rows
 
 
-async def stamps(allowance: MailAllowance, action: Action, rows: list[Row]) -> frozenset[str]:
-    """As Postage.take, for the addresses that the action would write to."""
-    return await allowance.take([one.email for one in rows if one.email and action == "add"])
-
-
-def read_csv(body: bytes) -> list[Row]:
-    """A row per line with something in it, by its `id` or `email` column; without a header the
-    first column is either. Separated by commas, semicolons or tabs; UTF-8."""
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidInput("body", "must be text in UTF-8") from None
-    rows = list(_csv_rows(text))
-    if not 1 <= len(rows) <= MAX_ROWS:
-        raise InvalidInput("body", f"must have 1 to {MAX_ROWS} rows")
-    return rows
-
-
-def _csv_rows(text: str) -> Iterator[Row]:
-    first = text.partition("\n")[0]
-    delimiter = next((one for one in ";\t" if one in first), ",")
-    try:
-        lines = [line for line in csv.reader(io.StringIO(text), delimiter=delimiter) if any(line)]
-    except csv.Error:
-        raise InvalidInput("body", "must be CSV") from None
-    names = [cell.strip().lower() for cell in lines[0]] if lines else []
-    header = bool({*names} & {*_ID_COLUMNS, *_EMAIL_COLUMNS})
-    for index, line in enumerate(lines[1:] if header else lines):
-        cells = dict(zip(names, line, strict=False)) if header else {}
-        yield _csv_row(index, cells) if header else _either(index, line[0])
-
-
-def _csv_row(index: int, cells: dict[str, str]) -> Row:
-    number = next((cells[n] for n in _ID_COLUMNS if cells.get(n, "").strip()), None)
-    if number is not None:
-        return _either(index, number)
-    return Row(index, email=next((cells[n] for n in _EMAIL_COLUMNS if n in cells), "").strip())
-
-
-def _either(index: int, cell: str) -> Row:
-    cell = cell.strip()
-    is_id = cell.isascii() and cell.isdigit() and len(cell) < 19
-    return Row(index, id=int(cell)) if is_id else Row(index, email=cell)
-
-
 def _valid(values: dict[str, Any]) -> BulkInput:
     try:
         return BulkInput.model_validate(values)
@@ -154,12 +103,9 @@ async def change_many(
 ) -> BulkOut:
     """Add addresses (each gets a mail that asks it to confirm), approve or remove subscriptions;
     as JSON, or as text/csv with `?action=`. A row that cannot be done stops no other."""
-    async with db.read() as session:
-        await policy.require_organizer(session, event_id, user)
-    body = await request.body()
-    wanted, rows = read_rows(body, request.headers.get("content-type", ""), action)
-    muted = await stamps(allowance, wanted, rows)
-    results = await bulk.run(db, event_id, user, wanted, rows, muted=muted)
+    content_type = request.headers.get("content-type", "")
+    wanted, rows = read_rows(await request.body(), content_type, action)
+    results = await bulk.run(db, event_id, user, wanted, rows, allowance=allowance)
     return BulkOut(results=[row_out(one) for one in results])
 
 
@@ -169,14 +115,12 @@ async def approve(
 ) -> SubscriberOut:
     """Make it active; the subscriber is welcomed now."""
     async with db.write() as session:
-        event = await policy.require_organizer(session, event_id, user, lock="share")
-        await approval.approve(session, event, user, subscription_id, utc_now())
-        return subscriber_out(await listing.subscriber(session, event, subscription_id))
+        await approval.approve(session, event_id, user, subscription_id, utc_now())
+        return await listing.subscriber(session, event_id, user, subscription_id)
 
 
 @router.post("/{subscription_id}/reject", status_code=204)
 async def reject(event_id: RowId, subscription_id: RowId, user: CurrentUser, db: DbDep) -> None:
     """End the request; the asker is told by mail."""
     async with db.write() as session:
-        event = await policy.require_organizer(session, event_id, user, lock="share")
-        await approval.reject(session, event, user, subscription_id, utc_now())
+        await approval.reject(session, event_id, user, subscription_id, utc_now())

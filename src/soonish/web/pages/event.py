@@ -7,22 +7,26 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from soonish.domain.access import policy
-from soonish.domain.subscriptions import service
+from soonish.domain.events import queries
+from soonish.domain.subscriptions import anonymous, service
+from soonish.domain.subscriptions.anonymous import AnonymousRequest
 from soonish.domain.subscriptions.schemas import SelectionPatch, SubscribeInput
 from soonish.errors import SoonishError
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.subscriptions import ACTIVE, PENDING_APPROVAL
 from soonish.infra.db.types import utc_now
-from soonish.web.api import subscriptions
-from soonish.web.api.events import InvitationToken
-from soonish.web.api.reminders import cancel_remind_me
-from soonish.web.api.subscriptions import AskerDep
-from soonish.web.deps import BrowserLanguage, CurrentUser, DbDep, OptionalUser, SettingsDep
+from soonish.web.deps import (
+    AskerDep,
+    BrowserLanguage,
+    CurrentUser,
+    DbDep,
+    OptionalUser,
+    SettingsDep,
+)
 from soonish.web.pages.event_view import choice_of, event_view, remember_told
-from soonish.web.pages.reminder_form import save_offsets, save_remind_me
-from soonish.web.params import RowId
+from soonish.web.pages.reminder_form import drop_remind_me, save_offsets, save_remind_me
+from soonish.web.params import InvitationToken, RowId
 from soonish.web.rendering.forms import Form, parse, read_form
 from soonish.web.rendering.templating import is_htmx, redirect, render
 
@@ -39,10 +43,11 @@ async def event_page(
     done: bool = False,
     invitation: InvitationToken = None,
 ) -> Response:
-    event = await _event(db, slug, user, invitation)
     form = Form.filled(invitation=invitation)
     was = "subscribed" if done else ""
-    return await event_view(request, event, db, settings, user, form, done=was)
+    async with db.read() as session:
+        event = await queries.by_slug(session, slug, user, invitation)
+        return await event_view(request, session, event, settings, user, form, done=was)
 
 
 @router.post("/e/{slug}/subscribe")
@@ -61,16 +66,17 @@ async def subscribe_address(
     event = await _event(db, slug, user, invitation)
     try:
         wanted = parse(SubscribeInput, {"email": form.value("email"), "invitation": invitation})
-        address, name = wanted.email or "", wanted.name
-        status = await subscriptions.subscribe_address(
-            db, settings, asker, event.id, address, name, locale, wanted.invitation
-        )
+        address = wanted.email or ""
+        made = AnonymousRequest(event.id, address, wanted.name, locale, wanted.invitation)
+        status = await anonymous.subscribe(db, asker, made, double_opt_in=settings.double_opt_in)
     except SoonishError as error:
-        failed = form.failed(error)
-        return await event_view(request, event, db, settings, user, failed, status=error.status)
+        return await _refused(request, event, db, settings, user, form, error)
     if is_htmx(request) or not event.is_public:  # its link may be used up by now
         done = "asked" if status == PENDING_APPROVAL else "subscribed"
-        return await event_view(request, event, db, settings, user, Form(), done=done, told=address)
+        async with db.read() as session:
+            return await event_view(
+                request, session, event, settings, user, Form(), done=done, told=address
+            )
     return remember_told(redirect(f"/e/{slug}?done=1#subscribe"), slug, address)
 
 
@@ -91,8 +97,7 @@ async def choose_channels(
             if not own.is_new:
                 await service.update_selectors(session, event.id, user, wanted, utc_now())
     except SoonishError as error:
-        failed = form.failed(error)
-        return await event_view(request, event, db, settings, user, failed, status=error.status)
+        return await _refused(request, event, db, settings, user, form, error)
     waits = own.subscription.status != ACTIVE
     said = "subscription_saved" if not own.is_new else "asked" if waits else "subscribed"
     return redirect(f"/e/{slug}", said)
@@ -109,17 +114,17 @@ async def targets(
     invitation: InvitationToken = None,
 ) -> Response:
     """What the boxes that are ticked would reach; a fragment, while somebody chooses."""
-    await _event(db, slug, user, invitation)
     chosen = Form({"integration_ids": integration_ids})
     async with db.read() as session:
+        await queries.by_slug(session, slug, user, invitation)
         choice = await choice_of(session, user, chosen.numbers("integration_ids"), tags)
     return render(request, "events/targets.html", user=user, choice=choice)
 
 
 @router.post("/e/{slug}/leave")
 async def leave(slug: str, user: CurrentUser, db: DbDep) -> Response:
-    event = await _event(db, slug, user)
     async with db.write() as session:
+        event = await queries.by_slug(session, slug, user)
         await service.unsubscribe_user(session, event.id, user, utc_now())
     # A private event is not to be seen any more by somebody who left it.
     return redirect(f"/e/{slug}" if event.is_public else "/dashboard", "unsubscribed")
@@ -146,13 +151,29 @@ async def remove_remind_me(
     slug: str, remind_me_id: RowId, user: CurrentUser, db: DbDep
 ) -> Response:
     event = await _event(db, slug, user)
-    await cancel_remind_me(event.id, remind_me_id, user, db)
+    await drop_remind_me(event.id, remind_me_id, user, db)
     return redirect(f"/e/{slug}", "remind_me_removed")
 
 
 async def _event(db: DbDep, slug: str, user: User | None, invitation: str | None = None) -> Event:
     async with db.read() as session:
-        return await policy.require_visible_slug(session, slug, user, invitation)
+        return await queries.by_slug(session, slug, user, invitation)
+
+
+async def _refused(
+    request: Request,
+    event: Event,
+    db: DbDep,
+    settings: SettingsDep,
+    user: User | None,
+    form: Form,
+    error: SoonishError,
+) -> Response:
+    failed = form.failed(error)
+    async with db.read() as session:
+        return await event_view(
+            request, session, event, settings, user, failed, status=error.status
+        )
 
 
 def _selection(form: Form) -> SelectionPatch:

@@ -13,8 +13,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from soonish.domain.access import policy
-from soonish.domain.events import queries
+from soonish.domain.events import history, queries
 from soonish.domain.events.calendar import MEDIA_TYPE, event_calendar
 from soonish.domain.events.schemas import EventOut
 from soonish.errors import NotFound
@@ -22,9 +21,8 @@ from soonish.i18n import Language, language
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, EventUpdate
 from soonish.infra.db.session import Session
-from soonish.web.api.events import InvitationToken, event_out
 from soonish.web.deps import DbDep, OptionalUser, SettingsDep
-from soonish.web.params import CursorText
+from soonish.web.params import CursorText, InvitationToken
 from soonish.web.rendering.formats import Formats
 from soonish.web.rendering.pictures import Preview, preview_png, qr_svg
 from soonish.web.rendering.templating import is_htmx, locale_of, render
@@ -45,13 +43,13 @@ class UpdateLog:
 async def update_log(
     session: Session, event: Event, cursor: str | None, limit: int = UPDATES_SHOWN
 ) -> UpdateLog:
-    items, following = await queries.list_updates(session, event.id, limit=limit, cursor=cursor)
+    items, following = await history.list_updates(session, event, limit=limit, cursor=cursor)
     return UpdateLog(items, f"/e/{event.slug}/updates?cursor={following}" if following else None)
 
 
 async def calendar_of(session: Session, event: Event, shown: EventOut) -> Response:
     """The event as a file; its SEQUENCE is the number of changes in the update log."""
-    sequence = await queries.count_changes(session, event.id)
+    sequence = await history.count_changes(session, event.id)
     owner = await session.get(User, event.owner_user_id)
     name = f'attachment; filename="{event.slug}.ics"'
     return Response(
@@ -70,8 +68,8 @@ async def calendar(
     invitation: InvitationToken = None,
 ) -> Response:
     async with db.read() as session:
-        event = await policy.require_visible_slug(session, slug, user, invitation)
-        shown = event_out(await queries.details_for_visitors(session, event), settings)
+        event = await queries.by_slug(session, slug, user, invitation)
+        shown = EventOut.of(await queries.details_for_visitors(session, event), settings)
         return await calendar_of(session, event, shown)
 
 
@@ -81,8 +79,8 @@ async def picture(request: Request, slug: str, db: DbDep) -> Response:
     words = language(locale_of(request, None))
     try:
         async with db.read() as session:
-            event = await policy.require_visible_slug(session, slug, None)
-            preview = _preview(event, words)
+            event = await queries.by_slug(session, slug, None)
+        preview = _preview(event, words)
     except NotFound:
         preview = Preview(words.gettext("An event on Soonish"), ())
     content = await asyncio.to_thread(preview_png, preview)
@@ -99,7 +97,7 @@ async def qr_code(
     invitation: InvitationToken = None,
 ) -> Response:
     async with db.read() as session:
-        event = await policy.require_visible_slug(session, slug, user, invitation)
+        event = await queries.by_slug(session, slug, user, invitation)
     content = qr_svg(f"{settings.base_url}/e/{event.slug}")
     return Response(content, media_type="image/svg+xml")
 
@@ -116,8 +114,8 @@ async def updates(
 ) -> Response:
     """Older updates; HTMX gets the entries alone, to put them below the others."""
     async with db.read() as session:
-        event = await policy.require_visible_slug(session, slug, user, invitation)
-        shown = event_out(await queries.details_for_visitors(session, event), settings)
+        event = await queries.by_slug(session, slug, user, invitation)
+        shown = EventOut.of(await queries.details_for_visitors(session, event), settings)
         log = await update_log(session, event, cursor, limit=20)
     template = "events/updates.html" if is_htmx(request) else "events/updates_page.html"
     return render(

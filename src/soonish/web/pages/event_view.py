@@ -12,14 +12,14 @@ from starlette.responses import Response
 from soonish.config import Settings
 from soonish.domain.access import policy, subscription_queries
 from soonish.domain.events import queries
+from soonish.domain.events.schemas import EventOut
 from soonish.domain.integrations.schemas import IntegrationOut
 from soonish.domain.subscriptions import queries as subscriptions
 from soonish.domain.subscriptions.selection import SelectionReach, reach
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
-from soonish.infra.db.session import Database, Session
+from soonish.infra.db.session import Session
 from soonish.infra.db.types import utc_now
-from soonish.web.api.events import event_out
 from soonish.web.pages.event_files import update_log
 from soonish.web.pages.organizer.layout import is_open
 from soonish.web.pages.reminder_form import reminder_context
@@ -44,8 +44,8 @@ class ChannelChoice:
 
 async def event_view(
     request: Request,
+    session: Session,
     event: Event,
-    db: Database,
     settings: Settings,
     user: User | None,
     form: Form,
@@ -58,12 +58,11 @@ async def event_view(
 
     `told` is the address that was entered, for somebody who is not signed in.
     """
-    async with db.read() as session:
-        shown = event_out(await queries.details_for_visitors(session, event), settings)
-        log = await update_log(session, event, None)
-        owner = await session.get(User, event.owner_user_id)
-        is_organizer = await policy.is_organizer(session, event, user)
-    context = await _own_context(db, settings, event, user, form) if user else {}
+    shown = EventOut.of(await queries.details_for_visitors(session, event), settings)
+    log = await update_log(session, event, None)
+    owner = await session.get(User, event.owner_user_id)
+    is_organizer = await policy.is_organizer(session, event, user)
+    context = await _own_context(session, settings, event, user, form) if user else {}
     response = render(
         request,
         "events/subscribe.html" if is_htmx(request) else "events/page.html",
@@ -111,19 +110,18 @@ async def choice_of(
 
 
 async def _own_context(
-    db: Database, settings: Settings, event: Event, user: User, form: Form
+    session: Session, settings: Settings, event: Event, user: User, form: Form
 ) -> dict[str, Any]:
-    async with db.read() as session:
-        subscription = await subscription_queries.find_own(session, event.id, user.id)
-        ids = [subscription.id] if subscription else []
-        groups = (await subscriptions.selectors_of(session, ids)).values()
-        saved = [selector for group in groups for selector in group]
-        numbers = form.numbers("integration_ids")
-        numbers = numbers or [one.integration_id for one in saved if one.integration_id]
-        tags = form.values("tags") or [one.tag for one in saved if one.tag]
-        choice = await choice_of(session, user, numbers, tags)
+    subscription = await subscription_queries.find_own(session, event.id, user.id)
+    ids = [subscription.id] if subscription else []
+    groups = (await subscriptions.selectors_of(session, ids)).values()
+    saved = [selector for group in groups for selector in group]
+    numbers = form.numbers("integration_ids")
+    numbers = numbers or [one.integration_id for one in saved if one.integration_id]
+    tags = form.values("tags") or [one.tag for one in saved if one.tag]
+    choice = await choice_of(session, user, numbers, tags)
     context: dict[str, Any] = {"subscription": subscription, "choice": choice}
     if subscription:
         base = f"/e/{event.slug}"
-        context |= await reminder_context(base, event.id, user, db, settings)
+        context |= await reminder_context(session, base, event.id, user, settings)
     return context

@@ -7,24 +7,28 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from soonish.domain.access import policy, subscription_queries
+from soonish.domain.access import subscription_queries
 from soonish.domain.accounts.sign_in import send_magic_link
-from soonish.domain.events import queries
+from soonish.domain.events import history, queries
+from soonish.domain.events.schemas import EventOut
 from soonish.domain.subscriptions import confirmation
 from soonish.domain.subscriptions import service as subscriptions
 from soonish.i18n import _
-from soonish.identity.signed_tokens import Purpose, read_token
+from soonish.identity.signed_tokens import LinkClaims, read_token
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event
 from soonish.infra.db.models.subscriptions import PENDING_APPROVAL, PENDING_CONFIRMATION
 from soonish.infra.db.types import utc_now
-from soonish.web.api.events import event_out
-from soonish.web.api.reminders import cancel_remind_me
 from soonish.web.deps import DbDep, SettingsDep
 from soonish.web.middleware.rate_limits import MeterDep
 from soonish.web.pages.event_files import calendar_of
 from soonish.web.pages.organizer.layout import PAGE_SIZE, is_open
-from soonish.web.pages.reminder_form import reminder_context, save_offsets, save_remind_me
+from soonish.web.pages.reminder_form import (
+    drop_remind_me,
+    reminder_context,
+    save_offsets,
+    save_remind_me,
+)
 from soonish.web.params import RowId
 from soonish.web.rendering.forms import Form, read_form
 from soonish.web.rendering.templating import redirect, render
@@ -37,8 +41,9 @@ async def ask_to_unsubscribe(
     request: Request, token: str, db: DbDep, settings: SettingsDep
 ) -> Response:
     """Asks for one click, because mail programs and scanners open every link."""
-    event, user = await _subject(db, settings, "unsubscribe", token)
+    claims = read_token(settings.secret_key, "unsubscribe", token, utc_now())
     async with db.read() as session:
+        event, user = await subscriptions.token_subject(session, claims)
         subscribed = await subscription_queries.find_own(session, event.id, user.id) is not None
     return _page(
         request,
@@ -84,14 +89,14 @@ async def confirm(request: Request, token: str, db: DbDep) -> Response:
 async def manage(
     request: Request, token: str, db: DbDep, settings: SettingsDep, said: str = ""
 ) -> Response:
-    event, user = await _subject(db, settings, "manage", token)
+    claims, here = _manage_claims(settings, token), f"/manage/{token}"
     async with db.read() as session:
-        shown = event_out(await queries.details_for_visitors(session, event), settings)
-        subscription = await subscription_queries.find_own(session, event.id, user.id)
-        updates, _ = await queries.list_updates(session, event.id, limit=PAGE_SIZE, cursor=None)
-    if subscription is None:
-        return _left(request, event)
-    context = await reminder_context(f"/manage/{token}", event.id, user, db, settings)
+        event, user = await subscriptions.token_subject(session, claims)
+        if await subscription_queries.find_own(session, event.id, user.id) is None:
+            return _left(request, event)
+        shown = EventOut.of(await queries.details_for_visitors(session, event), settings)
+        updates, _ = await history.list_updates(session, event, limit=PAGE_SIZE, cursor=None)
+        context = await reminder_context(session, here, event.id, user, settings)
     return render(
         request,
         "subscriptions/manage.html",
@@ -109,14 +114,14 @@ async def manage(
 
 @router.post("/manage/{token}/reminders")
 async def set_reminders(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
-    event, user = await _subject(db, settings, "manage", token)
+    event, user = await _subject(db, settings, token)
     await save_offsets(await read_form(request), event.id, user, db, settings)
     return redirect(f"/manage/{token}?said=reminders")
 
 
 @router.post("/manage/{token}/remind-me")
 async def remind_me(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
-    event, user = await _subject(db, settings, "manage", token)
+    event, user = await _subject(db, settings, token)
     await save_remind_me(await read_form(request), event.id, user, db)
     return redirect(f"/manage/{token}?said=added")
 
@@ -125,25 +130,26 @@ async def remind_me(request: Request, token: str, db: DbDep, settings: SettingsD
 async def remove_remind_me(
     token: str, remind_me_id: RowId, db: DbDep, settings: SettingsDep
 ) -> Response:
-    event, user = await _subject(db, settings, "manage", token)
-    await cancel_remind_me(event.id, remind_me_id, user, db)
+    event, user = await _subject(db, settings, token)
+    await drop_remind_me(event.id, remind_me_id, user, db)
     return redirect(f"/manage/{token}?said=removed")
 
 
 @router.get("/manage/{token}/calendar.ics")
 async def calendar(token: str, db: DbDep, settings: SettingsDep) -> Response:
     """The event as a calendar file, also a private one; for as long as one is subscribed."""
-    event, user = await _subject(db, settings, "manage", token)
+    claims = _manage_claims(settings, token)
     async with db.read() as session:
-        await policy.require_own_subscription(session, event.id, user)
-        shown = event_out(await queries.details_for_visitors(session, event), settings)
+        event, user = await subscriptions.token_subject(session, claims)
+        await subscriptions.get_own(session, event.id, user)  # NotFound for who has left
+        shown = EventOut.of(await queries.details_for_visitors(session, event), settings)
         return await calendar_of(session, event, shown)
 
 
 @router.post("/manage/{token}/all")
 async def mail_sign_in(token: str, db: DbDep, settings: SettingsDep, meter: MeterDep) -> Response:
     """A manage link acts on one subscription; what shows all of them is mailed."""
-    _event, user = await _subject(db, settings, "manage", token)
+    _event, user = await _subject(db, settings, token)
     if user.email:
         await send_magic_link(db, meter, email=user.email)
     return redirect(f"/manage/{token}?said=mailed")
@@ -151,8 +157,9 @@ async def mail_sign_in(token: str, db: DbDep, settings: SettingsDep, meter: Mete
 
 @router.post("/manage/{token}/leave")
 async def leave(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
-    event, user = await _subject(db, settings, "manage", token)
+    claims = _manage_claims(settings, token)
     async with db.write() as session:
+        event, user = await subscriptions.token_subject(session, claims)
         await subscriptions.unsubscribe_user(session, event.id, user, utc_now())
     return _left(request, event)
 
@@ -165,11 +172,13 @@ _SAID = {
 }
 
 
-async def _subject(
-    db: DbDep, settings: SettingsDep, purpose: Purpose, token: str
-) -> tuple[Event, User]:
-    """The event and the user a token speaks for. Raises Gone."""
-    claims = read_token(settings.secret_key, purpose, token, utc_now())
+def _manage_claims(settings: SettingsDep, token: str) -> LinkClaims:
+    return read_token(settings.secret_key, "manage", token, utc_now())
+
+
+async def _subject(db: DbDep, settings: SettingsDep, token: str) -> tuple[Event, User]:
+    """Return the event and the user that a manage token stands for. Raise Gone."""
+    claims = _manage_claims(settings, token)
     async with db.read() as session:
         return await subscriptions.token_subject(session, claims)
 

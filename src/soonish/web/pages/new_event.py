@@ -1,7 +1,4 @@
-"""The page of a new event.
-
-They call the functions of the API's routes, so both do the same.
-"""
+"""The page of a new event."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ from datetime import timedelta
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from soonish.domain.events import service
 from soonish.domain.events.schemas import EventCreate
 from soonish.errors import SoonishError
 from soonish.infra.db.types import utc_now
-from soonish.web.api import events
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
 from soonish.web.pages.organizer.event_form import event_from, timezones
 from soonish.web.rendering.formats import Formats
@@ -35,7 +32,12 @@ async def new(request: Request, user: CurrentUser) -> Response:
 async def create(request: Request, user: CurrentUser, db: DbDep, settings: SettingsDep) -> Response:
     form = await read_form(request)
     try:
-        event = await events.create_event(event_from(form, EventCreate), user, db, settings)
+        wanted: EventCreate = event_from(form, EventCreate)
+        offsets = settings.default_reminders
+        async with db.write() as session:
+            event = await service.create(
+                session, user, wanted, utc_now(), default_reminders=offsets
+            )
     except SoonishError as error:
         return _form_page(request, user, form.failed(error), status=error.status)
     notice = "event_created" if event.is_public else "private_event_created"

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from soonish.domain.events.queries import facets
+from soonish.domain.events.queries import EventFilter, facets, list_public
+from soonish.domain.events.schemas import EventOut
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.types import utc_now
 from soonish.kit.schemas import Text, known_timezones
-from soonish.web.api import events
 from soonish.web.deps import DbDep, OptionalUser, SettingsDep
 from soonish.web.params import CursorText
 from soonish.web.rendering.templating import is_htmx, render
@@ -75,19 +75,11 @@ async def start(
 ) -> Response:
     """HTMX gets the list alone. A day that is none, or an end before its beginning, is ignored."""
     earliest, latest = _instants(wanted, user)
-    found = await events.list_events(
-        db,
-        settings,
-        user,
-        wanted.query,
-        wanted.category,
-        wanted.tag,
-        earliest,
-        latest,
-        limit=PAGE_SIZE,
-        cursor=cursor,
-    )
+    shown = EventFilter(wanted.query, wanted.category.strip(), wanted.tag.strip(), earliest, latest)
     async with db.read() as session:
+        found, following = await list_public(
+            session, shown, utc_now(), limit=PAGE_SIZE, cursor=cursor
+        )
         offered = await facets(session, utc_now())
     page = render(
         request,
@@ -95,8 +87,8 @@ async def start(
         user=user,
         wanted=wanted,
         facets=offered,
-        events=found.items,
-        next_url=wanted.address(cursor=found.next_cursor) if found.next_cursor else None,
+        events=[EventOut.of(one, settings) for one in found],
+        next_url=wanted.address(cursor=following) if following else None,
     )
     page.headers["HX-Push-Url"] = wanted.address(cursor=cursor)  # without what is empty
     return page

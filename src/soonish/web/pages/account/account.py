@@ -9,15 +9,16 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from soonish.config import Settings
-from soonish.domain.accounts import identities
+from soonish.domain.accounts import api_tokens, identities, profile, sessions
 from soonish.domain.accounts.devices import device_name
 from soonish.domain.accounts.password_rules import MIN_LENGTH
 from soonish.domain.accounts.principal import SessionAccess
 from soonish.domain.accounts.schemas import ApiTokenInput, NewApiTokenOut, ProfileInput
 from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError
 from soonish.i18n import languages
+from soonish.infra.audit import queries as audit
 from soonish.infra.db.types import utc_now
-from soonish.web.api import accounts, api_tokens, audit
+from soonish.web import cookies
 from soonish.web.deps import BrowserDep, CurrentSession, DbDep, LoginGuardDep, SettingsDep
 from soonish.web.pages.organizer.event_form import timezones
 from soonish.web.pages.organizer.layout import PAGE_SIZE, next_url
@@ -53,9 +54,11 @@ async def save(
     response = redirect("/account", notice)
     try:
         wanted = parse(ProfileInput, values)
-        await accounts.update_me(wanted, response, db, settings, guard, browser, access)
+        updated = await profile.update(db, settings, guard, browser, access, wanted)
     except SoonishError as error:
         return await _page(request, db, settings, access, form.failed(error), error.status)
+    if updated.new_token is not None:
+        cookies.set_session(response, settings, updated.new_token)
     return response
 
 
@@ -74,13 +77,16 @@ def _wanted(form: Form) -> tuple[dict[str, str | None], str]:
 
 @router.post("/sessions/end-others")
 async def end_other_sessions(db: DbDep, access: CurrentSession) -> Response:
-    await accounts.end_other_sessions(db, access)
+    async with db.write() as session:
+        await sessions.end_all(session, access.user.id, but=access.session.id)
     return redirect("/account", "sessions_ended")
 
 
 @router.post("/sessions/{session_id}/end")
 async def end_session(session_id: RowId, db: DbDep, access: CurrentSession) -> Response:
-    await accounts.end_session(session_id, db, access)
+    async with db.write() as session:
+        if not await sessions.end(session, access.user.id, session_id):
+            raise NotFound
     return redirect("/account", "session_ended")
 
 
@@ -99,7 +105,9 @@ async def make_token(
     """The page once more, with the token: no redirect could show it, and nothing else will."""
     form = await read_form(request)
     try:
-        made = await api_tokens.make_token(_token(form), db, access)
+        wanted = _token(form)
+        async with db.write() as session:
+            made = await api_tokens.issue(session, access.user.id, wanted)
     except SoonishError as error:
         page = await _page(request, db, settings, access, form.failed(error), error.status)
     else:
@@ -125,7 +133,9 @@ def _token(form: Form) -> ApiTokenInput:
 
 @router.post("/tokens/{token_id}/revoke")
 async def revoke_token(token_id: RowId, db: DbDep, access: CurrentSession) -> Response:
-    await api_tokens.revoke_token(token_id, db, access)
+    async with db.write() as session:
+        if not await api_tokens.revoke(session, access.user.id, token_id):
+            raise NotFound
     return redirect("/account", "token_revoked")
 
 
@@ -134,7 +144,8 @@ async def activity(
     request: Request, db: DbDep, access: CurrentSession, cursor: CursorText = None
 ) -> Response:
     """Everything that was done in one's name, a page at a time."""
-    found = await audit.list_own(access.user, db, PAGE_SIZE, cursor)
+    async with db.read() as session:
+        found = await audit.list_own(session, access.user.id, limit=PAGE_SIZE, cursor=cursor)
     return render(
         request,
         "accounts/activity.html",
@@ -173,13 +184,13 @@ async def _page(
 
 async def _belongings(db: DbDep, settings: Settings, access: SessionAccess) -> dict[str, Any]:
     """What hangs on the account: sessions, tokens, connected logins, the latest of the log."""
-    sessions = await accounts.list_sessions(db, settings, access, limit=PAGE_SIZE)
-    tokens = await api_tokens.list_tokens(db, access, limit=MAX_PAGE)
-    log = await audit.list_own(access.user, db, RECENT, None)
     async with db.read() as session:
+        live = await sessions.list_own(session, settings, access, limit=PAGE_SIZE)
+        tokens = await api_tokens.list_own(session, access.user.id, limit=MAX_PAGE)
+        log = await audit.list_own(session, access.user.id, limit=RECENT)
         logins = await identities.list_of(session, access.user.id)
     return {
-        "sessions": [(one, device_name(one.user_agent)) for one in sessions.items],
+        "sessions": [(one, device_name(one.user_agent)) for one in live.items],
         "tokens": tokens.items,
         "now": utc_now(),
         "logins": logins,

@@ -1,4 +1,4 @@
-"""The page that asks before an account is erased. It calls the function of the API's route."""
+"""The page that asks before an account is erased."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from soonish.domain.accounts.principal import SessionAccess
 from soonish.domain.accounts.schemas import ErasureInput
+from soonish.domain.privacy import erasure
 from soonish.errors import SoonishError
-from soonish.web.api import own_data
+from soonish.web import cookies
 from soonish.web.deps import CurrentSession, DbDep, LoginGuardDep, SettingsDep
 from soonish.web.rendering.forms import Form, parse, read_form
 from soonish.web.rendering.templating import redirect, render
@@ -33,9 +34,10 @@ async def erase(
     response = redirect("/", "erased")
     try:
         wanted = parse(ErasureInput, {"current_password": form.secret("current_password")})
-        await own_data.erase_me(response, db, settings, guard, access, wanted)
+        await erasure.erase_account(db, guard, access, wanted.current_password)
     except SoonishError as error:
         return _page(request, access, form.failed(error), error.status)
+    cookies.clear_session(response, settings)
     return response
 
 

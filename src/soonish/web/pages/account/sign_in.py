@@ -1,4 +1,4 @@
-"""Sign-in pages and the dashboard. They call the functions of the API's routes."""
+"""Sign-in pages and the dashboard."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from soonish.domain.accounts.claims import AccountClaim
 from soonish.domain.accounts.oidc import provider_name
 from soonish.domain.accounts.schemas import LoginInput, ResetInput, VerifyInput
 from soonish.domain.events import dashboard as attention
+from soonish.domain.events import queries as events
+from soonish.domain.events.queries import EventFilter
+from soonish.domain.events.schemas import EventOut
+from soonish.domain.integrations import queries as integrations
+from soonish.domain.subscriptions import listing as subscriptions
 from soonish.errors import SoonishError
 from soonish.identity import tokens
 from soonish.identity.tokens import SIGN_IN, Purpose
 from soonish.infra.db.session import Database
 from soonish.infra.db.types import utc_now
 from soonish.web import cookies
-from soonish.web.api import accounts
-from soonish.web.api.events import list_events
-from soonish.web.api.integrations import list_own as list_channels
-from soonish.web.api.subscriptions import list_own as list_subscriptions
 from soonish.web.deps import (
     BrowserDep,
     CurrentSession,
@@ -94,7 +95,8 @@ async def login(
 @router.post("/logout")
 async def logout(db: DbDep, settings: SettingsDep, access: CurrentSession) -> Response:
     response = redirect("/", "signed_out")
-    await accounts.logout(response, db, settings, access)
+    await sign_in.log_out(db, access)
+    cookies.clear_session(response, settings)
     return response
 
 
@@ -138,9 +140,8 @@ async def reset(request: Request, db: DbDep) -> Response:
     form = await read_form(request)
     token = form.value("token")
     try:
-        await accounts.reset_password(
-            parse(ResetInput, {"token": token, "password": form.secret("password")}), db
-        )
+        wanted = parse(ResetInput, {"token": token, "password": form.secret("password")})
+        await sign_in.reset_password(db, token=wanted.token, password=wanted.password)
     except SoonishError as error:
         return _reset_page(request, form.failed(error), token, error.status)
     return redirect("/login", "password_changed")
@@ -154,27 +155,29 @@ async def dashboard(
     settings: SettingsDep,
     cursor: CursorText = None,
 ) -> Response:
-    mine = await list_events(db, settings, user, mine=True, limit=PAGE_SIZE, cursor=cursor)
-    subscribed = await list_subscriptions(user, db, settings, limit=PAGE_SIZE)
-    channels = await list_channels(user, db, limit=MAX_PAGE)
-    broken = [one for one in channels.items if not one.is_active or one.failing_since]
     now = utc_now()
     async with db.read() as session:
+        mine, following = await events.list_own(
+            session, user.id, EventFilter(), limit=PAGE_SIZE, cursor=cursor
+        )
+        subscribed = await subscriptions.of_user(session, user, settings, limit=PAGE_SIZE)
+        channels = await integrations.list_own(session, user, limit=MAX_PAGE)
         waiting = await attention.pending_approvals(session, user)
         failed = await attention.failed_messages(session, user, now)
         reminders = await attention.next_reminders(session, user, now)
+    broken = [one for one in channels.items if not one.is_active or one.failing_since]
     return render(
         request,
         "accounts/dashboard.html",
         user=user,
-        events=mine.items,
+        events=[EventOut.of(one, settings) for one in mine],
         subscriptions=subscribed.items,
         broken_channels=broken,
         has_channels=bool(channels.items),
         waiting=waiting,
         failed=failed,
         reminders=reminders,
-        next_url=next_url("/dashboard", mine.next_cursor),
+        next_url=next_url("/dashboard", following),
     )
 
 

@@ -10,7 +10,6 @@ from soonish.domain.accounts.oidc import provider_name
 from soonish.domain.accounts.schemas import EmailInput, RegisterInput
 from soonish.errors import SoonishError
 from soonish.web import cookies
-from soonish.web.api import accounts
 from soonish.web.deps import BrowserLanguage, DbDep, SettingsDep
 from soonish.web.middleware.rate_limits import MeterDep
 from soonish.web.pages.account.sign_in import login_page
@@ -55,7 +54,8 @@ async def forgot_form(request: Request) -> Response:
 async def forgot(request: Request, db: DbDep, settings: SettingsDep, meter: MeterDep) -> Response:
     form = await read_form(request)
     try:
-        await accounts.forgot_password(parse(EmailInput, {"email": form.value("email")}), db, meter)
+        wanted = parse(EmailInput, {"email": form.value("email")})
+        await sign_in.send_password_reset(db, meter, email=wanted.email)
     except SoonishError as error:
         return render(
             request,
@@ -73,7 +73,8 @@ async def magic_link(
 ) -> Response:
     form = await read_form(request)
     try:
-        await accounts.magic_link(parse(EmailInput, {"email": form.value("email")}), db, meter)
+        wanted = parse(EmailInput, {"email": form.value("email")})
+        await sign_in.send_magic_link(db, meter, email=wanted.email)
     except SoonishError as error:
         return login_page(request, settings, form.failed(error), status=error.status)
     return _sent_page(request, settings, "magic_link")

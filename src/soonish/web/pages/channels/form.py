@@ -9,15 +9,22 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from soonish.delivery.transports.apprise import schemes
+from soonish.domain.integrations import queries, testing
 from soonish.domain.integrations.form_urls import url_from
 from soonish.domain.integrations.kinds import PASTED, Kind, all_kinds, search
 from soonish.domain.integrations.labels import POPULAR
-from soonish.domain.integrations.schemas import IntegrationCreate, IntegrationPatch, Verification
+from soonish.domain.integrations.schemas import (
+    IntegrationCreate,
+    IntegrationOut,
+    IntegrationPatch,
+    Verification,
+)
 from soonish.errors import FieldError, InvalidInput, NotFound, SoonishError
 from soonish.i18n import _
-from soonish.web.api import integrations
-from soonish.web.api.integrations import SenderDep
-from soonish.web.deps import CurrentUser, DbDep, SettingsDep
+from soonish.infra.db.models.accounts import User
+from soonish.infra.db.session import Database
+from soonish.infra.db.types import utc_now
+from soonish.web.deps import CurrentUser, DbDep, SettingsDep, TesterDep
 from soonish.web.middleware.rate_limits import MeterDep
 from soonish.web.params import RowId
 from soonish.web.rendering.forms import Form, parse, read_form
@@ -52,15 +59,14 @@ async def add(
     name: str,
     user: CurrentUser,
     db: DbDep,
-    settings: SettingsDep,
-    sender: SenderDep,
+    tester: TesterDep,
 ) -> Response:
     """Add the channel; a test message decides whether it is switched on."""
     kind, form = _kind(name), await read_form(request)
     try:
         named = {key: form.value(key) for key in ("name", "tag")}
         wanted = parse(IntegrationCreate, named | {"apprise_url": _url(kind, form)})
-        made = await integrations.create(wanted, user, db, settings, sender)
+        made = await testing.create(db, tester, user, wanted)
     except SoonishError as error:
         return _form_page(request, user, kind, _failed(kind, form, error), status=error.status)
     return redirect(
@@ -73,8 +79,7 @@ async def try_out(
     request: Request,
     name: str,
     user: CurrentUser,
-    settings: SettingsDep,
-    sender: SenderDep,
+    tester: TesterDep,
     meter: MeterDep,
 ) -> Response:
     """Send a test message to what is filled in, and keep nothing; HTMX leaves the form as it is."""
@@ -82,7 +87,7 @@ async def try_out(
     tested, status = None, 200
     try:
         url, title = _url(kind, form), form.value("name") or "Soonish"
-        tested = await integrations.try_out(url, title, user, settings, sender, meter)
+        tested = await testing.try_out(meter, tester, user, url, title)
     except SoonishError as error:
         form, status = _failed(kind, form, error), error.status
     if is_htmx(request):
@@ -93,7 +98,7 @@ async def try_out(
 
 @router.get("/{integration_id}/edit")
 async def edit(request: Request, integration_id: RowId, user: CurrentUser, db: DbDep) -> Response:
-    integration = await integrations.get(integration_id, user, db)
+    integration = await _own(db, user, integration_id)
     form = Form.filled(name=integration.name, tag=integration.tag)
     return render(request, "integrations/edit.html", user=user, form=form, integration=integration)
 
@@ -103,17 +108,25 @@ async def save(
     request: Request, integration_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
     """Rename, tag, or give a new address; an empty address leaves the old one."""
-    integration = await integrations.get(integration_id, user, db)
+    integration = await _own(db, user, integration_id)
     form = await read_form(request)
     sent = {"name": form.value("name"), "tag": form.value("tag")}
     if form.value("apprise_url"):
         sent["apprise_url"] = form.value("apprise_url")
     try:
-        await integrations.update(integration_id, parse(IntegrationPatch, sent), user, db, settings)
+        wanted = parse(IntegrationPatch, sent)
+        await testing.update(db, settings, user, integration_id, wanted)
     except SoonishError as error:
         context = {"user": user, "form": form.failed(error), "integration": integration}
         return render(request, "integrations/edit.html", status=error.status, **context)
     return redirect("/integrations", "integration_saved")
+
+
+async def _own(db: Database, user: User, integration_id: int) -> IntegrationOut:
+    async with db.read() as session:
+        return IntegrationOut.of(
+            await queries.require_own(session, user, integration_id), utc_now()
+        )
 
 
 def _kind(name: str) -> Kind | None:

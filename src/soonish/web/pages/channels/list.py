@@ -5,12 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from soonish.domain.integrations import service
-from soonish.domain.integrations.schemas import IntegrationPatch
+from soonish.domain.integrations import queries, service, testing
+from soonish.domain.integrations.schemas import IntegrationOut, IntegrationPatch
 from soonish.infra.db.types import utc_now
-from soonish.web.api import integrations
-from soonish.web.api.integrations import SenderDep
-from soonish.web.deps import CurrentUser, DbDep, SettingsDep
+from soonish.web.deps import CurrentUser, DbDep, SettingsDep, TesterDep
 from soonish.web.middleware.rate_limits import MeterDep
 from soonish.web.params import MAX_PAGE, RowId
 from soonish.web.rendering.forms import read_form
@@ -21,7 +19,8 @@ router = APIRouter(prefix="/integrations", include_in_schema=False)
 
 @router.get("")
 async def channels(request: Request, user: CurrentUser, db: DbDep) -> Response:
-    found = await integrations.list_own(user, db, limit=MAX_PAGE)
+    async with db.read() as session:
+        found = await queries.list_own(session, user, limit=MAX_PAGE)
     return render(request, "integrations/page.html", user=user, integrations=found.items)
 
 
@@ -31,14 +30,15 @@ async def test(
     integration_id: RowId,
     user: CurrentUser,
     db: DbDep,
-    settings: SettingsDep,
-    sender: SenderDep,
+    tester: TesterDep,
     meter: MeterDep,
 ) -> Response:
-    tested = await integrations.test(integration_id, user, db, settings, sender, meter)
+    tested = await testing.test(db, meter, tester, user, integration_id)
     if not is_htmx(request):
         return redirect("/integrations", "test_arrived" if tested.ok else "test_failed")
-    shown = await integrations.get(integration_id, user, db)
+    async with db.read() as session:
+        row = await queries.require_own(session, user, integration_id)
+    shown = IntegrationOut.of(row, utc_now())
     return render(request, "integrations/card.html", user=user, integration=shown, tested=tested)
 
 
@@ -49,9 +49,10 @@ async def switch(
     """Switch the channel on or off."""
     form = await read_form(request)
     wanted = IntegrationPatch(is_active=form.value("is_active") == "1")
-    shown = await integrations.update(integration_id, wanted, user, db, settings)
+    row = await testing.update(db, settings, user, integration_id, wanted)
     if not is_htmx(request):
         return redirect("/integrations", "integration_saved")
+    shown = IntegrationOut.of(row, utc_now())
     return render(request, "integrations/card.html", user=user, integration=shown)
 
 

@@ -6,22 +6,25 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
-from starlette.responses import Response as Answer
+from fastapi import APIRouter, Request
+from starlette.responses import Response
 
 from soonish.config import Settings
+from soonish.domain.access import invitations, organizers
 from soonish.domain.access.schemas import (
     InvitationInput,
     InvitationLink,
     OrganizerInput,
+    OrganizerOut,
     TransferInput,
 )
-from soonish.domain.subscriptions import bulk
+from soonish.domain.subscriptions import approval, bulk
+from soonish.domain.subscriptions.bulk_csv import read_csv
 from soonish.errors import Forbidden, NotFound, SoonishError
 from soonish.i18n import _
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database
-from soonish.web.api import invitations, organizers, subscriptions_bulk
+from soonish.infra.db.types import utc_now
 from soonish.web.deps import CurrentUser, DbDep, MailAllowanceDep, SettingsDep
 from soonish.web.pages.organizer.layout import PAGE_SIZE, own_event, section
 from soonish.web.params import MAX_PAGE, RowId
@@ -34,7 +37,7 @@ router = APIRouter(prefix="/events/{event_id}", include_in_schema=False)
 @router.get("/access")
 async def access(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
-) -> Answer:
+) -> Response:
     """Invitations, addresses to add, and for the owner the co-organizers."""
     return await _page(request, event_id, user, db, settings, Form())
 
@@ -43,20 +46,24 @@ async def access(
 @router.get("/add")
 @router.get("/organizers")
 @router.get("/transfer")
-async def back_to_form(event_id: RowId) -> Answer:
+async def back_to_form(event_id: RowId) -> Response:
     """A reload of what one of the page's forms was answered with."""
     return redirect(f"/events/{event_id}/access")
 
 
 @router.post("/subscribers/{subscription_id}/approve")
-async def approve(event_id: RowId, subscription_id: RowId, user: CurrentUser, db: DbDep) -> Answer:
-    await subscriptions_bulk.approve(event_id, subscription_id, user, db)
+async def approve(
+    event_id: RowId, subscription_id: RowId, user: CurrentUser, db: DbDep
+) -> Response:
+    async with db.write() as session:
+        await approval.approve(session, event_id, user, subscription_id, utc_now())
     return redirect(f"/events/{event_id}/subscribers", "subscriber_approved")
 
 
 @router.post("/subscribers/{subscription_id}/reject")
-async def reject(event_id: RowId, subscription_id: RowId, user: CurrentUser, db: DbDep) -> Answer:
-    await subscriptions_bulk.reject(event_id, subscription_id, user, db)
+async def reject(event_id: RowId, subscription_id: RowId, user: CurrentUser, db: DbDep) -> Response:
+    async with db.write() as session:
+        await approval.reject(session, event_id, user, subscription_id, utc_now())
     return redirect(f"/events/{event_id}/subscribers", "subscriber_rejected")
 
 
@@ -68,12 +75,12 @@ async def invite(
     db: DbDep,
     settings: SettingsDep,
     allowance: MailAllowanceDep,
-) -> Answer:
+) -> Response:
     """By mail to the addresses, or a link to pass on, which is shown this once."""
     form = await read_form(request)
     try:
-        wanted = _invitation(form)
-        made = await invitations.invite(event_id, wanted, user, db, settings, allowance)
+        wanted, base_url = _invitation(form), settings.base_url
+        made = await invitations.invite(db, allowance, event_id, user, wanted, base_url=base_url)
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
@@ -84,8 +91,9 @@ async def invite(
 
 
 @router.post("/invitations/{invitation_id}/revoke")
-async def revoke(event_id: RowId, invitation_id: RowId, user: CurrentUser, db: DbDep) -> Answer:
-    await invitations.revoke(event_id, invitation_id, user, db)
+async def revoke(event_id: RowId, invitation_id: RowId, user: CurrentUser, db: DbDep) -> Response:
+    async with db.write() as session:
+        await invitations.revoke(session, event_id, user, invitation_id, utc_now())
     return redirect(f"/events/{event_id}/access", "invitation_revoked")
 
 
@@ -97,14 +105,12 @@ async def add_many(
     db: DbDep,
     settings: SettingsDep,
     allowance: MailAllowanceDep,
-) -> Answer:
+) -> Response:
     """Addresses that were pasted, one a line or as CSV; each gets a mail that asks to confirm."""
     form = await read_form(request)
-    await own_event(event_id, user, db, settings)
     try:
-        rows = subscriptions_bulk.read_csv(form.value("addresses").encode())
-        muted = await subscriptions_bulk.stamps(allowance, "add", rows)
-        results = await bulk.run(db, event_id, user, "add", rows, muted=muted)
+        rows = read_csv(form.value("addresses").encode())
+        results = await bulk.run(db, event_id, user, "add", rows, allowance=allowance)
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
@@ -121,11 +127,11 @@ async def add_organizer(
     db: DbDep,
     settings: SettingsDep,
     allowance: MailAllowanceDep,
-) -> Answer:
+) -> Response:
     form = await read_form(request)
     try:
         wanted = parse(OrganizerInput, {"email": form.value("co_organizer")})
-        await organizers.add_organizer(event_id, wanted, user, db, allowance, Response())
+        await organizers.add(db, allowance, event_id, user, wanted.email)
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
@@ -135,8 +141,11 @@ async def add_organizer(
 
 
 @router.post("/organizers/{user_id}/remove")
-async def remove_organizer(event_id: RowId, user_id: RowId, user: CurrentUser, db: DbDep) -> Answer:
-    await organizers.remove_organizer(event_id, user_id, user, db)
+async def remove_organizer(
+    event_id: RowId, user_id: RowId, user: CurrentUser, db: DbDep
+) -> Response:
+    async with db.write() as session:
+        await organizers.remove(session, event_id, user, user_id)
     return redirect(f"/events/{event_id}/access", "organizer_removed")
 
 
@@ -148,11 +157,11 @@ async def transfer(
     db: DbDep,
     settings: SettingsDep,
     allowance: MailAllowanceDep,
-) -> Answer:
+) -> Response:
     form = await read_form(request)
     try:
         wanted = parse(TransferInput, {"email": form.value("new_owner")})
-        await organizers.transfer(event_id, wanted, user, db, settings, allowance)
+        await organizers.transfer(db, allowance, event_id, user, wanted.email)
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
@@ -193,11 +202,14 @@ async def _page(
     settings: Settings,
     form: Form,
     **shown: Any,
-) -> Answer:
-    event = await own_event(event_id, user, db, settings)
-    is_owner = event.owner_user_id == user.id
-    found = await invitations.list_invitations(event_id, user, db, PAGE_SIZE)
-    helpers = await organizers.list_organizers(event_id, user, db, MAX_PAGE) if is_owner else None
+) -> Response:
+    helpers: list[OrganizerOut] = []
+    async with db.read() as session:
+        event = await own_event(session, event_id, user, settings)
+        found = await invitations.list_invitations(session, event_id, user, limit=PAGE_SIZE)
+        if event.owner_user_id == user.id:
+            page = await organizers.list_organizers(session, event_id, user, limit=MAX_PAGE)
+            helpers = page.items
     return section(
         request,
         user,
@@ -208,6 +220,6 @@ async def _page(
         status=422 if form.errors else 200,
         form=form,
         invitations=found.items,
-        organizers=helpers.items if helpers else [],
+        organizers=helpers,
         **({"link": "", "results": []} | shown),
     )

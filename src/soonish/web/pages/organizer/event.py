@@ -8,19 +8,17 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from soonish.config import Settings
 from soonish.delivery.texts.content import Change
 from soonish.delivery.texts.humanize import describe_changes
-from soonish.domain.access import policy
-from soonish.domain.events import queries
-from soonish.domain.events.schemas import ChangePreview, EventOut, EventPatch
-from soonish.domain.notifications.audience import Audience, reach
-from soonish.domain.reminders import queries as reminder_queries
+from soonish.domain.events import history, reminders, service, statistics, workflow
+from soonish.domain.events.schemas import ChangePreview, Day, EventOut, EventPatch
 from soonish.errors import Forbidden, NotFound, SoonishError
 from soonish.i18n import _
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database
-from soonish.web.api import events
-from soonish.web.deps import CurrentUser, DbDep, SettingsDep
+from soonish.infra.db.types import utc_now
+from soonish.web.deps import CurrentUser, DbDep, SettingsDep, TemporalDep
 from soonish.web.pages.organizer.event_form import (
     FIELDS,
     ORIGINALS,
@@ -45,9 +43,9 @@ async def settings_of(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
     """What the event is, its update log, and the way to edit or cancel it."""
-    event = await own_event(event_id, user, db, settings)
     async with db.read() as session:
-        updates, _more = await queries.list_updates(session, event_id, limit=PAGE_SIZE, cursor=None)
+        event = await own_event(session, event_id, user, settings)
+        updates, _more = await history.visible_updates(session, event_id, user, limit=PAGE_SIZE)
     return section(request, user, event, "settings", _("Settings"), tab="settings", updates=updates)
 
 
@@ -55,7 +53,8 @@ async def settings_of(
 async def edit(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
-    event = await own_event(event_id, user, db, settings)
+    async with db.read() as session:
+        event = await own_event(session, event_id, user, settings)
     return _edit_page(request, user, form_of(event), event)
 
 
@@ -65,24 +64,23 @@ async def update(
 ) -> Response:
     """First what would be announced to whom; with `step=save` the change itself, unless somebody
     else changed the event after that was shown."""
-    before = await own_event(event_id, user, db, settings)
     posted = await read_form(request)
-    step, stale = posted.value("step"), is_stale(posted, before)
-    form = brought_up_to_date(posted, before)
-    if step == "edit":
-        return _edit_page(request, user, form, before, stale=stale)
-    try:
-        patch = changed_only(event_from(form, EventPatch), before)
-        if step != "save" or stale:
-            told = await events.preview_update(event_id, patch, user, db)
-            return _announcement_page(request, user, form, before, told, stale=stale)
-        after = await events.update_event(event_id, patch, user, db, settings)
-    except (NotFound, Forbidden):
-        raise
-    except SoonishError as error:
-        return _edit_page(request, user, form.failed(error), before, error.status, stale=stale)
-    notice = "event_updated" if after.updated_at != before.updated_at else "event_unchanged"
-    return redirect(f"/events/{event_id}/settings", notice)
+    step = posted.value("step")
+    async with db.read() as session:
+        before = await own_event(session, event_id, user, settings)
+        form, stale = brought_up_to_date(posted, before), is_stale(posted, before)
+        if step == "edit":
+            return _edit_page(request, user, form, before, stale=stale)
+        try:
+            patch = changed_only(event_from(form, EventPatch), before)
+            if step != "save" or stale:
+                told = await service.preview_update(session, event_id, user, patch, utc_now())
+                return _announcement_page(request, user, form, before, told, stale=stale)
+        except (NotFound, Forbidden):
+            raise
+        except SoonishError as error:
+            return _edit_page(request, user, form.failed(error), before, error.status, stale=stale)
+    return await _save(request, event_id, user, db, settings, form, before, patch)
 
 
 @router.get("/cancel")
@@ -91,21 +89,20 @@ async def ask_to_cancel(
 ) -> Response:
     """Who would be told, and that it cannot be taken back."""
     async with db.read() as session:
-        await policy.require_owner(session, event_id, user)
-    event = await own_event(event_id, user, db, settings)
-    async with db.read() as session:
-        told = await reach(session, event_id, Audience())
+        told = await service.preview_cancel(session, event_id, user)
+        event = await own_event(session, event_id, user, settings)
     return section(request, user, event, "cancel", _("Cancel event"), tab="settings", told=told)
 
 
 @router.post("/cancel")
 async def cancel(event_id: RowId, user: CurrentUser, db: DbDep) -> Response:
-    await events.cancel_event(event_id, user, db)
+    async with db.write() as session:
+        await service.cancel(session, event_id, user, utc_now())
     return redirect(f"/events/{event_id}/settings", "event_cancelled")
 
 
 @router.get("/reminders")
-async def reminders(
+async def reminders_of(
     request: Request,
     event_id: RowId,
     user: CurrentUser,
@@ -114,12 +111,12 @@ async def reminders(
     cursor: CursorText = None,
 ) -> Response:
     """Those to come, those that were sent and how punctual they were, those that were missed."""
-    event = await own_event(event_id, user, db, settings)
-    fired = await events.list_fired_reminders(event_id, user, db, PAGE_SIZE, cursor)
     async with db.read() as session:
-        coming = await reminder_queries.default_reminders_to_come(session, event_id)
-        personal = await reminder_queries.personal_reminders(session, event_id)
-        missed = await reminder_queries.missed_reminders(session, event_id, PAGE_SIZE)
+        event = await own_event(session, event_id, user, settings)
+        fired = await statistics.fired_reminders(
+            session, event_id, user, limit=PAGE_SIZE, cursor=cursor
+        )
+        found = await reminders.overview(session, event_id, user, most_missed=PAGE_SIZE)
     return section(
         request,
         user,
@@ -127,9 +124,9 @@ async def reminders(
         "reminders",
         _("Reminders"),
         tab="reminders",
-        coming=coming,
-        personal=personal,
-        missed=missed,
+        coming=found.coming,
+        personal=found.personal,
+        missed=found.missed,
         fired=fired.items,
         next_url=next_url("", fired.next_cursor),
     )
@@ -137,10 +134,18 @@ async def reminders(
 
 @router.get("/health")
 async def health(
-    request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
+    request: Request,
+    event_id: RowId,
+    user: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    temporal: TemporalDep,
 ) -> Response:
     """How the event's workflow is, and charts of what happened."""
-    event = await own_event(event_id, user, db, settings)
+    async with db.read() as session:
+        event = await own_event(session, event_id, user, settings)
+        stored = await workflow.stored_state(session, event_id, user, utc_now())
+        days = await statistics.days(session, event_id, user, utc_now())
     return section(
         request,
         user,
@@ -148,19 +153,43 @@ async def health(
         "health",
         _("Health"),
         tab="health",
-        workflow=await events.workflow_status(event_id, user, db, request),
-        **await _charts(event_id, user, db),
+        workflow=await workflow.status(temporal, stored),
+        **_charts(days),
     )
 
 
-async def _charts(event_id: int, user: User, db: Database) -> dict[str, Any]:
-    days = (await events.get_statistics(event_id, user, db)).days
+def _charts(days: list[Day]) -> dict[str, Any]:
     return {
         "days": days,
         "states": [one for one in charts.STATES if any(one in day.deliveries for day in days)],
         "delivery_chart": charts.stacked([day.deliveries for day in days], charts.STATES),
         "subscriber_chart": charts.line([day.subscribers for day in days]),
     }
+
+
+async def _save(
+    request: Request,
+    event_id: int,
+    user: User,
+    db: Database,
+    settings: Settings,
+    form: Form,
+    before: EventOut,
+    patch: EventPatch,
+) -> Response:
+    """The change itself."""
+    offsets = settings.default_reminders
+    try:
+        async with db.write() as session:
+            after = await service.update(
+                session, event_id, user, patch, utc_now(), default_reminders=offsets
+            )
+    except (NotFound, Forbidden):
+        raise
+    except SoonishError as error:
+        return _edit_page(request, user, form.failed(error), before, error.status)
+    notice = "event_updated" if after.updated_at != before.updated_at else "event_unchanged"
+    return redirect(f"/events/{event_id}/settings", notice)
 
 
 def _edit_page(

@@ -14,19 +14,16 @@ from soonish.domain.access import policy
 from soonish.domain.events import queries
 from soonish.domain.events.schemas import EventOut
 from soonish.infra.db.models.accounts import User
-from soonish.infra.db.session import Database
+from soonish.infra.db.session import Session
 from soonish.infra.db.types import utc_now
-from soonish.web.api.events import event_out
 from soonish.web.rendering.templating import render
 
 PAGE_SIZE = 20
 
 
-async def own_event(event_id: int, user: User, db: Database, settings: Settings) -> EventOut:
+async def own_event(session: Session, event_id: int, user: User, settings: Settings) -> EventOut:
     """The event as the API shows it, for its organizers only. NotFound, Forbidden."""
-    async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        return event_out(await queries.details_of(session, event), settings)
+    return EventOut.of(await queries.organized(session, event_id, user), settings)
 
 
 def is_open(event: EventOut, grace: timedelta = timedelta(0)) -> bool:

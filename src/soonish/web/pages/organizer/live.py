@@ -14,9 +14,8 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.responses import Response
 
 from soonish.config import Settings
-from soonish.domain.access import policy
 from soonish.domain.notifications import queries
-from soonish.domain.notifications.progress import Progress, ProgressHub
+from soonish.domain.notifications.progress import Progress, ProgressHub, require_viewer
 from soonish.errors import SoonishError, Unauthorized
 from soonish.infra.db.models.accounts import User
 from soonish.infra.db.session import Database
@@ -47,15 +46,13 @@ class Viewer:
         if access is None:
             raise Unauthorized
         async with self.db.read() as session:
-            await policy.require_organizer(session, self.event_id, access.user)
+            await require_viewer(session, self.event_id, access.user)
 
 
 async def get_viewer(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Viewer:
-    viewer = Viewer(request, user, event_id, db, settings)
-    await viewer.require()
-    return viewer
+    return Viewer(request, user, event_id, db, settings)
 
 
 async def get_progress_hub(request: Request) -> ProgressHub:
@@ -70,17 +67,15 @@ HubDep = Annotated[ProgressHub, Depends(get_progress_hub)]
 async def follow_event(viewer: ViewerDep, hub: HubDep) -> Response:
     """Whatever of the event is on its way now."""
     async with viewer.db.read() as session:
-        ids = await queries.unfinished_ids(session, viewer.event_id, AT_ONCE)
+        ids = await queries.unfinished_ids(session, viewer.event_id, viewer.user, AT_ONCE)
     return _stream(viewer, hub, ids)
 
 
 @router.get("/notifications/{notification_id}/progress")
 async def follow_notification(viewer: ViewerDep, notification_id: RowId, hub: HubDep) -> Response:
     async with viewer.db.read() as session:
-        _event_row, row = await policy.require_notification(
-            session, viewer.event_id, notification_id, viewer.user
-        )
-    return _stream(viewer, hub, [row.id])
+        found = await queries.detail(session, viewer.event_id, notification_id, viewer.user)
+    return _stream(viewer, hub, [found.shown.id])
 
 
 def _stream(viewer: Viewer, hub: ProgressHub, ids: Collection[int]) -> Response:

@@ -13,21 +13,19 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from soonish.config import Settings
-from soonish.domain.access import policy
-from soonish.domain.notifications.audience import Audience, last_failed_count, reach
+from soonish.domain.notifications import audience, queries, service
+from soonish.domain.notifications.preview import preview
 from soonish.domain.notifications.schemas import ManualMessage
 from soonish.domain.subscriptions import listing
-from soonish.domain.subscriptions.listing import Subscriber
+from soonish.domain.subscriptions.listing import Recipients
 from soonish.errors import Forbidden, InvalidInput, NotFound, SoonishError
 from soonish.i18n import _
 from soonish.infra.db.models.accounts import User
-from soonish.infra.db.session import Database
-from soonish.web.api import notifications
-from soonish.web.api.subscriptions import SearchText
+from soonish.infra.db.session import Session
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
 from soonish.web.middleware.rate_limits import MeterDep
 from soonish.web.pages.organizer.layout import is_open, own_event, section
-from soonish.web.params import RowId
+from soonish.web.params import PersonSearch, RowId
 from soonish.web.rendering.forms import Form, parse, read_form
 from soonish.web.rendering.frames import mail_frame
 from soonish.web.rendering.templating import redirect, render
@@ -50,7 +48,8 @@ async def write(
 ) -> Response:
     """The composer; `?to=` (subscription ids) chooses people beforehand."""
     form = Form({"audience": ["chosen"], "to": to}) if to else Form()
-    return await _composer(request, event_id, user, db, settings, form)
+    async with db.read() as session:
+        return await _composer(request, session, event_id, user, settings, form)
 
 
 @router.post("/compose")
@@ -59,7 +58,8 @@ async def write_again(
 ) -> Response:
     """The composer with what is written so far: back from the check, or after a search."""
     form = await read_form(request)
-    return await _composer(request, event_id, user, db, settings, form)
+    async with db.read() as session:
+        return await _composer(request, session, event_id, user, settings, form)
 
 
 @router.get("/pick")
@@ -69,21 +69,22 @@ async def pick(
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
-    query: Annotated[SearchText, Query(alias="pick")] = "",
+    query: Annotated[PersonSearch, Query(alias="pick")] = "",
     to: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
     """People to choose from, while somebody types; those chosen already stay."""
-    event = await own_event(event_id, user, db, settings)
     form = Form({"pick": [query], "to": to or []})
-    picked, found = await _people(event_id, user, db, form)
+    async with db.read() as session:
+        event = await own_event(session, event_id, user, settings)
+        people = await _people(session, event_id, user, form)
     return render(
         request,
         "organizer/pick.html",
         user=user,
         event=event,
         form=form,
-        picked=picked,
-        found=found,
+        picked=people.chosen,
+        found=people.others,
     )
 
 
@@ -93,15 +94,15 @@ async def review(
 ) -> Response:
     """The dry run: what the message looks like, and whom it would reach."""
     form = await read_form(request)
-    try:
-        message = _message(form)
-        found = await notifications.preview_notify(event_id, message, user, db, settings)
-    except (NotFound, Forbidden):
-        raise
-    except SoonishError as error:
-        failed = form.failed(error)
-        return await _composer(request, event_id, user, db, settings, failed, error.status)
-    event = await own_event(event_id, user, db, settings)
+    async with db.read() as session:
+        try:
+            found = await preview(session, event_id, user, _message(form), settings)
+        except (NotFound, Forbidden):
+            raise
+        except SoonishError as error:
+            failed = form.failed(error)
+            return await _composer(request, session, event_id, user, settings, failed, error.status)
+        event = await own_event(session, event_id, user, settings)
     return section(
         request, user, event, "review", _("Ready to send?"), tab="message", form=form, preview=found
     )
@@ -113,7 +114,8 @@ async def preview_mail(
 ) -> Response:
     """The HTML part alone, for the frame of the check."""
     message = _message(await read_form(request))
-    found = await notifications.preview_notify(event_id, message, user, db, settings)
+    async with db.read() as session:
+        found = await preview(session, event_id, user, message, settings)
     return mail_frame(found.mail.html)
 
 
@@ -128,16 +130,17 @@ async def send(
 ) -> Response:
     """Send the message; its key makes a repeated form one message."""
     form = await read_form(request)
+    grace = timedelta(days=settings.event_grace_days)
     try:
         key = form.optional("idempotency_key")
-        accepted = await notifications.notify(
-            event_id, _message(form), user, db, settings, meter, key
-        )
+        message = _message(form)
+        accepted = await service.notify(db, meter, event_id, user, message, key, grace=grace)
     except (NotFound, Forbidden):
         raise
     except SoonishError as error:
         failed = form.failed(error)
-        return await _composer(request, event_id, user, db, settings, failed, error.status)
+        async with db.read() as session:
+            return await _composer(request, session, event_id, user, settings, failed, error.status)
     target = f"/events/{event_id}/notifications/{accepted.notification_id}?sent=1"
     return redirect(target, "message_sent")
 
@@ -162,21 +165,18 @@ def _message(form: Form) -> ManualMessage:
 
 async def _composer(
     request: Request,
+    session: Session,
     event_id: int,
     user: User,
-    db: Database,
     settings: Settings,
     form: Form,
     status: int = 200,
 ) -> Response:
     """The page with the form as it is, and the status of what is wrong with it."""
-    event = await own_event(event_id, user, db, settings)
-    latest = await notifications.list_notifications(event_id, user, db, LATEST)
-    async with db.read() as session:
-        reached = await reach(session, event_id, Audience())
-        failed = await last_failed_count(session, event_id)
-        waiting = await listing.waiting_for_approval(session, [event_id])
-    picked, found = await _people(event_id, user, db, form)
+    event = await own_event(session, event_id, user, settings)
+    latest = await queries.list_of_event(session, event_id, user, limit=LATEST)
+    choices = await audience.choices(session, event_id, user)
+    people = await _people(session, event_id, user, form)
     return section(
         request,
         user,
@@ -190,24 +190,14 @@ async def _composer(
         idempotency_key=form.value("idempotency_key") or str(uuid.uuid4()),
         takes_messages=is_open(event, timedelta(days=settings.event_grace_days)),
         latest=latest.items,
-        channels=reached.channels,
-        last_failed=failed,
-        waiting=waiting.get(event_id, 0),
-        picked=picked,
-        found=found,
+        channels=choices.channels,
+        last_failed=choices.last_failed,
+        waiting=await listing.count_waiting(session, event_id, user),
+        picked=people.chosen,
+        found=people.others,
     )
 
 
-async def _people(
-    event_id: int, user: User, db: Database, form: Form
-) -> tuple[list[Subscriber], list[Subscriber]]:
-    """(chosen ones, some others who match the search)."""
+async def _people(session: Session, event_id: int, user: User, form: Form) -> Recipients:
     ids = form.numbers("to")[:MOST_CHOSEN]
-    async with db.read() as session:
-        event = await policy.require_organizer(session, event_id, user)
-        picked = await listing.subscribers(session, event, ids=ids, limit=MOST_CHOSEN)
-        found = await listing.subscribers(
-            session, event, query=form.value("pick"), status="active", limit=OFFERED
-        )
-    chosen = {one.subscription.id for one in picked}
-    return picked, [one for one in found if one.subscription.id not in chosen]
+    return await listing.recipients(session, event_id, user, ids, form.value("pick"), OFFERED)

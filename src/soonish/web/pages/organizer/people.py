@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from soonish.domain.subscriptions import listing
+from soonish.domain.subscriptions import listing, service
+from soonish.domain.subscriptions.listing import SubscriberFilter
 from soonish.i18n import _
-from soonish.web.api import subscriptions
-from soonish.web.api.subscriptions import SearchText
+from soonish.infra.db.models.subscriptions import ACTIVE, PENDING_APPROVAL
+from soonish.infra.db.types import utc_now
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
 from soonish.web.pages.organizer.layout import PAGE_SIZE, next_url, own_event, section
-from soonish.web.params import CursorText, RowId
+from soonish.web.params import CursorText, PersonSearch, RowId
 from soonish.web.rendering.forms import read_form
 from soonish.web.rendering.templating import redirect
 
@@ -27,18 +28,19 @@ async def people(
     user: CurrentUser,
     db: DbDep,
     settings: SettingsDep,
-    query: SearchText = "",
+    query: PersonSearch = "",
     status: Annotated[str, Query(max_length=20)] = "",
     cursor: CursorText = None,
 ) -> Response:
     """A page of the list, however many there are."""
-    wanted = status if status in ("active", "pending_approval") else None
-    event = await own_event(event_id, user, db, settings)
-    found = await subscriptions.list_subscribers(
-        event_id, user, db, query, wanted, PAGE_SIZE, cursor
-    )
+    wanted = status if status in (ACTIVE, PENDING_APPROVAL) else None
+    shown = SubscriberFilter(query, wanted)
     async with db.read() as session:
-        waiting = await listing.waiting_for_approval(session, [event_id])
+        event = await own_event(session, event_id, user, settings)
+        found = await listing.subscribers(
+            session, event_id, user, shown, limit=PAGE_SIZE, cursor=cursor
+        )
+        waiting = await listing.count_waiting(session, event_id, user)
     return section(
         request,
         user,
@@ -49,7 +51,7 @@ async def people(
         query=query,
         status_filter=wanted or "",
         subscribers=found.items,
-        waiting=waiting.get(event_id, 0),
+        waiting=waiting,
         next_url=next_url("", found.next_cursor, query=query, status=wanted or ""),
     )
 
@@ -61,5 +63,8 @@ async def remove(
     """The person is told; the others only where the box is ticked."""
     form = await read_form(request)
     others = form.value("notify_others") == "1"
-    await subscriptions.remove(event_id, subscription_id, user, db, others)
+    async with db.write() as session:
+        await service.remove(
+            session, event_id, user, subscription_id, utc_now(), notify_others=others
+        )
     return redirect(f"/events/{event_id}/subscribers", "subscriber_removed")

@@ -8,15 +8,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from soonish.domain.access import policy
-from soonish.domain.notifications import queries
+from soonish.domain.notifications import queries, service
+from soonish.domain.notifications.queries import DeliveryFilter
 from soonish.i18n import _
 from soonish.infra.db.models.notifications import DeliveryState
-from soonish.web.api import notifications
-from soonish.web.api.notifications import ChannelFilter, SearchText
+from soonish.infra.db.types import utc_now
 from soonish.web.deps import CurrentUser, DbDep, SettingsDep
 from soonish.web.pages.organizer.layout import PAGE_SIZE, next_url, own_event, section
-from soonish.web.params import CursorText, RowId
+from soonish.web.params import ChannelFilter, CursorText, PersonSearch, RowId
 from soonish.web.rendering.templating import redirect
 
 router = APIRouter(prefix="/events/{event_id}", include_in_schema=False)
@@ -31,8 +30,9 @@ async def sent(
     settings: SettingsDep,
     cursor: CursorText = None,
 ) -> Response:
-    event = await own_event(event_id, user, db, settings)
-    found = await notifications.list_notifications(event_id, user, db, PAGE_SIZE, cursor)
+    async with db.read() as session:
+        event = await own_event(session, event_id, user, settings)
+        found = await queries.list_of_event(session, event_id, user, limit=PAGE_SIZE, cursor=cursor)
     return section(
         request,
         user,
@@ -47,7 +47,7 @@ async def sent(
 
 
 @router.get("/notifications/{notification_id}")
-async def detail(
+async def one(
     request: Request,
     event_id: RowId,
     notification_id: RowId,
@@ -56,7 +56,7 @@ async def detail(
     settings: SettingsDep,
     state: Annotated[str, Query()] = "",
     channel: ChannelFilter = None,
-    query: SearchText = "",
+    query: PersonSearch = "",
     cursor: CursorText = None,
     sent: bool = False,
 ) -> Response:
@@ -64,19 +64,13 @@ async def detail(
     full; `sent`: it was sent just now."""
     states = [DeliveryState(state)] if state in set(DeliveryState) else None
     kind = (channel or "").strip() or None
-    event = await own_event(event_id, user, db, settings)
-    item = await notifications.get_notification(event_id, notification_id, user, db)
+    narrowed = DeliveryFilter(states or (), kind, query)
     async with db.read() as session:
-        _event, row = await policy.require_notification(session, event_id, notification_id, user)
-        channels = await queries.channels_of(session, notification_id)
+        event = await own_event(session, event_id, user, settings)
+        detail = await queries.detail(session, event_id, notification_id, user)
+        channels = await queries.channels_of(session, event_id, notification_id, user)
         found, following = await queries.list_deliveries(
-            session,
-            notification_id,
-            states=states or (),
-            channel=kind,
-            text=query,
-            limit=PAGE_SIZE,
-            cursor=cursor,
+            session, event_id, notification_id, user, narrowed, limit=PAGE_SIZE, cursor=cursor
         )
     wanted = {"state": state, "channel": kind or "", "query": query}
     shown = {name: value for name, value in (wanted | {"cursor": cursor}).items() if value}
@@ -85,10 +79,10 @@ async def detail(
         user,
         event,
         "notification",
-        item.title or _("What was sent"),
+        detail.shown.title or _("What was sent"),
         tab="sent",
-        item=item,
-        body=row.body if item.kind == "manual" else None,
+        item=detail.shown,
+        body=detail.body,
         deliveries=found,
         channels=channels,
         sent_now=sent,
@@ -102,5 +96,6 @@ async def detail(
 
 @router.post("/notifications/{notification_id}/retry")
 async def retry(event_id: RowId, notification_id: RowId, user: CurrentUser, db: DbDep) -> Response:
-    await notifications.retry_notification(event_id, notification_id, user, db)
+    async with db.write() as session:
+        await service.retry(session, event_id, notification_id, user, utc_now())
     return redirect(f"/events/{event_id}/notifications/{notification_id}", "retrying")
