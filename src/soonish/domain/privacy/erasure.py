@@ -19,7 +19,6 @@ from soonish.domain.accounts.limits import LoginGuard
 from soonish.domain.accounts.principal import SessionAccess
 from soonish.domain.accounts.service import record_change
 from soonish.domain.events import service as events
-from soonish.domain.privacy import erasure
 from soonish.domain.subscriptions import service as subscriptions
 from soonish.errors import Forbidden, InvalidInput, Unauthorized
 from soonish.identity.users import lock_live_user
@@ -121,7 +120,7 @@ async def _lock_own_events(
 
 async def _close_event(session: AsyncSession, event: Event, now: datetime) -> None:
     """Remove the contact; cancel the event, notifying its subscribers, unless it is over."""
-    await erasure.forget_contact(session, event)
+    await forget_contact(session, event)
     if event.over_at > now:
         await events.cancel_locked(session, event, now)
 
