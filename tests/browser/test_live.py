@@ -106,10 +106,10 @@ async def test_a_filter_that_overtakes_the_list_is_no_mistake(browser: Browser, 
     """The list that was on its way is given up for the one that the filter asks for."""
     ana = await served_site.member("ana")
     event_id, _ = await ana.create_event()
-    world = World(served_site.parts.db, served_site.parts.settings)
+    world = World(served_site.runtime.db, served_site.runtime.settings)
     message, deliveries = await sent_message(world, event_id)
     path = f"/events/{event_id}/notifications/{message}"
-    async with open_tab(browser, served_site.parts.settings.base_url, viewport=DESKTOP) as tab:
+    async with open_tab(browser, served_site.runtime.settings.base_url, viewport=DESKTOP) as tab:
         await tab.sign_in(served_site, "ana")
         asked, chosen = asyncio.Event(), asyncio.Event()
 

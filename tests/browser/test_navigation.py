@@ -25,7 +25,7 @@ async def test_a_click_is_over_when_the_new_page_is_there(
     browser: Browser, served_site: Site, script: bool
 ):
     options = {"viewport": DESKTOP, "java_script_enabled": script}
-    async with open_tab(browser, served_site.parts.settings.base_url, **options) as tab:
+    async with open_tab(browser, served_site.runtime.settings.base_url, **options) as tab:
         await tab.sign_in(served_site, "ana")
         await tab.page.goto("/dashboard")
         await tab.page.route("**/integrations", _late)
@@ -36,7 +36,7 @@ async def test_a_click_is_over_when_the_new_page_is_there(
 
 async def test_a_click_is_over_when_a_part_is_replaced(browser: Browser, served_site: Site):
     event_id, _ = await (await served_site.member("ana")).create_event()
-    async with open_tab(browser, served_site.parts.settings.base_url, viewport=DESKTOP) as tab:
+    async with open_tab(browser, served_site.runtime.settings.base_url, viewport=DESKTOP) as tab:
         await tab.sign_in(served_site, "ana")
         await tab.page.goto(f"/events/{event_id}/edit")
         await tab.page.get_by_label("Name", exact=True).fill("Feast")

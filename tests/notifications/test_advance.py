@@ -45,7 +45,7 @@ async def undone(world: World, event: Event) -> Sequence[OutboxRow]:
 
 async def cancel(world: World, event: Event) -> None:
     async with world.db.write() as session:
-        await events.cancel(session, await session.get_one(Event, event.id), utc_now())
+        await events.cancel_locked(session, await session.get_one(Event, event.id), utc_now())
 
 
 async def change(world: World, event: Event, **values: Any) -> int:

@@ -189,7 +189,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def cancel(self) -> None:
         async def both(session: Any) -> None:
             row = await session.get_one(Event, self.event.id)
-            await events.cancel(session, row, self.now)
+            await events.cancel_locked(session, row, self.now)
             await expansion.suppress_open(session, row.id, 0, self.now)
 
         self.write(both)

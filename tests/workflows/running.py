@@ -75,16 +75,17 @@ class Running:
 
     async def change(self, event: Event, reminders: Sequence[int] = (), **fields: Any) -> None:
         """As PATCH does it."""
+        organizer = await self.organizer()
+        patch = EventPatch(**fields)
         async with self.runtime.db.write() as session:
-            row = await session.get_one(Event, event.id, with_for_update=True)
             await events.update(
-                session, row, EventPatch(**fields), utc_now(), default_reminders=reminders
+                session, event.id, organizer, patch, utc_now(), default_reminders=reminders
             )
 
     async def cancel(self, event: Event) -> None:
         async with self.runtime.db.write() as session:
             row = await session.get_one(Event, event.id, with_for_update=True)
-            await events.cancel(session, row, utc_now())
+            await events.cancel_locked(session, row, utc_now())
 
     async def welcome(self, event: Event, path: str = "/hook", **channel: Any) -> Subscription:
         """Subscribe somebody whose channel POSTs to the sink's path."""

@@ -23,6 +23,7 @@ from soonish.domain.notifications.schemas import ManualMessage
 from soonish.domain.subscriptions import service as subscriptions
 from soonish.errors import FieldError, InvalidInput
 from soonish.infra.db import sql
+from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.events import Event, EventUpdate
 from soonish.infra.db.models.notifications import (
     FAREWELLS,
@@ -45,9 +46,11 @@ async def only_wake(session: AsyncSession, event: Event, payloads: Payloads, now
 
 
 async def created(session: AsyncSession, event: Event, now: datetime) -> None:
-    """Write the organizer's creation notice, once per event."""
+    """Write the organizer's creation notice, once per event, unless they were erased since."""
     known = select(Notification.id).where(Notification.dedup_key == f"created:{event.id}")
     if await session.scalar(known) is not None:
+        return
+    if (await session.get_one(User, event.owner_user_id)).erased_at:
         return
     notification = await _ensure(
         session, event, NotificationKind.CREATED, f"created:{event.id}", now

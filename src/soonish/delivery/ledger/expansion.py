@@ -8,7 +8,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, String, and_, cast, literal, null, select, update
+from sqlalchemy import (
+    CompoundSelect,
+    Select,
+    String,
+    and_,
+    cast,
+    exists,
+    literal,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -17,6 +28,7 @@ from soonish.delivery.ledger.routing import select_targets
 from soonish.delivery.ledger.states import transition
 from soonish.delivery.transports.outcome import Outcome
 from soonish.infra.db import sql
+from soonish.infra.db.models.accounts import User
 from soonish.infra.db.models.notifications import FAREWELLS, Delivery, DeliveryState, Notification
 from soonish.infra.db.models.subscriptions import Subscription
 from soonish.infra.db.types import Id, UtcDateTime
@@ -97,7 +109,9 @@ async def _insert(
     due_at: datetime | None,
     expires_at: datetime,
 ) -> int:
+    """Leave out users erased since: nothing is to reach them, not even a farewell."""
     target = targets.subquery()
+    is_erased = exists().where(User.id == target.c.user_id, User.erased_at.is_not(None))
     rows = select(
         literal(notification.id, Id),
         target.c.user_id,
@@ -111,7 +125,7 @@ async def _insert(
         literal(0),
         literal(0),
         literal(now, UtcDateTime()),
-    ).where(literal(True))  # SQLite reads ON CONFLICT as a join without a WHERE before it
+    ).where(~is_erased)  # without a WHERE, SQLite would read ON CONFLICT as a join
     statement = sql.insert(session, Delivery).from_select(_COLUMNS, rows)
     result: Any = await session.execute(statement.on_conflict_do_nothing())
     notification.expanded_at = notification.expanded_at or now
