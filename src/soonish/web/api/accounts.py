@@ -183,7 +183,7 @@ async def end_session(session_id: RowId, db: DbDep, access: CurrentSession) -> N
 
 
 def user_out(user: User) -> UserOut:
-    """The account as its owner may see it."""
+    """Return the account as its owner may see it."""
     return UserOut(
         id=user.id,
         email=user.email or "",

@@ -96,7 +96,7 @@ async def list_subscriptions(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[SubscriberOut]:
-    """An event's subscribers with masked addresses, newest first."""
+    """List an event's subscribers with masked addresses, newest first."""
     wanted = SubscriberFilter(query, status)
     async with db.read() as session:
         found = await subscribers(
@@ -134,7 +134,7 @@ async def list_integrations(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[AdminIntegration]:
-    """The health of everybody's channels, newest first; never a URL."""
+    """List the health of everybody's channels, newest first; never a URL."""
     now = utc_now()
     async with db.read() as session:
         rows, following = await queries.channels(

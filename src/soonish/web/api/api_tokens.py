@@ -19,14 +19,14 @@ _DEFAULT_PAGE = 50
 async def list_tokens(
     db: DbDep, access: CurrentSession, limit: Limit = _DEFAULT_PAGE, cursor: CursorText = None
 ) -> Page[ApiTokenOut]:
-    """What was not revoked, newest first."""
+    """List the tokens that are not revoked, newest first."""
     async with db.read() as session:
         return await api_tokens.list_own(session, access.user.id, limit=limit, cursor=cursor)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
 async def make_token(body: ApiTokenInput, db: DbDep, access: CurrentSession) -> NewApiTokenOut:
-    """A token for `Authorization: Bearer`. It is in this answer and never shown again."""
+    """Create a token for `Authorization: Bearer`. Only this answer shows it."""
     async with db.write() as session:
         return await api_tokens.issue(session, access.user.id, body)
 

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api", tags=["audit"])
 async def list_own(
     user: CurrentUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
 ) -> Page[AuditEntryOut]:
-    """What was done in one's name, also what failed, newest first."""
+    """List the caller's actions, including failed ones, newest first."""
     async with db.read() as session:
         return await queries.list_own(session, user.id, limit=limit, cursor=cursor)
 

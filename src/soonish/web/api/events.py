@@ -99,7 +99,7 @@ async def update_event(
 async def preview_update(
     event_id: RowId, patch: EventPatch, user: CurrentUser, db: DbDep
 ) -> ChangePreview:
-    """What PATCH with the same body would announce, and to whom; changes nothing."""
+    """Show what PATCH with the same body would announce, and to whom. Change nothing."""
     async with db.read() as session:
         return await service.preview_update(session, event_id, user, patch, utc_now())
 
@@ -136,7 +136,7 @@ async def list_updates(
     cursor: CursorText = None,
     invitation: InvitationToken = None,
 ) -> Page[EventUpdateOut]:
-    """The update log, newest first."""
+    """List the update log, newest first."""
     async with db.read() as session:
         rows, following = await history.visible_updates(
             session, event_id, user, invitation, limit=limit, cursor=cursor
@@ -148,7 +148,7 @@ async def list_updates(
 async def workflow_status(
     event_id: RowId, user: CurrentUser, db: DbDep, temporal: TemporalDep
 ) -> WorkflowStatus:
-    """The event's workflow as Temporal knows it; `starting` until it does, never an error."""
+    """Return the workflow's status in Temporal; `starting` until it is known, never an error."""
     async with db.read() as session:
         stored = await workflow.stored_state(session, event_id, user, utc_now())
     return await workflow.status(temporal, stored)

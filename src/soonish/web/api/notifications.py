@@ -58,7 +58,7 @@ async def notify(
 async def preview_notify(
     event_id: RowId, message: ManualMessage, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> PreviewOut:
-    """What `notify` with the same body would send, and to whom; sends nothing."""
+    """Show what `notify` with the same body would send, and to whom. Send nothing."""
     async with db.read() as session:
         return await preview(session, event_id, user, message, settings)
 
@@ -92,7 +92,7 @@ async def list_deliveries(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[DeliveryOut]:
-    """What became of the message for each recipient and channel; addresses are masked.
+    """List the message's deliveries by recipient and channel, with masked addresses.
 
     `query` is looked for in names and compared with whole addresses.
     """

@@ -26,7 +26,7 @@ async def get_health(
     response: Response,
     strict: Annotated[bool, Query(description="503 for any part that is not well")] = False,
 ) -> health.HealthReport:
-    """How every part is. 503 only if the database does not answer, or with `strict=1`."""
+    """Check every part. Answer 503 only if the database is down, or with `strict=1`."""
     found = await health.check_health(_runtime(request))
     if not found.parts["database"].ok or (strict and found.status != "ok"):
         response.status_code = 503
@@ -35,7 +35,7 @@ async def get_health(
 
 @router.get("/api/temporal/connection")
 async def get_temporal_connection(request: Request) -> health.TemporalConnection:
-    """Whether Temporal answers, with its version."""
+    """Check whether Temporal answers; return its version."""
     return await health.temporal_connection(_runtime(request))
 
 

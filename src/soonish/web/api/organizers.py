@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/events/{event_id}", tags=["organizers"])
 async def list_organizers(
     event_id: RowId, user: CurrentUser, db: DbDep, limit: Limit = 50, cursor: CursorText = None
 ) -> Page[OrganizerOut]:
-    """The owner, then the co-organizers as they were added."""
+    """List the owner, then the co-organizers in the order they were added."""
     async with db.read() as session:
         return await organizers.list_organizers(session, event_id, user, limit=limit, cursor=cursor)
 

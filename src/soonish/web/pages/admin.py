@@ -31,7 +31,7 @@ router = APIRouter(prefix="/admin", include_in_schema=False)
 
 @router.get("")
 async def overview(request: Request, admin: Admin, db: DbDep, days: Days = 7) -> Response:
-    """How deliveries went, and which channels are in trouble."""
+    """Show how deliveries went, and which channels fail."""
     async with db.read() as session:
         found = await analytics.analyse(session, utc_now() - timedelta(days=days))
         opened = await _channels(session, "open", None)
@@ -158,7 +158,7 @@ def _list(
     error: SoonishError | None = None,
     **chosen: str,
 ) -> Response:
-    """A page of one of the lists; HTMX gets the rows alone. `chosen` is kept in its links."""
+    """Render a page of a list, only its rows for HTMX. Its links keep `chosen`."""
     template = f"admin/{name}_rows.html" if is_htmx(request) else f"admin/{name}.html"
     following = next_url(f"/admin/{name}", cursor, **chosen)
     context: dict[str, Any] = {"items": items, "next_url": following, **chosen}

@@ -87,6 +87,6 @@ async def mail(request: Request, name: str, settings: SettingsDep, user: Optiona
 
 @mail_router.get("/{name}/html")
 async def mail_html(name: str, settings: SettingsDep) -> Response:
-    """The HTML part as its own sandboxed document, for the frame."""
+    """Return the HTML part as its own sandboxed document, for the frame."""
     message = await asyncio.to_thread(read_mail, settings.soonish_home, name)
     return mail_frame(message.html)

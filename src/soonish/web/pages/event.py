@@ -113,7 +113,7 @@ async def targets(
     tags: Annotated[list[str], Query(default_factory=list)],
     invitation: InvitationToken = None,
 ) -> Response:
-    """What the boxes that are ticked would reach; a fragment, while somebody chooses."""
+    """Show what the ticked boxes would reach, as a fragment, while somebody chooses."""
     chosen = Form({"integration_ids": integration_ids})
     async with db.read() as session:
         await queries.by_slug(session, slug, user, invitation)

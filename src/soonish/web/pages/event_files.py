@@ -48,7 +48,7 @@ async def update_log(
 
 
 async def calendar_of(session: Session, event: Event, shown: EventOut) -> Response:
-    """The event as a file; its SEQUENCE is the number of changes in the update log."""
+    """Return the event as a file; its SEQUENCE is the number of changes in the update log."""
     sequence = await history.count_changes(session, event.id)
     owner = await session.get(User, event.owner_user_id)
     name = f'attachment; filename="{event.slug}.ics"'

@@ -54,7 +54,7 @@ async def event_view(
     told: str = "",
     status: int = 200,
 ) -> Response:
-    """The page of an event that may be seen, or for HTMX its subscribe card alone.
+    """Render the page of an event that may be seen, only its subscribe card for HTMX.
 
     `told` is the address that was entered, for somebody who is not signed in.
     """
@@ -98,7 +98,7 @@ def remember_told(response: Response, slug: str, address: str) -> Response:
 async def choice_of(
     session: Session, user: User, integration_ids: list[int], tags: list[str]
 ) -> ChannelChoice:
-    """The user's channels, with what these ids and tags of them would reach."""
+    """Return the user's channels, with what these ids and tags of them would reach."""
     rows = [one for one in await subscriptions.channels_of(session, user.id) if not one.deleted_at]
     return ChannelChoice(
         integrations=[IntegrationOut.of(row, utc_now()) for row in rows],

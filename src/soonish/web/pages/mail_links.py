@@ -56,7 +56,7 @@ async def ask_to_unsubscribe(
 
 @router.post("/u/{token}/confirmed")
 async def unsubscribe(request: Request, token: str, db: DbDep, settings: SettingsDep) -> Response:
-    """What the page's button does; `POST /u/{token}` itself belongs to mail programs."""
+    """Unsubscribe by the page's button; `POST /u/{token}` itself belongs to mail programs."""
     claims = read_token(settings.secret_key, "unsubscribe", token, utc_now())
     async with db.write() as session:
         event = await subscriptions.unsubscribe(session, claims, utc_now())
@@ -137,7 +137,7 @@ async def remove_remind_me(
 
 @router.get("/manage/{token}/calendar.ics")
 async def calendar(token: str, db: DbDep, settings: SettingsDep) -> Response:
-    """The event as a calendar file, also a private one; for as long as one is subscribed."""
+    """Return the event, even a private one, as a calendar file while the person is subscribed."""
     claims = _manage_claims(settings, token)
     async with db.read() as session:
         event, user = await subscriptions.token_subject(session, claims)
@@ -148,7 +148,7 @@ async def calendar(token: str, db: DbDep, settings: SettingsDep) -> Response:
 
 @router.post("/manage/{token}/all")
 async def mail_sign_in(token: str, db: DbDep, settings: SettingsDep, meter: MeterDep) -> Response:
-    """A manage link acts on one subscription; what shows all of them is mailed."""
+    """Mail a sign-in link, since a manage link acts on one subscription only."""
     _event, user = await _subject(db, settings, token)
     if user.email:
         await send_magic_link(db, meter, email=user.email)
@@ -206,7 +206,7 @@ def _confirmed(request: Request, event: Event, status: str) -> Response:
 
 
 def _nothing_more(event: Event, may_see: bool) -> str:
-    """A link outlives its subscription, but must not tell what a private event is called now."""
+    """Say that the subscription is over, without a private event's present name."""
     if may_see:
         return _("You will hear nothing more about “%(name)s”.", name=event.name)
     return _("You will hear nothing more about this event.")

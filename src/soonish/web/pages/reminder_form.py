@@ -19,7 +19,7 @@ OFFERED = (900, 3600, 3 * 3600, 86400, 7 * 86400)  # seconds before the start
 async def reminder_context(
     session: Session, base: str, event_id: int, user: User, settings: Settings
 ) -> dict[str, Any]:
-    """What `events/reminders.html` shows; its forms post to `base`/reminders and /remind-me."""
+    """Return the context of `events/reminders.html`, whose forms post below `base`."""
     present = await service.get_preferences(session, event_id, user)
     chosen = present.reminder_offsets
     offsets = settings.default_reminders if chosen is None else chosen

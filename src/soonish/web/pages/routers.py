@@ -38,7 +38,7 @@ docs_router = APIRouter(include_in_schema=False)
 
 
 def page_routers(settings: Settings) -> list[APIRouter]:
-    """The router of each page; those of `/dev/...` only in development."""
+    """Return the router of each page; those of `/dev/...` only in development."""
     routers = [module.router for module in (*EVERYBODY, *ORGANIZER, form, list_, admin)]
     if dev.offers_mail(settings):
         routers.append(dev.mail_router)
@@ -49,5 +49,5 @@ def page_routers(settings: Settings) -> list[APIRouter]:
 
 @docs_router.get("/api/docs")
 async def _api_docs(request: Request) -> Response:
-    """The API's description to try out, from our own assets: FastAPI's page loads foreign ones."""
+    """Serve the API's interactive docs from our own assets: FastAPI's page loads foreign ones."""
     return render(request, "api_docs.html", user=None)

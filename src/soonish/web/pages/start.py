@@ -104,7 +104,7 @@ def _instants(wanted: StartFilter, user: User | None) -> tuple[datetime | None, 
 
 
 def _day(text: str) -> date | None:
-    """What a date field holds; None for anything else, and for days that no zone can shift."""
+    """Parse a date field; None for anything else, and for days that no zone can shift."""
     try:
         day = date.fromisoformat(text)
     except ValueError:

@@ -48,7 +48,7 @@ async def save(
     browser: BrowserDep,
     access: CurrentSession,
 ) -> Response:
-    """The profile, or with `password` or `email` in the form a new one of those."""
+    """Save the profile, or the new `password` or `email` that the form has."""
     form = await read_form(request)
     values, notice = _wanted(form)
     response = redirect("/account", notice)
@@ -63,7 +63,7 @@ async def save(
 
 
 def _wanted(form: Form) -> tuple[dict[str, str | None], str]:
-    """What the posted form changes, and the name of the notice when that is done."""
+    """Return the fields the posted form changes, and the name of the notice to show."""
     names = form.names()
     if "password" in names:
         current = form.secret("current_password")
@@ -102,7 +102,7 @@ async def disconnect(identity_id: RowId, db: DbDep, access: CurrentSession) -> R
 async def make_token(
     request: Request, db: DbDep, settings: SettingsDep, access: CurrentSession
 ) -> Response:
-    """The page once more, with the token: no redirect could show it, and nothing else will."""
+    """Show the page with the new token, which no redirect could carry and nothing shows again."""
     form = await read_form(request)
     try:
         wanted = _token(form)
@@ -164,7 +164,7 @@ async def _page(
     status: int = 200,
     made: NewApiTokenOut | None = None,
 ) -> Response:
-    """The page with its posted form; the others hold what is saved. `made`: a token to show."""
+    """Render the page; the forms not posted hold saved values. `made`: a token to show."""
     user = access.user
     form.fill(name=user.name or "", timezone=user.timezone or "UTC", locale=user.locale or "")
     return render(
@@ -183,7 +183,7 @@ async def _page(
 
 
 async def _belongings(db: DbDep, settings: Settings, access: SessionAccess) -> dict[str, Any]:
-    """What hangs on the account: sessions, tokens, connected logins, the latest of the log."""
+    """Return the account's sessions, tokens, connected logins and latest audit entries."""
     async with db.read() as session:
         live = await sessions.list_own(session, settings, access, limit=PAGE_SIZE)
         tokens = await api_tokens.list_own(session, access.user.id, limit=MAX_PAGE)

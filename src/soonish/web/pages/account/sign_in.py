@@ -52,7 +52,7 @@ def own_path(target: str) -> str:
 def login_page(
     request: Request, settings: Settings, form: Form, next: str = "", status: int = 200
 ) -> Response:
-    """The sign-in page, with what went wrong; `next` is where it leads afterwards."""
+    """Render the sign-in page with the error, if any; `next` is the path to go to afterwards."""
     return render(
         request,
         "accounts/login.html",
@@ -130,7 +130,7 @@ async def verify(
 
 @router.get("/reset")
 async def reset_form(request: Request, db: DbDep, token: str = "") -> Response:
-    """A new password. Gone for a dead link, before anything is typed."""
+    """Show the form for a new password. Raise Gone for a dead link, before anything is typed."""
     await _require_usable(db, (Purpose.PASSWORD_RESET,), token)
     return _reset_page(request, Form(), token)
 

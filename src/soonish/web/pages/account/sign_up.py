@@ -94,6 +94,6 @@ def _register_page(
 
 
 def _sent_page(request: Request, settings: SettingsDep, kind: str) -> Response:
-    """The same page for every address: it must not tell which ones are known."""
+    """Render the same page for every address, so that it does not tell which are known."""
     catcher = settings.uses_mail_catcher and not settings.production
     return render(request, "accounts/sent.html", user=None, kind=kind, catcher=catcher)

@@ -130,7 +130,7 @@ async def _own(db: Database, user: User, integration_id: int) -> IntegrationOut:
 
 
 def _kind(name: str) -> Kind | None:
-    """The service of that name, None for the expert's form. NotFound for any other."""
+    """Return the service of that name, None for the expert's form. Raise NotFound for any other."""
     if name == EXPERT:
         return None
     if kind := all_kinds().get(name):
@@ -139,7 +139,7 @@ def _kind(name: str) -> Kind | None:
 
 
 def _fresh(kind: Kind | None) -> Form:
-    """What stands in the form at first: a name, a tag, and what the service takes by default."""
+    """Return the form's first values: a name, a tag and the service's defaults."""
     if kind is None:
         return Form()
     required = {f"{PREFIX}{field.name}": field.default for field in kind.tokens if field.required}
@@ -157,7 +157,7 @@ def _url(kind: Kind | None, form: Form) -> str:
 
 
 def _entered_hidden(kind: Kind | None, form: Form) -> list[str]:
-    """The fields that no page shows again and that were filled in, now or on an earlier page.
+    """Return the filled-in fields that no page shows again, from this page or an earlier one.
 
     Without this a value that the page has lost would be missing from what is saved, unnoticed.
     """
@@ -179,7 +179,7 @@ def _in_words(kind: Kind | None, form: Form) -> list[tuple[str, str, str]]:
 
 
 def _failed(kind: Kind | None, form: Form, error: SoonishError) -> Form:
-    """As Form.failed, with the service's fields under their names in the form."""
+    """Do as Form.failed, with the service's fields under their names in the form."""
     if not isinstance(error, InvalidInput):
         return form.failed(error)
     if kind and _is_of_host(kind, error):
@@ -196,7 +196,7 @@ def _failed(kind: Kind | None, form: Form, error: SoonishError) -> Form:
 
 
 def _is_of_host(kind: Kind, error: InvalidInput) -> bool:
-    """Whether what is wrong with the URL can only be its host: of a webhook all else is free."""
+    """Tell whether only the host can be wrong in the URL: a webhook leaves all else free."""
     if not any(field.name == "host" for field in kind.tokens):
         return False
     webhook = kind.name in schemes.WEBHOOKS and error.code == "integration_url_invalid"

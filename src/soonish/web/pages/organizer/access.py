@@ -47,7 +47,7 @@ async def access(
 @router.get("/organizers")
 @router.get("/transfer")
 async def back_to_form(event_id: RowId) -> Response:
-    """A reload of what one of the page's forms was answered with."""
+    """Redirect a reload of an answered form to the page."""
     return redirect(f"/events/{event_id}/access")
 
 
@@ -171,7 +171,7 @@ async def transfer(
 
 
 def _invitation(form: Form) -> InvitationInput:
-    """The form as the API's input; addresses are apart by space, comma, semicolon or line."""
+    """Read the form as the API's input; spaces, commas, semicolons and lines separate addresses."""
     emails = [one for one in re.split(r"[\s,;]+", form.value("emails")) if one]
     uses = form.value("max_uses")
     return parse(
@@ -186,7 +186,7 @@ def _invitation(form: Form) -> InvitationInput:
 
 
 def _named(form: Form, field: str) -> Form:
-    """What the API says about `email` belongs to this field here."""
+    """Move the API's errors about `email` to this form's field."""
     if "email" in form.errors:
         form.errors[field] = form.errors.pop("email")
     elif "body" in form.errors:

@@ -42,7 +42,7 @@ router = APIRouter(prefix="/events/{event_id}", include_in_schema=False)
 async def settings_of(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
-    """What the event is, its update log, and the way to edit or cancel it."""
+    """Show the event, its update log, and the links to edit or cancel it."""
     async with db.read() as session:
         event = await own_event(session, event_id, user, settings)
         updates, _more = await history.visible_updates(session, event_id, user, limit=PAGE_SIZE)
@@ -87,7 +87,7 @@ async def update(
 async def ask_to_cancel(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
-    """Who would be told, and that it cannot be taken back."""
+    """Show who would be told, and that a cancellation cannot be undone."""
     async with db.read() as session:
         told = await service.preview_cancel(session, event_id, user)
         event = await own_event(session, event_id, user, settings)
@@ -141,7 +141,7 @@ async def health(
     settings: SettingsDep,
     temporal: TemporalDep,
 ) -> Response:
-    """How the event's workflow is, and charts of what happened."""
+    """Show the state of the event's workflow, and charts of what happened."""
     async with db.read() as session:
         event = await own_event(session, event_id, user, settings)
         stored = await workflow.stored_state(session, event_id, user, utc_now())
@@ -177,7 +177,7 @@ async def _save(
     before: EventOut,
     patch: EventPatch,
 ) -> Response:
-    """The change itself."""
+    """Apply the change."""
     offsets = settings.default_reminders
     try:
         async with db.write() as session:

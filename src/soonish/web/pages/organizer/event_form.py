@@ -19,20 +19,20 @@ ORIGINALS = (*(f"was_{name}" for name in FIELDS), "seen")
 
 
 def timezones(chosen: str) -> list[tuple[str, str]]:
-    """The choices of a timezone field; one that we do not know stays visible as chosen."""
+    """Return the choices of a timezone field; an unknown one stays visible as chosen."""
     names = sorted(_place_names() | ({chosen} - {"UTC"}))
     return [(name, name.replace("_", " ")) for name in ["UTC", *names]]
 
 
 @cache
 def _place_names() -> frozenset[str]:
-    """The zones that are called after a place; reading them all takes milliseconds."""
+    """Return the zones named after a place, cached: reading them all takes milliseconds."""
     names = available_timezones()
     return frozenset(name for name in names if "/" in name and not name.startswith("Etc/"))
 
 
 def event_from(form: Form, schema: type[Any]) -> Any:
-    """The form as the API's input: local times become instants, tags are split at commas."""
+    """Read the form as the API's input: local times become instants, tags are split at commas."""
     timezone = form.value("timezone", "UTC")
     values: dict[str, Any] = {name: form.optional(name) for name in _TEXTS}
     values |= {
@@ -66,7 +66,7 @@ def changed_only(patch: EventPatch, before: EventOut) -> EventPatch:
 
 
 def form_of(event: EventOut) -> Form:
-    """The event in the fields of its form, with what they show as `was_...`, and `seen`."""
+    """Return the event's form fields, with the values they show as `was_...`, and `seen`."""
     zone = event.timezone
     values = {name: getattr(event, name) or "" for name in (*_TEXTS, "timezone")} | {
         "start_date": Formats.local_input(event.start_date, zone),
@@ -79,7 +79,7 @@ def form_of(event: EventOut) -> Form:
 
 
 def brought_up_to_date(form: Form, event: EventOut) -> Form:
-    """The posted form for the event as it is now.
+    """Bring the posted form up to the event's present values.
 
     What somebody else changed meanwhile stays, except for what this form's sender changed too.
     """
@@ -92,13 +92,13 @@ def brought_up_to_date(form: Form, event: EventOut) -> Form:
 
 
 def _typed(form: Form, name: str) -> str:
-    """A field's text; the box of a public event comes after the `0` of a box without a tick."""
+    """Return a field's last text: a ticked box comes after the `0` that an unticked one sends."""
     if name == "is_public":
         return "1" if "1" in form.values(name) else "0"
     return form.value(name)
 
 
 def is_stale(form: Form, event: EventOut) -> bool:
-    """Whether the event has changed since the form was filled from it."""
+    """Tell whether the event has changed since the form was filled from it."""
     seen = form.value("seen")
     return bool(seen) and seen != event.updated_at.isoformat()

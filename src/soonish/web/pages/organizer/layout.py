@@ -22,7 +22,7 @@ PAGE_SIZE = 20
 
 
 async def own_event(session: Session, event_id: int, user: User, settings: Settings) -> EventOut:
-    """The event as the API shows it, for its organizers only. NotFound, Forbidden."""
+    """Return the event as the API shows it to its organizers. Raise NotFound or Forbidden."""
     return EventOut.of(await queries.organized(session, event_id, user), settings)
 
 
@@ -43,7 +43,7 @@ def section(
     status: int = 200,
     **context: Any,
 ) -> Response:
-    """A section of the organizer's page: `organizer/{template}.html` below the tabs."""
+    """Render a section of the organizer's page: `organizer/{template}.html` below the tabs."""
     return render(
         request,
         f"organizer/{template}.html",
@@ -59,7 +59,7 @@ def section(
 
 
 def next_url(path: str, cursor: str | None, **parameters: str) -> str | None:
-    """The address of a list's next page, None on the last."""
+    """Return the URL of a list's next page, None on the last."""
     if cursor is None:
         return None
     kept = {name: value for name, value in parameters.items() if value}

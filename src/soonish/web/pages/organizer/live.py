@@ -106,7 +106,7 @@ async def _events(
 async def _checked(
     viewer: Viewer, hub: ProgressHub, ids: Collection[int]
 ) -> AsyncGenerator[dict[int, Progress], None]:
-    """What the hub sees, as long as the viewer may; raises what `Viewer.require` does."""
+    """Yield what the hub sees while the viewer may see it; raise what `Viewer.require` does."""
     checked = time.monotonic()
     with hub.place_for(viewer.user.id):
         async with aclosing(hub.watch(ids)) as seen:

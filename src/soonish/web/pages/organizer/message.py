@@ -46,7 +46,7 @@ async def write(
     settings: SettingsDep,
     to: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
-    """The composer; `?to=` (subscription ids) chooses people beforehand."""
+    """Show the composer; `?to=` (subscription ids) selects people beforehand."""
     form = Form({"audience": ["chosen"], "to": to}) if to else Form()
     async with db.read() as session:
         return await _composer(request, session, event_id, user, settings, form)
@@ -56,7 +56,7 @@ async def write(
 async def write_again(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
-    """The composer with what is written so far: back from the check, or after a search."""
+    """Show the composer with the text so far: back from the check, or after a search."""
     form = await read_form(request)
     async with db.read() as session:
         return await _composer(request, session, event_id, user, settings, form)
@@ -92,7 +92,7 @@ async def pick(
 async def review(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
-    """The dry run: what the message looks like, and whom it would reach."""
+    """Preview the message and whom it would reach."""
     form = await read_form(request)
     async with db.read() as session:
         try:
@@ -112,7 +112,7 @@ async def review(
 async def preview_mail(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
-    """The HTML part alone, for the frame of the check."""
+    """Return the HTML part alone, for the frame of the preview."""
     message = _message(await read_form(request))
     async with db.read() as session:
         found = await preview(session, event_id, user, message, settings)
@@ -146,7 +146,7 @@ async def send(
 
 
 def _message(form: Form) -> ManualMessage:
-    """The form as the API's input. InvalidInput names the form's fields."""
+    """Read the form as the API's input. Raise InvalidInput, which names the form's fields."""
     values: dict[str, Any] = {"title": form.value("title"), "body": form.value("body")}
     match form.value("audience", "all"):
         case "channel":
@@ -172,7 +172,7 @@ async def _composer(
     form: Form,
     status: int = 200,
 ) -> Response:
-    """The page with the form as it is, and the status of what is wrong with it."""
+    """Render the page with the form as posted, and the status of its error."""
     event = await own_event(session, event_id, user, settings)
     latest = await queries.list_of_event(session, event_id, user, limit=LATEST)
     choices = await audience.choices(session, event_id, user)

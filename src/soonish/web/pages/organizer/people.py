@@ -32,7 +32,7 @@ async def people(
     status: Annotated[str, Query(max_length=20)] = "",
     cursor: CursorText = None,
 ) -> Response:
-    """A page of the list, however many there are."""
+    """Show a page of the list of subscribers."""
     wanted = status if status in (ACTIVE, PENDING_APPROVAL) else None
     shown = SubscriberFilter(query, wanted)
     async with db.read() as session:
@@ -60,7 +60,7 @@ async def people(
 async def remove(
     request: Request, event_id: RowId, subscription_id: RowId, user: CurrentUser, db: DbDep
 ) -> Response:
-    """The person is told; the others only where the box is ticked."""
+    """Remove a subscriber and tell them; tell the others only if the box is ticked."""
     form = await read_form(request)
     others = form.value("notify_others") == "1"
     async with db.write() as session:
