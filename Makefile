@@ -30,7 +30,7 @@ lint: bootstrap-dev
 	@.venv/bin/lint-imports --no-logo --no-cache >/dev/null || .venv/bin/lint-imports --no-logo --no-cache
 	@$(RUN)/bandit -q -c pyproject.toml -r src scripts
 
-# Of the tests only the calls: a changed signature must not wait for the tests to run.
+# In the tests only the calls are checked, to find stale ones before the tests run.
 types: bootstrap-test
 	@.venv/bin/pyright
 	@$(RUN)/pyright -p tests

@@ -99,8 +99,8 @@ async def test_answers_are_the_same_for_known_and_unknown_addresses(scene: Scene
         for name in ("known", "unknown", "subscriber"):
             body = {"email": f"{name}@example.com", **extra}
             answer = await scene.browser().post(path, json=body)
-            each_time_new = ("set-cookie", "x-request-id")
-            headers = {k: v for k, v in answer.headers.items() if k not in each_time_new}
+            unique = ("set-cookie", "x-request-id")
+            headers = {k: v for k, v in answer.headers.items() if k not in unique}
             seen.add((answer.status_code, answer.text, str(headers), len(answer.cookies)))
         assert len(seen) == 1, (path, seen)
 

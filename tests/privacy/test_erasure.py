@@ -116,7 +116,7 @@ async def test_other_events_lose_a_subscriber_and_nothing_is_sent(
     assert delivering.mail.mails == []
 
 
-async def test_no_farewell_or_creation_notice_is_written_for_who_was_erased_before(
+async def test_no_farewell_or_creation_notice_is_written_for_someone_erased(
     site: Site, world: World
 ) -> None:
     event = await world.event()
@@ -127,8 +127,7 @@ async def test_no_farewell_or_creation_notice_is_written_for_who_was_erased_befo
     await api(ana, "DELETE", ME, current_password=PASSWORD)
     for one in await world.rows(Event):
         await world.advance(one)
-    owner = event.owner_user_id
-    assert {row.user_id for row in await world.rows(Delivery)} == {owner}
+    assert {row.user_id for row in await world.rows(Delivery)} == {event.owner_user_id}
 
 
 async def test_what_is_being_sent_leaves_its_worker(world: World) -> None:

@@ -63,7 +63,7 @@ def row_out(one: Result) -> RowOut:
 
 
 def read_rows(body: bytes, content_type: str, action: str | None) -> tuple[Action, list[Row]]:
-    """Read the action and the rows from a request's body. Raise InvalidInput for any other."""
+    """Read the action and the rows from a request's body. Raise InvalidInput if it has none."""
     if content_type.partition(";")[0].strip().lower() == "text/csv":
         wanted = _valid({"action": action, "emails": ["x"]}).action
         return wanted, read_csv(body)

@@ -186,7 +186,7 @@ def _invitation(form: Form) -> InvitationInput:
 
 
 def _named(form: Form, field: str) -> Form:
-    """Move the API's errors about `email` to this form's field."""
+    """Move the API's error about `email` or the whole body to this form's field."""
     if "email" in form.errors:
         form.errors[field] = form.errors.pop("email")
     elif "body" in form.errors:

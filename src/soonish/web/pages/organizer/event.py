@@ -87,7 +87,7 @@ async def update(
 async def ask_to_cancel(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
-    """Show who would be told, and that a cancellation cannot be undone."""
+    """Show whom a cancellation would notify, and that it cannot be undone."""
     async with db.read() as session:
         told = await service.preview_cancel(session, event_id, user)
         event = await own_event(session, event_id, user, settings)

@@ -92,7 +92,7 @@ async def pick(
 async def review(
     request: Request, event_id: RowId, user: CurrentUser, db: DbDep, settings: SettingsDep
 ) -> Response:
-    """Preview the message and whom it would reach."""
+    """Show a preview of the message and the number of people it would reach."""
     form = await read_form(request)
     async with db.read() as session:
         try:
